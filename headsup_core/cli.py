@@ -1,0 +1,35 @@
+"""`python -m headsup_core …`: the command line. Exit status 0 done, 2 wrong use or bad input."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from .commands import train, upscale
+from .errors import HeadsUpError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors that are the user's to mend are one line on stderr and exit status 2."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return args.run(args)
+    except HeadsUpError as error:
+        sys.stderr.write(f"headsup_core {args.command}: {error}\n")
+        return 2
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    parser = argparse.ArgumentParser(prog="headsup_core", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, module in (("upscale", upscale), ("train", train)):
+        description = (module.__doc__ or "").strip()
+        command = commands.add_parser(name, help=description.splitlines()[0], description=description)
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,52 @@
+"""The options that every command which computes has in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..host import PlainHost
+
+
+def add_host_arguments(parser: argparse.ArgumentParser) -> None:
+    """--device, --models-dir, --extra-model-paths, --quiet."""
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU when torch sees one)")
+    parser.add_argument("--models-dir", type=Path, help="a ComfyUI `models` folder, searched by name in headsup/")
+    parser.add_argument("--extra-model-paths", type=Path, help="a ComfyUI extra_model_paths.yaml with further folders")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def make_host(args: argparse.Namespace) -> PlainHost:
+    """The host those options describe. Raises `InputError` when one cannot be used."""
+    if args.models_dir is not None and not args.models_dir.is_dir():
+        raise InputError(f"--models-dir {args.models_dir} is not a folder")
+    extra = read_extra_model_paths(args.extra_model_paths) if args.extra_model_paths else {}
+    return PlainHost(args.device, args.models_dir, extra, quiet=args.quiet)
+
+
+def read_extra_model_paths(path: Path) -> dict[str, list[Path]]:
+    """Folders per kind of ComfyUI's `extra_model_paths.yaml`: sections with `base_path` and `kind: folder(s)`.
+
+    Raises:
+        InputError: missing, or not such a file.
+    """
+    import yaml
+
+    try:
+        sections: Any = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"extra model paths {path} cannot be read: {error}") from error
+    if not isinstance(sections, Mapping):
+        raise InputError(f"extra model paths {path} holds no sections: see ComfyUI's extra_model_paths.yaml.example")
+    folders: dict[str, list[Path]] = {}
+    entries: list[dict[str, Any]] = [dict(section) for section in sections.values() if isinstance(section, Mapping)]
+    for section in entries:
+        base = path.parent / Path(str(section.pop("base_path", "."))).expanduser()
+        for kind, lines in section.items():
+            found = [base / line.strip() for line in str(lines).splitlines() if line.strip()]
+            if kind != "is_default":
+                folders.setdefault(kind, []).extend(found)
+    return folders

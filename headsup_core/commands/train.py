@@ -1,0 +1,37 @@
+"""Train a one-step model from a configuration file; continues the run in its folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import InputError
+from ..host import pick_device
+from ..models.headsup_file import save_headsup
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, help="YAML, see headsup_core/training/configs")
+    parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run (checkpoint, log)")
+    parser.add_argument("--export", type=Path, metavar="FILE", help="write the averaged model as .safetensors")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override one field (YAML)")
+    parser.add_argument("--data", type=Path, help="folder that the paths of the configuration start from")
+    parser.add_argument("--device")
+
+
+def run(args: argparse.Namespace) -> int:
+    import yaml
+
+    from ..training.config import read_config
+    from ..training.trainer import Trainer
+
+    pairs = [setting.partition("=") for setting in args.set]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
+    overrides = {name: yaml.safe_load(value) for name, _, value in pairs}
+    config = read_config(args.config, overrides, args.data)
+    trainer = Trainer(config, args.folder, pick_device(args.device))
+    trainer.train()
+    if args.export:
+        save_headsup(args.export, trainer.averaged_model, config.architecture)
+    return 0

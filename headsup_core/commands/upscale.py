@@ -1,0 +1,127 @@
+"""Restore and enlarge pictures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from ..errors import HeadsUpError, InputError
+from ..host import Host
+from ..image_files import read_picture, write_picture
+from ..imaging.color import COLOR_FIXES
+from ..imaging.resizing import resize
+from ..models.loading import DEFAULT_MODEL, load_model
+from ..models.one_step import HeadsUpModel
+from ..restore.pipeline import restore
+from .hosting import add_host_arguments, make_host
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures, or folders of pictures")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results (.png)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundled name, file, or name in models/headsup")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=float, help="enlargement (default: the model's own, 4)")
+    size.add_argument("--long-edge", type=int, metavar="N", help="longer side of the output in pixels")
+    parser.add_argument("--max-megapixels", type=float, metavar="X", help="cap on the output (default: none)")
+    parser.add_argument("--tile", type=int, metavar="N", help="largest tile in output pixels (default: fits memory)")
+    parser.add_argument("--overlap", type=int, metavar="N", help="least overlap of tiles in output pixels")
+    parser.add_argument("--tile-batch", type=int, metavar="N", help="tiles per network call")
+    parser.add_argument("--color-fix", choices=COLOR_FIXES, help="default: the model's own")
+    parser.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 = plain enlargement .. 1")
+    parser.add_argument("--prompt", help="text, for models that read it")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="skip pictures whose result is already there")
+    parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
+    add_host_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
+    host = make_host(args)
+    jobs = plan_outputs(args.pictures, args.output)
+    _check_folder(args.output)
+    model = load_model(args.model, dtype=args.dtype, host=host)
+    failed: list[str] = []
+    for source, target in jobs:
+        if args.resume and target.exists():
+            log.info("%s is already there", target)
+            continue
+        try:
+            _restore_file(source, target, model, host, args)
+        except HeadsUpError as error:
+            failed.append(f"{source}: {error}" if str(source) not in str(error) else str(error))
+    if failed:
+        raise InputError(f"{len(failed)} of {len(jobs)} pictures failed:\n" + "\n".join(failed))
+    return 0
+
+
+def _restore_file(source: Path, target: Path, model: HeadsUpModel, host: Host, args: argparse.Namespace) -> None:
+    picture = read_picture(source)
+    result = restore(
+        picture.rgb,
+        model,
+        args.scale,
+        long_edge=args.long_edge,
+        max_megapixels=args.max_megapixels,
+        prompt=args.prompt,
+        tile=args.tile,
+        overlap=args.overlap,
+        tile_batch=args.tile_batch,
+        color_fix=args.color_fix,
+        strength=args.strength,
+        seed=args.seed,
+        host=host,
+    )
+    alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
+    write_picture(target, result.image, alpha)
+    if args.json:
+        record = {"input": str(source), "output": str(target), **vars(result.report)}
+        log.info(json.dumps(record))
+    else:
+        log.info("%s\n%s", target, result.report.text())
+
+
+def plan_outputs(pictures: list[Path], folder: Path) -> list[tuple[Path, Path]]:
+    """(input, output) of every picture; folders are searched one level deep. Inputs of one stem keep their suffix.
+
+    Raises:
+        InputError: a folder without pictures, or nothing to do.
+    """
+    sources: list[Path] = []
+    for path in pictures:
+        if not path.is_dir():
+            sources.append(path)
+            continue
+        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise InputError(f"folder {path} holds no pictures ({', '.join(SUFFIXES)})")
+        sources += inside
+    jobs: dict[Path, Path] = {}
+    for source in dict.fromkeys(sources):
+        target = folder / f"{source.stem}.png"
+        if target in jobs:
+            target = folder / f"{source.name}.png"
+        number = 2
+        while target in jobs:
+            target = folder / f"{source.stem}_{number}.png"
+            number += 1
+        jobs[target] = source
+    return [(source, target) for target, source in jobs.items()]
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".headsup-write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"output folder {folder} cannot be written ({reason}): choose another --output") from error

@@ -1,0 +1,13 @@
+"""The errors that people meet. Each message says what is wrong, where, with the numbers, and the remedy."""
+
+
+class HeadsUpError(Exception):
+    """Base of every error this package raises on purpose; one line, made to be shown to a user."""
+
+
+class InputError(HeadsUpError, ValueError):
+    """A picture or an option cannot be used as given (size, NaN, scale 0, overlap >= tile, bad name ...)."""
+
+
+class ModelFileError(HeadsUpError):
+    """A model file is missing, truncated, of another kind, or unsafe to read."""

@@ -1,0 +1,193 @@
+"""What the core asks of the program it runs in: a device, memory, progress, cancelling and model folders.
+
+ComfyUI's implementation is in the node layer; `PlainHost` here serves the command line and Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+import psutil
+import torch
+from torch import nn
+from tqdm import tqdm
+from typing_extensions import Self
+
+from .errors import InputError, ModelFileError
+
+
+class Progress(Protocol):
+    """One running progress display, used as a context manager."""
+
+    def advance(self, steps: int = 1, preview: torch.Tensor | None = None) -> None:
+        """Count `steps` more as done; `preview` is an optional picture `[3,h,w]` in 0..1."""
+        ...
+
+    def grow(self, steps: int) -> None:
+        """Raise the total by `steps` (after out of memory there are more, smaller tiles)."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Host(Protocol):
+    """The surroundings of a restoration."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks compute."""
+        ...
+
+    def load(self, modules: Sequence[nn.Module], bytes_needed: int) -> None:
+        """Bring `modules` onto `device` whole, leaving `bytes_needed` free for activations."""
+        ...
+
+    def free_memory(self) -> int:
+        """Bytes that may be used on `device` now."""
+        ...
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether `error` says that memory on `device` ran out."""
+        ...
+
+    def release_memory(self) -> None:
+        """Give cached memory back after running out of it."""
+        ...
+
+    def progress(self, total: int) -> Progress:
+        """Start a progress display of `total` steps."""
+        ...
+
+    def check_cancelled(self) -> None:
+        """Raise the host's own cancel exception if the user asked to stop; the core never catches it."""
+        ...
+
+    def find_model(self, kind: str, name: str) -> Path:
+        """The file `name` in the folders of `kind` ("headsup", "checkpoints", "diffusers" ...).
+
+        Raises `ModelFileError` when it is not there, `InputError` when the name leaves its folder.
+        """
+        ...
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch says that memory ran out, on a GPU or in the CPU allocator."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def resolve_inside(folder: Path, name: str) -> Path:
+    """`folder/name`, refused with `InputError` when it lies outside `folder` (links resolved)."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise InputError(f"name {name!r} leaves its folder {folder}: use a plain file name inside it")
+    return path
+
+
+class TqdmProgress:
+    """A `Progress` on the terminal, with the time left."""
+
+    def __init__(self, total: int, description: str = "restoring", *, quiet: bool = False) -> None:
+        self._bar = tqdm(total=total, desc=description, disable=True if quiet else None, leave=False)
+
+    def advance(self, steps: int = 1, preview: torch.Tensor | None = None) -> None:
+        del preview
+        self._bar.update(steps)
+
+    def grow(self, steps: int) -> None:
+        if self._bar.total is not None:
+            self._bar.total += steps
+            self._bar.refresh()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+
+class PlainHost:
+    """A host for the command line and Python: torch's device, tqdm, folders below `models_dir`.
+
+    Args:
+        device: "cpu", "cuda", "cuda:1", "mps" ...; None takes CUDA when there is one, else the CPU.
+        models_dir: folder that holds `headsup/`, `checkpoints/`, `diffusers/` as ComfyUI's `models` does.
+        extra_paths: further folders per kind, as read from an `extra_model_paths.yaml`.
+        quiet: no progress bar.
+    """
+
+    def __init__(
+        self,
+        device: str | torch.device | None = None,
+        models_dir: Path | None = None,
+        extra_paths: dict[str, list[Path]] | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        self._device = pick_device(device)
+        self._models_dir = models_dir
+        self._extra_paths = extra_paths or {}
+        self._quiet = quiet
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    def load(self, modules: Sequence[nn.Module], bytes_needed: int) -> None:
+        del bytes_needed
+        for module in modules:
+            module.to(self._device)
+
+    def free_memory(self) -> int:
+        if self._device.type == "cuda":
+            free, _total = torch.cuda.mem_get_info(self._device)
+            cached = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+            return free + cached
+        return psutil.virtual_memory().available
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return is_out_of_memory(error)
+
+    def release_memory(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def progress(self, total: int) -> Progress:
+        return TqdmProgress(total, quiet=self._quiet)
+
+    def check_cancelled(self) -> None:
+        """Ctrl-C raises KeyboardInterrupt by itself."""
+
+    def find_model(self, kind: str, name: str) -> Path:
+        folders = list(self._extra_paths.get(kind, []))
+        if self._models_dir is not None:
+            folders.insert(0, self._models_dir / kind)
+        for folder in folders:
+            path = resolve_inside(folder, name)
+            if path.exists():
+                return path
+        looked = ", ".join(map(str, folders)) or "no folder (give --models-dir)"
+        raise ModelFileError(f"model {name!r} not found; looked in {looked}")
+
+
+def pick_device(device: str | torch.device | None) -> torch.device:
+    """The asked device, or CUDA when there is one, else the CPU. Raises `InputError` when it cannot be used."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"device {device!r} is not a torch device: use cpu, cuda, cuda:0 or mps") from error
+    if picked.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {device!r} was asked for, but torch sees no CUDA device: use --device cpu")
+    return picked

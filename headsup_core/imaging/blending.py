@@ -1,0 +1,95 @@
+"""Putting overlapping tiles together again, with weights that sum to one everywhere."""
+
+from __future__ import annotations
+
+import torch
+
+from .tiles import Tile
+
+# A pixel is done when its weights sum to one, less what rounding may cost.
+_DONE = 1 - 1e-4
+
+
+def tile_weights(
+    tile: Tile, radius: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Blending weights of one tile, `[1,1,h,w]` in 0..1.
+
+    Across an overlap of `o` units the weight is exactly 0 for `radius` units from the tile's inner border (there the
+    network saw its zero padding instead of the picture), rises linearly over `o - 2 * radius` units and is 1 beyond.
+    Two neighbours' ramps lie on the same units and sum to one. At the picture's outer border the weight stays 1.
+
+    Args:
+        tile: a tile of a plan.
+        radius: receptive-field radius of the network in the tile's units; per side at most `(o - 1) // 2` is used,
+            so that every unit keeps a positive weight in some tile.
+    """
+    rows = _feather(tile.height, tile.top, tile.bottom, radius)
+    columns = _feather(tile.width, tile.left, tile.right, radius)
+    # dtype first: not every device knows float64
+    return (rows[:, None] * columns)[None, None].to(dtype).to(device)
+
+
+def _feather(size: int, before: int, after: int, radius: int) -> torch.Tensor:
+    """Weights `[size]` (float64) along one axis with `before` and `after` shared units at its two ends."""
+    position = torch.arange(size, dtype=torch.float64) + 0.5
+    weights = torch.ones(size, dtype=torch.float64)
+    for distance, overlap in ((position, before), (size - position, after)):
+        if overlap > 0:
+            zero = min(max(radius, 0), (overlap - 1) // 2)
+            weights = weights * ((distance - zero) / (overlap - 2 * zero)).clamp(0, 1)
+    return weights
+
+
+class TileAccumulator:
+    """Sums weighted tiles into a picture `[batch, channels, height, width]` and normalises by the summed weights.
+
+    The weights need not come from one plan: after out of memory the rest may be added from a plan with smaller tiles
+    (those that `needs` names), and the blend from the finished tiles to the new ones is as smooth as any other.
+
+    Args:
+        batch, channels, height, width: size of the picture, in the units of the tiles.
+        dtype: of the sums (and of the result); float32 or float64.
+        device: where the sums are kept.
+    """
+
+    def __init__(
+        self,
+        batch: int,
+        channels: int,
+        height: int,
+        width: int,
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._values = torch.zeros(batch, channels, height, width, dtype=dtype, device=device)
+        self._weights = torch.zeros(1, 1, height, width, dtype=dtype, device=device)
+
+    def add(self, tile: Tile, values: torch.Tensor, weights: torch.Tensor) -> None:
+        """Add `values` `[batch, channels, h, w]` of `tile`, weighted by `weights` `[1,1,h,w]`.
+
+        Raises:
+            ValueError: `values` or `weights` do not have the size of the tile.
+        """
+        target, total = tile.crop(self._values), tile.crop(self._weights)
+        if values.shape != target.shape or weights.shape != total.shape:
+            raise ValueError(f"{tile}: values {tuple(values.shape)} and weights {tuple(weights.shape)} do not fit it")
+        weights = weights.to(total)
+        target += values.to(target) * weights
+        total += weights
+
+    def needs(self, tile: Tile) -> bool:
+        """Whether the tile holds a unit whose weights do not sum to one yet."""
+        return bool((tile.crop(self._weights) < _DONE).any())
+
+    def result(self) -> torch.Tensor:
+        """The blended picture `[batch, channels, height, width]`.
+
+        Raises:
+            RuntimeError: some units were never covered.
+        """
+        missing = int((self._weights <= 0).sum())
+        if missing:
+            raise RuntimeError(f"{missing} of {self._weights.numel()} units are covered by no tile")
+        return self._values / self._weights

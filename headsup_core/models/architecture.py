@@ -1,0 +1,115 @@
+"""The declarative record of a self-contained one-step model, and how networks are built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from ..errors import ModelFileError
+from .codec import Codec
+from .one_step import ModelCard, NoReference, OneStepModel, SizeRule
+from .prediction import Epsilon, LatentResidual, PredictionRule
+from .prompts import CachedPrompt
+
+CodecClass = Literal["AutoencoderKL", "AutoencoderTiny"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything but the weights of a one-step model; JSON-serialisable by `to_json`.
+
+    Attributes:
+        codec_class, codec, unet: constructor arguments of the diffusers classes.
+        rule: {"kind": "latent_residual", "timestep": t} or {"kind": "epsilon", "timestep": t}.
+        prompt_tokens: length n of the one stored prompt embedding `[1,n,D]`.
+        trained_size: side in output pixels of the training crops.
+    """
+
+    codec_class: CodecClass
+    codec: Mapping[str, Any]
+    unet: Mapping[str, Any]
+    rule: Mapping[str, Any]
+    scale: int = 4
+    trained_size: int = 192
+    prompt_tokens: int = 1
+    default_color_fix: str = "none"
+    default_tile: int = 0
+    no_reference: NoReference = "zero_latent"
+    card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Architecture:
+        """Read the record of a file's header. Raises `ModelFileError` on unknown or missing fields."""
+        try:
+            fields: dict[str, Any] = {**record, "card": ModelCard(**record["card"])}
+            return cls(**fields)
+        except (TypeError, KeyError) as error:
+            raise ModelFileError(f"the architecture record of the model file is not understood: {error}") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dictionaries and numbers."""
+        return asdict(self)
+
+    def build(self, prompt: torch.Tensor | None = None) -> OneStepModel:
+        """Networks with fresh weights (on the current default device; use "meta" to load weights afterwards).
+
+        Args:
+            prompt: stored embedding `[1,n,D]`; None: a random one.
+
+        Raises:
+            ModelFileError: the record names unknown classes or arguments.
+        """
+        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+        from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+        classes = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+        if self.codec_class not in classes:
+            raise ModelFileError(f"codec class {self.codec_class!r} is unknown: expected one of {', '.join(classes)}")
+        try:
+            codec = Codec(classes[self.codec_class](**_tuples(self.codec)))
+            unet = UNet2DConditionModel(**_tuples(self.unet))
+        except (TypeError, ValueError) as error:
+            raise ModelFileError(f"the architecture record does not describe a network: {error}") from error
+        wanted = {codec.channels, 2 * codec.channels + 1}
+        inputs, outputs = unet.config["in_channels"], unet.config["out_channels"]
+        if inputs not in wanted or outputs != codec.channels:
+            raise ModelFileError(
+                f"a UNet of {inputs} -> {outputs} channels does not fit a codec of {codec.channels}: "
+                f"expected {sorted(wanted)} -> {codec.channels}"
+            )
+        if prompt is None:
+            prompt = torch.randn(1, self.prompt_tokens, unet.config["cross_attention_dim"])
+        multiple = codec.factor * 2 ** (len(unet.config["block_out_channels"]) - 1)
+        return OneStepModel(
+            codec=codec,
+            unet=unet,
+            rule=_rule(self.rule),
+            prompt=CachedPrompt(prompt),
+            size_rule=SizeRule(multiple, multiple),
+            scale=self.scale,
+            trained_size=self.trained_size,
+            default_color_fix=self.default_color_fix,
+            default_tile=self.default_tile,
+            no_reference=self.no_reference,
+            card=self.card,
+        )
+
+
+def _rule(record: Mapping[str, Any]) -> PredictionRule:
+    kind, timestep = record.get("kind"), record.get("timestep")
+    if not isinstance(timestep, int):
+        raise ModelFileError(f"prediction rule {dict(record)} has no integer timestep")
+    if kind == "latent_residual":
+        return LatentResidual(timestep)
+    if kind == "epsilon":
+        return Epsilon.at(timestep)
+    raise ModelFileError(f"prediction rule {kind!r} is unknown: expected latent_residual or epsilon")
+
+
+def _tuples(config: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no tuples; diffusers wants them."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}

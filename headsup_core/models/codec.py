@@ -1,0 +1,89 @@
+"""The autoencoder between pixels and latents: one face for diffusers' AutoencoderKL and AutoencoderTiny."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+
+
+class Codec:
+    """Encodes pictures to scaled latents and back.
+
+    Args:
+        vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`.
+
+    Attributes:
+        factor: pixels per latent along each axis (f; 8 for Stable Diffusion).
+        channels: latent channels C.
+        receptive_radius: (encoder, decoder) radius in pixels outside of which a pixel has no influence, or None when
+            unbounded (AutoencoderKL: GroupNorm and attention see the whole input).
+    """
+
+    def __init__(self, vae: AutoencoderKL | AutoencoderTiny) -> None:
+        self.vae: nn.Module = vae
+        config: Any = vae.config
+        self.channels: int = config.latent_channels
+        self._scale: float = config.scaling_factor
+        self._shift: float = getattr(config, "shift_factor", None) or 0.0
+        self._tiny = type(vae).__name__ == "AutoencoderTiny"
+        if self._tiny:
+            self.factor: int = 2 ** (len(config.encoder_block_out_channels) - 1)
+            self.receptive_radius = (
+                _tiny_encoder_radius(config.num_encoder_blocks),
+                _tiny_decoder_radius(config.num_decoder_blocks, config.upsampling_scaling_factor),
+            )
+        else:
+            self.factor = 2 ** (len(config.block_out_channels) - 1)
+            self.receptive_radius = None
+
+    def encode(self, image: torch.Tensor) -> torch.Tensor:
+        """Latent `[B,C,H/f,W/f]` (scaled) of a picture `[B,3,H,W]` in 0..1; H and W are multiples of f.
+
+        For AutoencoderKL this is the posterior's mean.
+        """
+        return self.encode_posterior(image)[0]
+
+    def encode_posterior(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of the latent, each as `encode` gives it (AutoencoderTiny: deviation 0)."""
+        vae: Any = self.vae
+        encoded = vae.encode(image * 2 - 1)
+        if self._tiny:
+            mean = encoded.latents
+            return (mean - self._shift) * self._scale, torch.zeros_like(mean)
+        posterior = encoded.latent_dist
+        return (posterior.mean - self._shift) * self._scale, posterior.std * self._scale
+
+    def decode(self, latent: torch.Tensor) -> torch.Tensor:
+        """Picture `[B,3,f*h,f*w]` around 0..1 (not clamped) of a scaled latent `[B,C,h,w]`."""
+        vae: Any = self.vae
+        return (vae.decode(latent / self._scale + self._shift).sample + 1) / 2
+
+
+def _tiny_encoder_radius(blocks: list[int]) -> int:
+    """Radius in pixels: conv 3x3 at each level's input, three 3x3 convolutions a block, one at the end."""
+    radius, stride = 0, 1
+    for level, count in enumerate(blocks):
+        radius += stride  # the level's first convolution reads the resolution above it
+        if level > 0:
+            stride *= 2
+        radius += 3 * count * stride
+    return radius + stride
+
+
+def _tiny_decoder_radius(blocks: list[int], upsampling: int) -> int:
+    """Radius in pixels of the decoder's output; nearest upsampling adds up to one step of the coarser grid."""
+    stride = upsampling ** (len(blocks) - 1)
+    radius = stride
+    for level, count in enumerate(blocks):
+        radius += 3 * count * stride
+        if level < len(blocks) - 1:
+            radius += stride - stride // upsampling
+            stride //= upsampling
+        radius += stride
+    return radius

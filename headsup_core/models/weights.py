@@ -1,0 +1,113 @@
+"""Reading weight files from strangers: safetensors, or pickles that hold nothing but tensors and plain data."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from ..errors import ModelFileError
+
+PICKLES = {".pkl", ".pth", ".pt", ".ckpt", ".bin"}
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsFile:
+    """What a file held: a mapping (tensors by name; pickles may nest further data) and safetensors' header metadata."""
+
+    path: Path
+    content: Mapping[str, Any]
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Read `.safetensors`, or a pickle with `weights_only=True` and nothing else.
+
+    Raises:
+        ModelFileError: missing, empty, truncated, not a weights file, or a pickle that wants to run code.
+    """
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise ModelFileError(f"model file {path} {what}")
+    size = path.stat().st_size
+    if size == 0:
+        raise ModelFileError(f"model file {path} is empty (0 bytes): download it again")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, size)
+    if path.suffix in PICKLES:
+        return WeightsFile(path, _read_pickle(path, size))
+    raise ModelFileError(
+        f"{path} is not a model file: expected .safetensors, {', '.join(sorted(PICKLES))}, found {path.suffix!r}"
+    )
+
+
+def _read_safetensors(path: Path, size: int) -> WeightsFile:
+    try:
+        with safe_open(path, framework="pt") as file:
+            opened: Any = file
+            tensors: dict[str, torch.Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return WeightsFile(path, tensors, dict(opened.metadata() or {}))
+    except SafetensorError as error:
+        raise ModelFileError(
+            f"{path} ({size} bytes) cannot be read as safetensors, it is cut short or of another kind "
+            f"({error}): download it again"
+        ) from error
+
+
+def _read_pickle(path: Path, size: int) -> Mapping[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split("WeightsUnpickler error: ")[-1].splitlines()[0]
+        raise ModelFileError(
+            f"{path} holds more than tensors and was not opened, since a pickle can run code on your machine "
+            f"({reason}): ask its publisher for a .safetensors file"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ModelFileError(
+            f"{path} ({size} bytes) cannot be read as a torch checkpoint, it is cut short or of another kind: "
+            f"download it again"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise ModelFileError(f"{path} holds a {type(content).__name__}, expected a dictionary of tensors")
+    return content  # pyright: ignore[reportUnknownVariableType]
+
+
+def load_network(network: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, path: Path) -> None:
+    """Fill `network` (built on the "meta" device) with `tensors`, converted to `dtype`.
+
+    Raises:
+        ModelFileError: a key is missing, unexpected or of another shape, or holds NaN or infinity; which, and what
+            was expected.
+    """
+    expected = network.state_dict()
+    if missing := sorted(set(expected) - set(tensors)):
+        raise ModelFileError(
+            f"{path}: {len(missing)} of {len(expected)} tensors are missing, the first is {missing[0]} "
+            f"{tuple(expected[missing[0]].shape)}"
+        )
+    if unexpected := sorted(set(tensors) - set(expected)):
+        raise ModelFileError(f"{path}: {len(unexpected)} tensors fit nowhere, the first is {unexpected[0]}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise ModelFileError(
+                f"{path}: {name} is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+            )
+        check_finite(name, tensor, path)
+    converted = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    network.load_state_dict(converted, assign=True)
+    network.eval().requires_grad_(False)
+
+
+def check_finite(name: str, tensor: torch.Tensor, path: Path) -> None:
+    """Raise `ModelFileError` when a tensor holds NaN or infinity."""
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise ModelFileError(f"{path}: {bad} of {tensor.numel()} values of {name} are NaN or infinite: damaged file")

@@ -1,0 +1,104 @@
+"""The three tiled stages of one picture: encode, one UNet call, decode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from ..errors import HeadsUpError
+from ..host import Host, Progress
+from ..imaging.resizing import resize
+from ..imaging.tiles import Tile
+from ..models.one_step import OneStepModel
+from .memory import bytes_per_pixel
+from .tiled import Stage, Tiling, run_tiled
+
+PREVIEW_SIDE = 384
+STAGES = 3
+"""Tiled passes over a picture."""
+
+
+def restore_picture(
+    picture: torch.Tensor,
+    model: OneStepModel,
+    prompt: torch.Tensor,
+    tiling: Tiling,
+    host: Host,
+    progress: Progress,
+    noise: torch.Generator | None = None,
+) -> tuple[torch.Tensor, Tiling]:
+    """Restored picture `[1,3,H,W]` (not clamped) of an enlarged one in 0..1 whose sides follow the size rule.
+
+    Args:
+        prompt: embeddings `[1,n,D]`.
+        noise: draw the latent from the codec's posterior with it; None: the posterior's mean.
+
+    Returns:
+        The picture and the tiling that worked (smaller than asked for after out of memory).
+
+    Raises:
+        HeadsUpError: a network gave NaN or infinity.
+    """
+    needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model)
+    encode, denoise, decode = _stages(model, prompt)
+    host.load([model.codec.vae], needed)
+    moments, tiling = run_tiled(encode, picture, tiling, host, progress)
+    latent, deviation = moments.chunk(2, dim=1)
+    if noise is not None:
+        latent = latent + deviation * torch.randn(latent.shape, generator=noise)
+    host.load([model.unet], needed)
+    clean, tiling = run_tiled(denoise, latent, tiling, host, progress)
+    _check_finite(clean, "the UNet", model)
+    host.load([model.codec.vae], needed)
+    restored, tiling = run_tiled(decode, clean, tiling, host, progress, _previewer(picture))
+    _check_finite(restored, "the decoder", model)
+    return restored, tiling
+
+
+def _stages(model: OneStepModel, prompt: torch.Tensor) -> tuple[Stage, Stage, Stage]:
+    codec = model.codec
+    f, channels, dtype = codec.factor, codec.channels, model.dtype
+    encoder_radius, decoder_radius = codec.receptive_radius or (None, None)
+
+    def encode(tiles: torch.Tensor) -> torch.Tensor:
+        return torch.cat(codec.encode_posterior(tiles.to(dtype)), dim=1)
+
+    def denoise(tiles: torch.Tensor) -> torch.Tensor:
+        return model.denoise(tiles, prompt)
+
+    def decode(tiles: torch.Tensor) -> torch.Tensor:
+        return codec.decode(tiles.to(dtype))
+
+    in_latents = None if encoder_radius is None else math.ceil(encoder_radius / f)
+    return (
+        Stage("the encoder", encode, 2 * channels, f, 1, in_latents),
+        Stage("the UNet", denoise, channels, 1, 1, model.unet_radius),
+        Stage("the decoder", decode, 3, 1, f, decoder_radius),
+    )
+
+
+def _previewer(picture: torch.Tensor) -> Callable[[Tile, torch.Tensor], torch.Tensor]:
+    """A small copy of the picture `[3,h,w]` into which finished tiles are pasted."""
+    height, width = picture.shape[-2:]
+    reduction = max(1.0, max(height, width) / PREVIEW_SIDE)
+    canvas = resize(picture, max(1, int(height / reduction)), max(1, int(width / reduction)), "area")[0].clone()
+
+    def paste(tile: Tile, values: torch.Tensor) -> torch.Tensor:
+        y0, x0 = int(tile.y0 / reduction), int(tile.x0 / reduction)
+        y1 = min(canvas.shape[-2], max(y0 + 1, int(tile.y1 / reduction)))
+        x1 = min(canvas.shape[-1], max(x0 + 1, int(tile.x1 / reduction)))
+        canvas[:, y0:y1, x0:x1] = resize(values[None], y1 - y0, x1 - x0, "area")[0]
+        return canvas
+
+    return paste
+
+
+def _check_finite(values: torch.Tensor, part: str, model: OneStepModel) -> None:
+    if not bool(torch.isfinite(values).all()):
+        bad = int((~torch.isfinite(values)).sum())
+        raise HeadsUpError(
+            f"{part} of {model.card.name} gave {bad} NaN or infinite of {values.numel()} values in {model.dtype}: "
+            f"load the model with dtype float32"
+        )

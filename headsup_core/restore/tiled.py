@@ -1,0 +1,146 @@
+"""Running one network over a picture tile by tile, in batches, surviving out of memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..errors import InputError
+from ..host import Host, Progress
+from ..imaging.blending import TileAccumulator, tile_weights
+from ..imaging.tiles import Tile, TilePlan, plan_tiles
+
+TileFunction = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a picture is cut, in latent units.
+
+    Attributes:
+        tile, overlap: as for `plan_tiles`.
+        multiple: tile sizes the UNet accepts.
+        smallest: tiles are not halved below this.
+        factor: output pixels per latent.
+        batch: tiles per network call.
+    """
+
+    tile: int
+    overlap: int
+    multiple: int
+    smallest: int
+    factor: int
+    batch: int = 1
+
+    @property
+    def tile_pixels(self) -> int:
+        """Tile side in output pixels."""
+        return self.tile * self.factor
+
+    @property
+    def overlap_pixels(self) -> int:
+        """Least overlap in output pixels."""
+        return self.overlap * self.factor
+
+    def plan(self, height: int, width: int) -> TilePlan:
+        return plan_tiles(height, width, self.tile, self.overlap, self.multiple)
+
+    def smaller(self) -> Tiling | None:
+        """What to try after out of memory: single tiles first, then half the side; None when nothing is left."""
+        if self.batch > 1:
+            return replace(self, batch=1)
+        half = self.tile // 2 // self.multiple * self.multiple
+        if half < self.smallest:
+            return None
+        overlap = min(self.overlap, half // 2) // self.multiple * self.multiple
+        return replace(self, tile=half, overlap=overlap)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One network as a function on tiles.
+
+    Attributes:
+        run: tile batch `[n,C,h*in_scale,w*in_scale]` -> `[n,C',h*out_scale,w*out_scale]`.
+        channels: C'.
+        in_scale, out_scale: pixels per latent on either side (f for pictures, 1 for latents).
+        radius: receptive radius in output units; None when unbounded.
+    """
+
+    name: str
+    run: TileFunction
+    channels: int
+    in_scale: int
+    out_scale: int
+    radius: int | None
+
+
+@torch.no_grad()
+def run_tiled(
+    stage: Stage,
+    source: torch.Tensor,
+    tiling: Tiling,
+    host: Host,
+    progress: Progress,
+    on_tile: Callable[[Tile, torch.Tensor], torch.Tensor | None] | None = None,
+) -> tuple[torch.Tensor, Tiling]:
+    """Apply `stage` to `source` `[1,C,H,W]` (kept on the CPU) and blend the tiles.
+
+    After out of memory the tile is halved and only what no finished tile covers is planned again.
+
+    Args:
+        on_tile: called with each finished tile (in output units) and its values; may return a preview picture.
+
+    Returns:
+        The blended output, on the CPU in fp32, and the tiling that worked.
+
+    Raises:
+        InputError: out of memory even with the smallest tile.
+    """
+    height, width = source.shape[-2] // stage.in_scale, source.shape[-1] // stage.in_scale
+    sums = TileAccumulator(1, stage.channels, height * stage.out_scale, width * stage.out_scale)
+    queue = list(tiling.plan(height, width).tiles)
+    while queue:
+        host.check_cancelled()
+        batch = queue[: tiling.batch]
+        try:
+            outputs = _run_batch(stage, source, batch, host.device)
+        except (RuntimeError, MemoryError) as error:
+            if not host.is_out_of_memory(error):
+                raise
+            smaller = tiling.smaller()
+            if smaller is None:
+                raise InputError(
+                    f"out of memory in {stage.name} even with tiles of {tiling.tile_pixels} px: close other programs, "
+                    f"or run on the CPU"
+                ) from error
+            outputs = None
+            tiling = smaller
+        if outputs is None:  # outside of the except block, so that its traceback no longer holds the tensors
+            host.release_memory()
+            plan = tiling.plan(height, width)
+            remaining = [tile for tile in plan.tiles if sums.needs(tile.scaled(stage.out_scale))]
+            progress.grow(max(0, len(remaining) - len(queue)))
+            queue = remaining
+            continue
+        for tile, values in zip(batch, outputs, strict=True):
+            placed = tile.scaled(stage.out_scale)
+            sums.add(placed, values[None], tile_weights(placed, _radius(stage, placed)))
+            progress.advance(preview=on_tile(placed, values) if on_tile else None)
+        queue = queue[len(batch) :]
+    return sums.result(), tiling
+
+
+def _run_batch(stage: Stage, source: torch.Tensor, tiles: list[Tile], device: torch.device) -> torch.Tensor:
+    inputs = torch.cat([tile.scaled(stage.in_scale).crop(source) for tile in tiles]).to(device)
+    return stage.run(inputs).float().cpu()
+
+
+def _radius(stage: Stage, tile: Tile) -> int:
+    """The known radius; for unbounded networks a quarter of the overlap, where zero padding weighs the most."""
+    if stage.radius is not None:
+        return stage.radius
+    overlaps = [overlap for overlap in (tile.top, tile.bottom, tile.left, tile.right) if overlap]
+    return min(overlaps, default=0) // 4

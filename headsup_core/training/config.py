@@ -1,0 +1,77 @@
+"""Training configurations as YAML files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..models.architecture import Architecture
+from .data import SourceConfig
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """L = l1 * |y - x| + lpips * LPIPS(y, x) + codec * |D(E(x)) - x|."""
+
+    l1: float = 1.0
+    lpips: float = 0.15
+    codec: float = 0.25
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a run.
+
+    Attributes:
+        crop: side of the training crops in output pixels.
+        codec_steps: first steps, in which the codec alone learns to reproduce clean pictures.
+        lpips_from: step from which LPIPS counts.
+        decay_steps: last steps, over which the learning rate falls to zero.
+        lpips_backbone: file with squeezenet1_1's weights (see `perceptual.squeeze_lpips`).
+    """
+
+    architecture: Architecture
+    sources: tuple[SourceConfig, ...]
+    degradations: dict[str, float]
+    lpips_backbone: str
+    crop: int = 192
+    batch: int = 6
+    steps: int = 4000
+    codec_steps: int = 400
+    lpips_from: int = 800
+    warmup_steps: int = 100
+    decay_steps: int = 1000
+    learning_rate: float = 4e-4
+    ema: float = 0.998
+    grad_clip: float = 1.0
+    seed: int = 0
+    workers: int = 1
+    checkpoint_every: int = 200
+    sample_every: int = 400
+    loss: LossWeights = field(default_factory=LossWeights)
+
+
+def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Path | None = None) -> TrainConfig:
+    """Read a YAML configuration; `overrides` replaces top-level fields, relative paths start from `data`.
+
+    Raises:
+        InputError: the file is missing, not YAML, or names an unknown field.
+    """
+    import yaml
+
+    try:
+        record: dict[str, Any] = yaml.safe_load(path.read_text()) | dict(overrides or {})
+        record["architecture"] = Architecture.from_json(record["architecture"])
+        root = data or Path()
+        sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
+        for source in sources:
+            source["folder"] = str(root / source["folder"])
+        record["sources"] = tuple(SourceConfig(**source) for source in sources)
+        record["lpips_backbone"] = str(root / record["lpips_backbone"])
+        record["loss"] = LossWeights(**record.get("loss", {}))
+        return TrainConfig(**record)
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise InputError(f"training configuration {path} cannot be used: {error}") from error

@@ -1,0 +1,197 @@
+"""The second-order degradation of Real-ESRGAN (arXiv 2107.10833) in torch, deterministic by seed.
+
+Twice: blur, resize, noise, JPEG; then a sinc filter and the final resize to `size / scale`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from .kernels import random_blur_kernel, sinc_kernel
+
+Range = tuple[float, float]
+Rng = np.random.Generator
+ResizeMode = Literal["area", "bilinear", "bicubic"]
+
+
+@dataclass(frozen=True)
+class StageParams:
+    """One order of the degradation. Ranges are uniform; sigmas in pixels, noise in 8-bit levels."""
+
+    blur_prob: float
+    blur_sigma: Range
+    sinc_prob: float
+    resize_probs: tuple[float, float, float]  # up, down, keep
+    resize_range: Range
+    gaussian_noise_prob: float
+    noise_range: Range
+    poisson_scale: Range
+    grey_noise_prob: float
+    jpeg_range: Range
+
+
+@dataclass(frozen=True)
+class SecondOrder:
+    """Real-ESRGAN: two stages, a final sinc filter and the resize to size / scale."""
+
+    first: StageParams
+    second: StageParams
+    final_sinc_prob: float
+    scale: int = 4
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """Blur (sometimes), one antialiased resize, noise, JPEG (sometimes): small but otherwise decent pictures."""
+
+    blur_prob: float
+    blur_sigma: Range
+    noise_range: Range
+    jpeg_range: Range
+    jpeg_prob: float = 1.0
+    modes: tuple[ResizeMode, ...] = ("area", "bilinear", "bicubic")
+    scale: int = 4
+
+
+Degradation = SecondOrder | FirstOrder
+
+_FIRST = StageParams(1.0, (0.2, 3.0), 0.1, (0.2, 0.7, 0.1), (0.15, 1.5), 0.5, (1, 30), (0.05, 3.0), 0.4, (30, 95))
+_SECOND = StageParams(0.8, (0.2, 1.5), 0.1, (0.3, 0.4, 0.3), (0.3, 1.2), 0.5, (1, 25), (0.05, 2.5), 0.4, (30, 95))
+
+DEGRADATIONS: Mapping[str, Degradation] = {
+    "realesrgan": SecondOrder(_FIRST, _SECOND, 0.8),
+    "web": FirstOrder(0.3, (0.2, 0.8), (0, 4), (60, 98), 0.7),
+    "tiny_face": FirstOrder(0.3, (0.2, 1.5), (0, 8), (40, 95), 0.9, scale=8),
+    "x4-mild": FirstOrder(0.0, (0.0, 0.0), (0, 0), (75, 75), modes=("bicubic",)),
+    "x8": FirstOrder(0.0, (0.0, 0.0), (5, 5), (60, 60), modes=("area",), scale=8),
+}
+"""`realesrgan`: the published x4 set. `web`, `tiny_face`: ranges for training. `x4-mild`, `x8`: for measuring."""
+
+
+def degrade(image: torch.Tensor, degradation: Degradation | str, seed: int) -> torch.Tensor:
+    """Degrade pictures `[B,3,H,W]` in 0..1 to `[B,3,H/scale,W/scale]`; the same seed gives the same result.
+
+    Raises:
+        ValueError: H or W is no multiple of the scale, or the named degradation is unknown.
+    """
+    chosen = find_degradation(degradation)
+    height, width = image.shape[-2:]
+    if height % chosen.scale or width % chosen.scale:
+        raise ValueError(f"{width}x{height} is no multiple of the scale {chosen.scale}")
+    return torch.cat([_degrade_one(one[None], chosen, np.random.default_rng([seed, i])) for i, one in enumerate(image)])
+
+
+def find_degradation(degradation: Degradation | str) -> Degradation:
+    """The parameters behind a name. Raises `ValueError` that lists the names."""
+    if not isinstance(degradation, str):
+        return degradation
+    if degradation not in DEGRADATIONS:
+        raise ValueError(f"degradation {degradation!r} is unknown: choose one of {', '.join(DEGRADATIONS)}")
+    return DEGRADATIONS[degradation]
+
+
+def _degrade_one(image: torch.Tensor, degradation: Degradation, rng: Rng) -> torch.Tensor:
+    if isinstance(degradation, SecondOrder):
+        return _second_order(image, degradation, rng)
+    return _first_order(image, degradation, rng)
+
+
+def _first_order(image: torch.Tensor, params: FirstOrder, rng: Rng) -> torch.Tensor:
+    height, width = image.shape[-2:]
+    if rng.random() < params.blur_prob:
+        image = _filter(image, random_blur_kernel(rng, params.blur_sigma, sinc_prob=0.0))
+    mode = params.modes[rng.integers(len(params.modes))]
+    small = resize_as(image, (height // params.scale, width // params.scale), mode, antialias=True)
+    sigma = rng.uniform(*params.noise_range) / 255
+    noise = torch.from_numpy(rng.standard_normal(tuple(small.shape), dtype=np.float32)).to(image.device)
+    small = (small + sigma * noise).clamp(0, 1)
+    if rng.random() < params.jpeg_prob:
+        return jpeg(small, int(rng.uniform(*params.jpeg_range)))
+    return _quantise(small)
+
+
+def _second_order(image: torch.Tensor, params: SecondOrder, rng: Rng) -> torch.Tensor:
+    height, width = image.shape[-2:]
+    target = (height // params.scale, width // params.scale)
+    image = _stage(image, (height, width), params.first, rng)
+    image = jpeg(image, int(rng.uniform(*params.first.jpeg_range)))
+    image = _stage(image, target, params.second, rng)
+    quality = int(rng.uniform(*params.second.jpeg_range))
+    ringing = sinc_kernel(rng) if rng.random() < params.final_sinc_prob else None
+    if rng.random() < 0.5:  # the published order of the last two steps is random
+        image = resize_as(jpeg(image, quality), target, _random_mode(rng))
+        return _quantise(image if ringing is None else _filter(image, ringing))
+    image = resize_as(image, target, _random_mode(rng))
+    return jpeg(image if ringing is None else _filter(image, ringing), quality)
+
+
+def _stage(image: torch.Tensor, nominal: tuple[int, int], stage: StageParams, rng: Rng) -> torch.Tensor:
+    """Blur, resize to `nominal` times a random factor, noise."""
+    if rng.random() < stage.blur_prob:
+        image = _filter(image, random_blur_kernel(rng, stage.blur_sigma, stage.sinc_prob))
+    low, high = stage.resize_range
+    factor = (rng.uniform(1, high), rng.uniform(low, 1), 1.0)[rng.choice(3, p=stage.resize_probs)]
+    size = (max(1, int(nominal[0] * factor)), max(1, int(nominal[1] * factor)))
+    return _add_noise(resize_as(image, size, _random_mode(rng)), stage, rng)
+
+
+def _random_mode(rng: Rng) -> ResizeMode:
+    modes: tuple[ResizeMode, ...] = ("area", "bilinear", "bicubic")
+    return modes[rng.integers(3)]
+
+
+def resize_as(
+    image: torch.Tensor, size: tuple[int, int], mode: ResizeMode, *, antialias: bool = False
+) -> torch.Tensor:
+    """Resize to (height, width); without antialiasing as published (aliasing is part of that degradation)."""
+    if image.shape[-2:] == size:
+        return image
+    if mode == "area":
+        return F.interpolate(image, size=size, mode="area")
+    return F.interpolate(image, size=size, mode=mode, align_corners=False, antialias=antialias).clamp(0, 1)
+
+
+def _filter(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """Correlate every channel with `kernel` `[k,k]`, k odd."""
+    radius = kernel.shape[-1] // 2
+    height, width = image.shape[-2:]
+    mode = "reflect" if radius < min(height, width) else "replicate"
+    padded = F.pad(image, (radius,) * 4, mode=mode)
+    weight = kernel.to(image.device, image.dtype)[None, None]
+    return F.conv2d(padded.transpose(0, 1), weight).transpose(0, 1).clamp(0, 1)  # sinc overshoots
+
+
+def _add_noise(image: torch.Tensor, stage: StageParams, rng: Rng) -> torch.Tensor:
+    """Additive Gaussian or Poisson noise, sometimes the same in all channels."""
+    grey = rng.random() < stage.grey_noise_prob
+    if rng.random() < stage.gaussian_noise_prob:
+        sigma = rng.uniform(*stage.noise_range) / 255
+        shape = (1, 1, *image.shape[-2:]) if grey else tuple(image.shape)
+        noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(image.device) * sigma
+        return (image + noise).clamp(0, 1)
+    source = image.mean(dim=1, keepdim=True) if grey else image
+    levels = np.round(source.cpu().numpy() * 255) / 255
+    values = 2 ** np.ceil(np.log2(max(2, len(np.unique(levels)))))
+    noise = (rng.poisson(levels * values) / values - levels).astype(np.float32)
+    return (image + torch.from_numpy(noise).to(image.device) * rng.uniform(*stage.poisson_scale)).clamp(0, 1)
+
+
+def jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
+    """`image` `[1,3,H,W]` in 0..1 after one JPEG compression at `quality` 1..100."""
+    array = (image[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, format="JPEG", quality=quality)
+    decoded = np.array(Image.open(buffer), dtype=np.float32) / 255
+    return torch.from_numpy(decoded).permute(2, 0, 1)[None].to(image.device)
+
+
+def _quantise(image: torch.Tensor) -> torch.Tensor:
+    return (image * 255).round().clamp(0, 255) / 255

@@ -1,0 +1,199 @@
+"""Trains a self-contained one-step model (codec, UNet and prompt embedding together) on CPU or GPU."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Subset
+
+from ..image_files import write_picture
+from ..models.codec import Codec
+from ..models.one_step import OneStepModel
+from ..models.prompts import CachedPrompt
+from .config import TrainConfig
+from .data import CropSource, RestorationDataset
+from .perceptual import squeeze_lpips
+
+log = logging.getLogger(__name__)
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+class Trainer:
+    """A resumable run in a folder: `checkpoint.pt`, `log.csv`, `samples/`.
+
+    Args:
+        config: what to train and how.
+        folder: where the run lives; an existing checkpoint there is continued, exactly to the step.
+        device: torch device.
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path, device: torch.device) -> None:
+        self.config = config
+        self.folder = folder
+        self.device = device
+        self.step = 0
+        self._seconds = 0.0
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            built = config.architecture.build()
+        self.networks = nn.ModuleDict({"codec": built.codec.vae, "unet": built.unet})
+        self.networks.register_parameter("prompt", nn.Parameter(built.prompt.embeddings(None)))
+        _start_as_identity(self.networks)
+        self.networks.to(device)
+        self.average = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+        self.model = _over(built, self.networks)
+        self.averaged_model = _over(built, self.average.module)
+        """The model with exponentially averaged weights: what is shipped."""
+        self.optimizer = torch.optim.AdamW(self.networks.parameters(), lr=config.learning_rate, weight_decay=1e-4)
+        self.lpips = squeeze_lpips(Path(config.lpips_backbone)).to(device)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def train(self) -> None:
+        """Run to `config.steps`, writing a checkpoint every `checkpoint_every` steps and at the end."""
+        config = self.config
+        for batch in self._batches():
+            started = time.perf_counter()
+            losses = self._train_step([part.to(self.device) for part in batch])
+            self.step += 1
+            self._seconds += time.perf_counter() - started
+            self._report(losses)
+            if self.step % config.checkpoint_every == 0 or self.step == config.steps:
+                self._save()
+            if self.step % config.sample_every == 0 or self.step == config.steps:
+                self._write_samples()
+
+    def _train_step(self, batch: list[torch.Tensor]) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        losses = self._losses(*batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = sum(losses.values(), torch.zeros((), device=self.device))
+        total.backward()
+        nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.grad_clip)
+        self.optimizer.step()
+        self.average.update_parameters(self.networks)
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _losses(self, bad: torch.Tensor, good: torch.Tensor) -> dict[str, torch.Tensor]:
+        weights, codec = self.config.loss, self.model.codec
+        if self.step < self.config.codec_steps:
+            return {"codec": F.l1_loss(codec.decode(codec.encode(good)), good)}
+        restored = _restore(self.model, bad)
+        some = good[: max(1, len(good) // 3)]
+        losses = {
+            "l1": weights.l1 * F.l1_loss(restored, good),
+            "codec": weights.codec * F.l1_loss(codec.decode(codec.encode(some)), some),
+        }
+        if self.step >= self.config.lpips_from:
+            losses["lpips"] = weights.lpips * self._shifted_lpips(restored, good)
+        return losses
+
+    def _shifted_lpips(self, restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
+        """LPIPS at a random phase of its strided grid, so that no fixed checkerboard can please it."""
+        chooser = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        dy, dx = torch.randint(0, 16, (2,), generator=chooser).tolist()
+        return self.lpips(restored[..., dy:, dx:], good[..., dy:, dx:], normalize=True).mean()
+
+    def _batches(self) -> Iterator[Batch]:
+        config = self.config
+        sources = [CropSource(source) for source in config.sources]
+        total = config.steps * config.batch
+        dataset = RestorationDataset(sources, config.degradations, config.crop, total, config.seed)
+        remaining = Subset(dataset, range(self.step * config.batch, total))
+        yield from DataLoader(remaining, config.batch, num_workers=config.workers, worker_init_fn=_one_thread)
+
+    def _report(self, losses: dict[str, float]) -> None:
+        path = self.folder / "log.csv"
+        fields = ["step", "seconds", "lr", "l1", "lpips", "codec"]
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, fields, restval="")
+            if new:
+                writer.writeheader()
+            rate = learning_rate(self.config, self.step - 1)
+            rounded = {name: round(value, 6) for name, value in losses.items()}
+            writer.writerow({"step": self.step, "seconds": round(self._seconds, 1), "lr": f"{rate:.2e}", **rounded})
+        if self.step % 20 == 0:
+            left = self._seconds / self.step * (self.config.steps - self.step) / 60
+            log.info("step %d/%d, %.0f min left, %s", self.step, self.config.steps, left, rounded)
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "seconds": self._seconds,
+            "networks": self.networks.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        temporary = self.checkpoint.with_suffix(".tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)
+
+    def _resume(self) -> None:
+        if not self.checkpoint.exists():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.step, self._seconds = state["step"], state["seconds"]
+        self.networks.load_state_dict(state["networks"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        log.info("resumed at step %d of %s", self.step, self.checkpoint)
+
+    @torch.no_grad()
+    def _write_samples(self) -> None:
+        """Rows of (enlarged input | restored | true) of the averaged model, always the same crops."""
+        sources = [CropSource(source) for source in self.config.sources[:1]]
+        dataset = RestorationDataset(sources, self.config.degradations, 256, 6, seed=12345)
+        rows: list[torch.Tensor] = []
+        for bad, good in (dataset[index] for index in range(6)):
+            restored = _restore(self.averaged_model, bad[None].to(self.device))[0].cpu().clamp(0, 1)
+            rows.append(torch.cat([bad, restored, good], dim=2))
+        sheet = torch.cat(rows, dim=1)[None]
+        (self.folder / "samples").mkdir(exist_ok=True)
+        write_picture(self.folder / "samples" / f"{self.step:06d}.png", sheet)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, constant, linear fall to zero over the last `decay_steps`."""
+    up = (step + 1) / max(1, config.warmup_steps)
+    down = (config.steps - step) / max(1, config.decay_steps)
+    return config.learning_rate * min(1.0, up, down)
+
+
+def _restore(model: OneStepModel, enlarged: torch.Tensor) -> torch.Tensor:
+    """The whole model on a batch, untiled and differentiable."""
+    return model.codec.decode(model.denoise(model.codec.encode(enlarged), model.prompt.embeddings(None)))
+
+
+def _over(model: OneStepModel, networks: nn.Module) -> OneStepModel:
+    """`model` with the networks and the prompt embedding of a training module."""
+    parts: Any = networks
+    prompt = CachedPrompt(networks.get_parameter("prompt"))
+    return replace(model, codec=Codec(parts["codec"]), unet=parts["unet"], prompt=prompt)
+
+
+def _start_as_identity(networks: nn.ModuleDict) -> None:
+    """With a zero residual the untrained model gives back what its codec makes of the input."""
+    for parameter in networks.get_submodule("unet.conv_out").parameters():
+        nn.init.zeros_(parameter)
+
+
+def _one_thread(worker: int) -> None:
+    del worker
+    torch.set_num_threads(1)

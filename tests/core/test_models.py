@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import headsup_core as hu
+from headsup_core.models.architecture import Architecture
+from headsup_core.models.codec import Codec
+from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.one_step import OneStepModel, widen_conv_in
+from headsup_core.models.prediction import Epsilon, LatentResidual
+
+
+@pytest.mark.parametrize(
+    ("timestep", "alpha_bar", "alpha", "beta"),
+    [(999, 0.0046601, 0.068265, 0.997667), (399, 0.426086, 0.652753, 0.757571), (200, 0.753692, 0.868154, 0.496294)],
+)
+def test_epsilon_rule_has_the_published_constants(timestep: int, alpha_bar: float, alpha: float, beta: float) -> None:
+    rule = Epsilon.at(timestep)
+    assert rule.alpha_bar == pytest.approx(alpha_bar, rel=2e-5)
+    latent, eps = torch.tensor([[[[1.5]]]]), torch.tensor([[[[0.25]]]])
+    assert rule.x0(latent, eps).item() == pytest.approx((1.5 - beta * 0.25) / alpha, rel=1e-4)
+
+
+def test_epsilon_rule_equals_diffusers_scheduler() -> None:
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    for timestep in (1, 200, 399, 999):
+        assert Epsilon.at(timestep).alpha_bar == float(scheduler.alphas_cumprod[timestep])
+
+
+def test_x0_is_computed_in_fp32_from_half_precision() -> None:
+    latent = torch.tensor([[[[1.0]]]], dtype=torch.float16)
+    assert LatentResidual().x0(latent, latent / 3).dtype == torch.float32
+    x0 = Epsilon.at(999).x0(latent, latent / 3)
+    assert x0.item() == pytest.approx((1 - 0.997667 * float(torch.tensor(1 / 3).half())) / 0.068265, rel=1e-4)
+
+
+def test_widened_conv_in_copies_old_channels_and_starts_at_zero(architecture: Architecture) -> None:
+    narrow = replace(architecture, unet={**architecture.unet, "in_channels": 4}).build()
+    latent, prompt = torch.randn(2, 4, 8, 8), torch.randn(1, 1, 8)
+    before = narrow.denoise(latent, prompt)
+    weight = narrow.unet.conv_in.weight.clone()
+    widen_conv_in(narrow.unet, 9)
+    assert torch.equal(narrow.unet.conv_in.weight[:, :4], weight)
+    assert not narrow.unet.conv_in.weight[:, 4:].any()
+    assert narrow.takes_reference
+    any_reference = narrow.denoise(latent, prompt, torch.randn(2, 4, 8, 8), torch.ones(2, 1, 8, 8))
+    assert torch.allclose(any_reference, before, atol=1e-5)
+    with pytest.raises(ValueError, match="9 input channels, cannot shrink to 4"):
+        widen_conv_in(narrow.unet, 4)
+
+
+def test_reference_channels_reach_the_unet(toy_model: OneStepModel) -> None:
+    latent = torch.randn(1, 4, 8, 8)
+    prompt = toy_model.prompt.embeddings(None)
+    nothing = toy_model.denoise(latent, prompt)
+    zeros = toy_model.denoise(latent, prompt, torch.zeros_like(latent), torch.zeros(1, 1, 8, 8))
+    someone = toy_model.denoise(latent, prompt, torch.randn_like(latent), torch.ones(1, 1, 8, 8))
+    assert torch.equal(nothing, zeros)
+    assert not torch.allclose(nothing, someone, atol=1e-3)
+    grey = replace(toy_model, no_reference="encoded_zero_image").denoise(latent, prompt)
+    encoded = toy_model.codec.encode(torch.full((1, 3, 32, 32), 0.5))
+    assert torch.equal(grey, toy_model.denoise(latent, prompt, encoded, torch.zeros(1, 1, 8, 8)))
+
+
+@pytest.mark.parametrize(("encoder", "decoder"), [([0, 1, 1], [1, 1, 0]), ([1, 2], [2, 1]), ([0, 0, 0], [0, 0, 0])])
+def test_codec_radius_bounds_what_a_pixel_reaches(encoder: list[int], decoder: list[int]) -> None:
+    from diffusers import AutoencoderTiny
+
+    width = (8,) * len(encoder)
+    torch.manual_seed(0)
+    codec = Codec(
+        AutoencoderTiny(
+            encoder_block_out_channels=width,
+            decoder_block_out_channels=width,
+            num_encoder_blocks=tuple(encoder),
+            num_decoder_blocks=tuple(decoder),
+        ).double()
+    )
+    assert codec.receptive_radius is not None
+    f, (encoder_radius, decoder_radius) = codec.factor, codec.receptive_radius
+    image = torch.rand(1, 3, 128, 128, dtype=torch.float64, requires_grad=True)
+    latent = codec.encode(image)
+    at = latent.shape[-1] // 2
+    rows = _touched(torch.autograd.grad(latent[0, :, at, at].sum(), image)[0])
+    assert 0 < max(at * f - rows[0], rows[-1] - (at * f + f - 1)) <= encoder_radius <= 2 * (rows[-1] - rows[0])
+    seed = torch.randn(1, 4, 128 // f, 128 // f, dtype=torch.float64, requires_grad=True)
+    picture = codec.decode(seed)
+    rows = _touched(torch.autograd.grad(picture[0, :, 64, 64].sum(), seed)[0])
+    assert 64 - decoder_radius <= rows[0] * f + f - 1
+    assert rows[-1] * f <= 64 + decoder_radius
+    assert decoder_radius <= f * (rows[-1] - rows[0] + 2)
+
+
+def _touched(gradient: torch.Tensor) -> list[int]:
+    """Rows that have any influence."""
+    return torch.nonzero(gradient.abs().sum(dim=(0, 1, 3)))[:, 0].tolist()
+
+
+def test_file_round_trip(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> None:
+    path = tmp_path / "toy.safetensors"
+    save_headsup(path, toy_model, architecture, torch.float32)
+    loaded = hu.load_model(path).one_step
+    latent = torch.randn(1, 4, 8, 8)
+    prompt = loaded.prompt.embeddings(None)
+    assert torch.equal(prompt, toy_model.prompt.embeddings(None))
+    assert torch.allclose(loaded.denoise(latent, prompt), toy_model.denoise(latent, prompt), atol=1e-4)
+    assert torch.allclose(loaded.codec.decode(latent), toy_model.codec.decode(latent), atol=1e-5)
+    assert loaded.card == architecture.card
+    assert [p.name for p in tmp_path.iterdir()] == ["toy.safetensors"]
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["format"] == "headsup"
+    save_headsup(path, toy_model, architecture)
+    half = load_file(path)
+    assert {tensor.dtype for tensor in half.values()} == {torch.float16}
+    assert hu.load_model(path).one_step.dtype == torch.float32
+    assert hu.load_model(path, dtype="bfloat16").one_step.dtype == torch.bfloat16
+
+
+@pytest.fixture
+def saved(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> Path:
+    path = tmp_path / "toy.safetensors"
+    save_headsup(path, toy_model, architecture)
+    return path
+
+
+def _rewrite(path: Path, change: dict[str, torch.Tensor | None], **metadata: str) -> None:
+    tensors: dict[str, Any] = load_file(path) | change
+    with safe_open(path, "pt") as file:
+        header = file.metadata() | metadata
+    save_file({name: tensor for name, tensor in tensors.items() if tensor is not None}, path, header)
+
+
+KEY = "unet.conv_in.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({KEY: None}, r"1 of \d+ tensors are missing, the first is conv_in.weight \(8, 9, 3, 3\)"),
+        ({"unet.extra": torch.zeros(1)}, "1 tensors fit nowhere, the first is extra"),
+        ({KEY: torch.zeros(8, 4, 3, 3)}, r"conv_in.weight is \(8, 4, 3, 3\), expected \(8, 9, 3, 3\)"),
+        ({KEY: torch.full((8, 9, 3, 3), float("nan"))}, "648 of 648 values of conv_in.weight are NaN"),
+        ({"prompt": None}, "`prompt`"),
+    ],
+)
+def test_damaged_tensors_are_named(saved: Path, change: dict[str, torch.Tensor | None], message: str) -> None:
+    _rewrite(saved, change)
+    with pytest.raises(hu.ModelFileError, match=message):
+        hu.load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"format": "other"}, "not a HeadsUp model"),
+        ({"format_version": "2"}, "format version 2, this version of the pack reads up to 1: update"),
+        ({"architecture": "{}"}, "architecture record"),
+        ({"architecture": "not json"}, "architecture record in the header is damaged"),
+    ],
+)
+def test_damaged_header_is_named(saved: Path, metadata: dict[str, str], message: str) -> None:
+    _rewrite(saved, {}, **metadata)
+    with pytest.raises(hu.ModelFileError, match=message):
+        hu.load_model(saved)
+
+
+def test_header_of_a_monster_takes_no_memory(saved: Path, architecture: Architecture) -> None:
+    """A hostile header could ask for terabytes; it must fail on the tensors' shapes before anything is allocated."""
+    import json
+
+    monster = replace(architecture, unet={**architecture.unet, "block_out_channels": [400_000, 800_000]})
+    _rewrite(saved, {}, architecture=json.dumps(monster.to_json()))
+    with pytest.raises(hu.ModelFileError):
+        hu.load_model(saved)
+
+
+def test_truncated_empty_and_foreign_files(saved: Path, tmp_path: Path) -> None:
+    whole = saved.read_bytes()
+    saved.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(hu.ModelFileError, match="cut short or of another kind"):
+        hu.load_model(saved)
+    for name, content, message in [
+        ("empty.safetensors", b"", "empty"),
+        ("text.safetensors", b"hello world, not a model", "cannot be read as safetensors"),
+        ("text.pth", b"hello", "cannot be read as a torch checkpoint|not opened"),
+        ("model.onnx", b"x", "expected .safetensors"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(hu.ModelFileError, match=message):
+            hu.load_model(tmp_path / name)
+    with pytest.raises(hu.ModelFileError, match="no such file"):
+        hu.load_model(tmp_path / "missing.safetensors")
+    with pytest.raises(hu.ModelFileError, match="is a folder"):
+        hu.load_model(tmp_path)
+
+
+class _Bomb:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_pickle_that_runs_code_is_not_opened(tmp_path: Path, writer: str) -> None:
+    target = tmp_path / "pwned"
+    path = tmp_path / "evil.pkl"
+    if writer == "torch":
+        torch.save({"state_dict_unet": _Bomb(str(target))}, path)
+    else:
+        path.write_bytes(pickle.dumps({"state_dict_unet": _Bomb(str(target))}))
+    with pytest.raises(hu.ModelFileError, match="not opened, since a pickle can run code"):
+        hu.load_model(path)
+    assert not target.exists()
+
+
+def test_names_do_not_leave_their_folder(tmp_path: Path, saved: Path) -> None:
+    models = tmp_path / "models"
+    (models / "headsup").mkdir(parents=True)
+    host = hu.PlainHost("cpu", models)
+    (models / "headsup" / "mine.safetensors").write_bytes(saved.read_bytes())
+    assert hu.load_model("mine.safetensors", host=host).card.name == "toy"
+    with pytest.raises(hu.InputError, match="leaves its folder"):
+        host.find_model("headsup", "../../toy.safetensors")
+    with pytest.raises(hu.ModelFileError, match="not found; looked in"):
+        host.find_model("headsup", "other.safetensors")
+    with pytest.raises(hu.InputError, match="float64.*auto, float32"):
+        hu.load_model(saved, dtype="float64")
