@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 from pathlib import Path
 
 from ..errors import HeadsUpError, InputError
@@ -83,7 +84,7 @@ def _restore_file(source: Path, target: Path, model: HeadsUpModel, host: Host, a
     write_picture(target, result.image, alpha)
     if args.json:
         record = {"input": str(source), "output": str(target), **vars(result.report)}
-        log.info(json.dumps(record))
+        sys.stdout.write(json.dumps(record) + "\n")
     else:
         log.info("%s\n%s", target, result.report.text())
 

@@ -236,5 +236,5 @@ def test_names_do_not_leave_their_folder(tmp_path: Path, saved: Path) -> None:
         host.find_model("headsup", "../../toy.safetensors")
     with pytest.raises(hu.ModelFileError, match="not found; looked in"):
         host.find_model("headsup", "other.safetensors")
-    with pytest.raises(hu.InputError, match="float64.*auto, float32"):
+    with pytest.raises(hu.InputError, match=r"float64.*auto, float32"):
         hu.load_model(saved, dtype="float64")

@@ -210,7 +210,7 @@ def test_cancelling_is_asked_at_every_tile(make_model: Any) -> None:
 def test_network_that_gives_nan_is_reported(make_model: Any) -> None:
     model = make_model(layers=1)
     model.one_step.unet.weights[0].fill_(float("nan"))
-    with pytest.raises(hu.HeadsUpError, match="the UNet of stand-in gave .* NaN .* load the model with dtype float32"):
+    with pytest.raises(hu.HeadsUpError, match=r"the UNet of stand-in gave .* NaN .* load the model with dtype float32"):
         hu.restore(_picture(16, 16), model, 1, host=HOST)
 
 

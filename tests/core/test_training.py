@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from headsup_core.errors import InputError, ModelFileError
+from headsup_core.models.architecture import Architecture
+from headsup_core.training.config import LossWeights, TrainConfig, read_config
+from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, person_of, split_by_person
+from headsup_core.training.degradation import DEGRADATIONS, degrade, jpeg
+from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
+from headsup_core.training.perceptual import squeeze_lpips
+from headsup_core.training.trainer import Trainer, learning_rate
+
+
+def _picture(size: int = 64) -> torch.Tensor:
+    smooth = torch.nn.functional.interpolate(
+        torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), size=(size, size), mode="bicubic"
+    )
+    return smooth.clamp(0, 1)
+
+
+@pytest.mark.parametrize("name", list(DEGRADATIONS))
+def test_degradation_is_deterministic_and_of_the_right_size(name: str) -> None:
+    image, scale = _picture(), DEGRADATIONS[name].scale
+    state = torch.random.get_rng_state()
+    small = degrade(image, name, seed=5)
+    assert small.shape == (2, 3, 64 // scale, 64 // scale)
+    assert 0 <= small.min() <= small.max() <= 1
+    assert torch.equal(small, degrade(image, name, seed=5))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    if name != "x4-mild":
+        assert not torch.equal(small, degrade(image, name, seed=6))
+
+
+def test_degradation_survives_many_seeds() -> None:
+    for seed in range(150):
+        assert torch.isfinite(degrade(_picture(32), "realesrgan", seed)).all()
+
+
+def test_mild_degradation_is_bicubic_then_jpeg() -> None:
+    image = _picture()
+    small = torch.nn.functional.interpolate(image, size=(16, 16), mode="bicubic", antialias=True).clamp(0, 1)
+    expected = torch.cat([jpeg(one[None], 75) for one in small])
+    assert torch.equal(degrade(image, "x4-mild", 0), expected)
+
+
+def test_degradation_refuses_odd_sizes_and_unknown_names() -> None:
+    with pytest.raises(ValueError, match="30x30 is no multiple of the scale 4"):
+        degrade(torch.zeros(1, 3, 30, 30), "realesrgan", 0)
+    with pytest.raises(ValueError, match="'heavy' is unknown: choose one of realesrgan"):
+        degrade(torch.zeros(1, 3, 32, 32), "heavy", 0)
+
+
+def test_kernels_sum_to_one_and_are_symmetric() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        for kernel in (random_blur_kernel(rng, (0.2, 3.0), 0.1), sinc_kernel(rng)):
+            assert kernel.sum().item() == pytest.approx(1, abs=1e-5)
+            assert torch.allclose(kernel, kernel.flip(0, 1), atol=1e-6)
+            assert kernel.shape[0] % 2 == 1
+
+
+def test_gaussian_kernel_has_the_asked_sigma() -> None:
+    class Fixed:
+        """Every choice fixed: size 21, isotropic Gaussian of sigma 2."""
+
+        def choice(self, options: object, p: object = None) -> object:
+            return "iso" if p is not None else 21
+
+        def random(self) -> float:
+            return 1.0
+
+        def uniform(self, low: float, high: float) -> float:
+            return 2.0
+
+    kernel = random_blur_kernel(Fixed(), (0.2, 3.0), 0.1)  # type: ignore[arg-type]
+    axis = torch.arange(21.0) - 10
+    expected = torch.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 2.0**2))
+    assert torch.allclose(kernel, expected / expected.sum(), atol=1e-7)
+
+
+def test_split_is_by_person() -> None:
+    files = [Path(f"{person:03d}_{photo}.jpg") for person in range(10) for photo in ("03", "08")]
+    train, held = split_by_person(files, 5)
+    assert {person_of(file) for file in held} == {"000", "005"}
+    assert len(held) == 4
+    assert not {person_of(file) for file in train} & {person_of(file) for file in held}
+    assert split_by_person(files, 0) == (files, [])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for index in range(3):
+        array = (_picture(70)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        Image.fromarray(np.roll(array, 20 * index, axis=1)).save(folder / f"{index}_a.png")
+    return folder
+
+
+def test_samples_depend_on_the_index_alone(folder: Path) -> None:
+    source = CropSource(SourceConfig(str(folder), 1.0, centre=0.2, hold_out=3))
+    dataset = RestorationDataset([source], {"realesrgan": 0.5, "x8": 0.5}, 48, 20, seed=1)
+    again = RestorationDataset([source], {"realesrgan": 0.5, "x8": 0.5}, 48, 20, seed=1)
+    for index in (7, 3):
+        bad, good = dataset[index]
+        assert bad.shape == good.shape == (3, 48, 48)
+        assert torch.equal(bad, again[index][0])
+    assert not torch.equal(dataset[7][1], dataset[3][1])
+    with pytest.raises(InputError, match="no pictures"):
+        CropSource(SourceConfig(str(folder.parent), 1.0))
+
+
+@pytest.fixture
+def backbone(tmp_path: Path) -> Path:
+    """squeezenet1_1 with random weights: the code path of the real file."""
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    path = tmp_path / "squeezenet.pth"
+    torch.save(squeezenet1_1(weights=None).state_dict(), path)
+    return path
+
+
+def test_ncnn_backbone_equals_the_torch_one(backbone: Path, tmp_path: Path) -> None:
+    state = torch.load(backbone, weights_only=True)
+    lines, blob = ["7767517", "1 1"], b""
+    fires = [3, 4, 6, 7, 9, 10, 11, 12]
+    names = ["features.0"]
+    for index in fires:  # ncnn may write expand3x3 before expand1x1
+        names += [f"features.{index}.{part}" for part in ("squeeze", "expand3x3", "expand1x1")]
+    for name in names:
+        weight, bias = state[name + ".weight"].half(), state[name + ".bias"]
+        state[name + ".weight"] = weight.float()
+        count = weight.numel()
+        lines.append(f"Convolution {name} 1 1 a b 0={weight.shape[0]} 1={weight.shape[-1]} 6={count}")
+        blob += (0x01306B47).to_bytes(4, "little") + weight.numpy().tobytes() + b"\0" * (count * 2 % 4)
+        blob += bias.numpy().tobytes()
+    (tmp_path / "net.param").write_text("\n".join(lines))
+    (tmp_path / "net.bin").write_bytes(blob)
+    torch.save(state, backbone)
+    first, second = _picture().split(1)
+    expected = squeeze_lpips(backbone)(first, second, normalize=True)
+    assert torch.equal(squeeze_lpips(tmp_path / "net.bin")(first, second, normalize=True), expected)
+    assert expected.item() > 0
+    with pytest.raises(ModelFileError, match=r"nothing\.pth is missing"):
+        squeeze_lpips(tmp_path / "nothing.pth")
+
+
+def test_learning_rate_warms_up_and_decays(architecture: Architecture) -> None:
+    config = TrainConfig(architecture, (), {}, "", steps=100, warmup_steps=10, decay_steps=20, learning_rate=1.0)
+    rates = [learning_rate(config, step) for step in range(100)]
+    assert rates[:2] == [0.1, 0.2]
+    assert set(rates[9:81]) == {1.0}
+    assert rates[-1] == pytest.approx(0.05)
+
+
+def test_resumed_run_equals_an_unbroken_one(architecture: Architecture, folder: Path, backbone: Path) -> None:
+    config = TrainConfig(
+        architecture=architecture,
+        sources=(SourceConfig(str(folder), 1.0),),
+        degradations={"realesrgan": 1.0},
+        lpips_backbone=str(backbone),
+        crop=48,
+        batch=2,
+        steps=6,
+        codec_steps=2,
+        lpips_from=4,
+        warmup_steps=1,
+        decay_steps=2,
+        learning_rate=1e-3,
+        workers=0,
+        checkpoint_every=3,
+        sample_every=6,
+        loss=LossWeights(),
+    )
+    cpu = torch.device("cpu")
+    whole = Trainer(config, folder.parent / "whole", cpu)
+    start = {name: value.clone() for name, value in whole.networks.state_dict().items()}
+    whole.train()
+    broken = Trainer(config, folder.parent / "broken", cpu)
+    saves, save = [], broken._save
+
+    def die_after_save() -> None:
+        save()
+        saves.append(broken.step)
+        raise KeyboardInterrupt
+
+    broken._save = die_after_save  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    assert saves == [3]
+    resumed = Trainer(config, folder.parent / "broken", cpu)
+    assert resumed.step == 3
+    resumed.train()
+    expected = whole.networks.state_dict()
+    for name, value in resumed.networks.state_dict().items():
+        assert torch.equal(value, expected[name]), name
+    averaged = whole.average.state_dict()
+    assert all(torch.equal(value, averaged[name]) for name, value in resumed.average.state_dict().items())
+    changed = [name for name, value in expected.items() if not torch.equal(value, start[name])]
+    assert len(changed) > 0.9 * len(expected)
+    assert (folder.parent / "whole" / "samples" / "000006.png").exists()
+    log = (folder.parent / "broken" / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in log] == ["step", "1", "2", "3", "4", "5", "6"]
+
+
+def test_shipped_configuration_is_readable_and_small(tmp_path: Path) -> None:
+    import headsup_core.training.config as module
+
+    path = Path(module.__file__).parent / "configs" / "headsup-tiny.yaml"
+    config = read_config(path, {"steps": 7}, tmp_path)
+    assert config.steps == 7
+    assert Path(config.sources[0].folder).is_relative_to(tmp_path)
+    with torch.device("meta"):
+        model = config.architecture.build(torch.zeros(1, 1, 64))
+    assert model.takes_reference
+    assert sum(p.numel() for network in model.networks for p in network.parameters()) * 2 < 24e6
+    with pytest.raises(InputError, match="unexpected keyword argument 'stepz'"):
+        read_config(path, {"stepz": 7})
+    assert replace(config, steps=1).steps == 1
