@@ -198,7 +198,8 @@ def check_image(image: torch.Tensor) -> None:
     for index, picture in enumerate(image):
         bad = picture.numel() - int(picture.isfinite().sum())
         if bad:
+            which = "the image" if len(image) == 1 else f"image {index} of the batch of {len(image)}"
             raise InputError(
-                f"image {index} of the batch of {len(image)} has {bad} NaN or infinite values of {picture.numel()}: "
+                f"{which} has {bad} NaN or infinite values of {picture.numel()}: "
                 "look at the step before; a VAE in half precision often does that"
             )

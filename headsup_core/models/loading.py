@@ -49,7 +49,7 @@ def find_model_file(model: str | Path, host: Host | None = None) -> Path:
     if isinstance(model, Path) or host is None or Path(model).is_file():
         path = Path(model)
         if not path.exists():
-            raise ModelFileError(f"model {str(model)!r}: no such file, and bundled are only {', '.join(bundled)}")
+            raise ModelFileError(f"model {str(model)!r}: no such file; bundled: {', '.join(bundled) or 'none'}")
         return path
     return host.find_model("headsup", model)
 

@@ -8,13 +8,14 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
 from ..image_files import write_picture
@@ -51,7 +52,7 @@ class Trainer:
         self.networks.register_parameter("prompt", nn.Parameter(built.prompt.embeddings(None)))
         _start_as_identity(self.networks)
         self.networks.to(device)
-        self.average = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
+        self.average = AveragedModel(self.networks, avg_fn=partial(_warm_average, config.ema))
         self.model = _over(built, self.networks)
         self.averaged_model = _over(built, self.average.module)
         """The model with exponentially averaged weights: what is shipped."""
@@ -167,6 +168,13 @@ class Trainer:
         sheet = torch.cat(rows, dim=1)[None]
         (self.folder / "samples").mkdir(exist_ok=True)
         write_picture(self.folder / "samples" / f"{self.step:06d}.png", sheet)
+
+
+def _warm_average(
+    decay: float, averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
+) -> torch.Tensor:
+    """Exponential average whose memory grows with the run, so that the first weights are soon forgotten."""
+    return averaged.lerp(current, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -1,0 +1,93 @@
+"""IMAGE, MASK and CONDITIONING become the core's tensors and come back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from comfyui_headsup.headsup_core import InputError
+from comfyui_headsup.nodes.pictures import Canvas, Pictures, decodable, mask_planes, prompt_states
+
+
+def test_rgba_is_taken_apart_and_put_together_again() -> None:
+    image = torch.rand(2, 5, 7, 4)
+
+    pictures = Pictures.from_image(image)
+    canvas = Canvas(pictures, 5, 7)
+    for index in range(2):
+        canvas.put(index, pictures.one(index))
+
+    assert pictures.rgb.shape == (2, 3, 5, 7)
+    assert torch.equal(canvas.image, image)
+
+
+def test_alpha_is_enlarged_with_the_picture() -> None:
+    image = torch.full((1, 4, 4, 4), 0.25)
+    canvas = Canvas(Pictures.from_image(image), 8, 12)
+
+    canvas.put(0, torch.zeros(1, 3, 8, 12))
+
+    assert canvas.image.shape == (1, 8, 12, 4)
+    torch.testing.assert_close(canvas.image[..., 3], torch.full((1, 8, 12), 0.25))
+    assert canvas.image[..., :3].abs().max() == 0
+
+
+def test_grey_becomes_three_equal_channels() -> None:
+    image = torch.rand(1, 3, 4, 1)
+
+    rgb = Pictures.from_image(image).rgb
+
+    assert all(torch.equal(rgb[:, channel], image[..., 0]) for channel in range(3))
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 3), (1, 4, 4, 2), (1, 0, 4, 3), (0, 4, 4, 3)])
+def test_other_shapes_are_refused_with_the_shape(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
+        Pictures.from_image(torch.zeros(shape))
+
+
+def test_undecodable_values_are_black() -> None:
+    picture = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.5, -1.0, 2.0], dtype=torch.float16)
+
+    assert decodable(picture).tolist() == [0, 0, 0, 0.5, 0, 1]
+
+
+def test_one_mask_serves_the_whole_batch() -> None:
+    mask = torch.rand(1, 6, 5)
+
+    planes = mask_planes(mask, 3)
+
+    assert planes.shape == (3, 1, 6, 5)
+    assert torch.equal(planes[2, 0], mask[0])
+    assert torch.equal(mask_planes(mask[0], 3), planes)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_mask_of_another_batch_is_refused(count: int) -> None:
+    with pytest.raises(InputError, match=rf"mask \({count}, 6, 5\) does not fit a batch of 3"):
+        mask_planes(torch.zeros(count, 6, 5), 3)
+
+
+def test_mask_with_nan_is_refused() -> None:
+    with pytest.raises(InputError, match="NaN"):
+        mask_planes(torch.full((1, 2, 2), float("nan")), 1)
+
+
+def test_conditioning_gives_its_states() -> None:
+    states = torch.rand(1, 154, 8)
+
+    assert prompt_states([(states, {"pooled_output": None})]) is states
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([], "0 entries"),
+        ([(1, 77, 8), (1, 77, 8)], r"2 entries \(\[1, 77, 8\], \[1, 77, 8\]\)"),
+        ([(1, 76, 8)], r"\[1, 76, 8\]: must be \[1, a multiple of 77"),
+        ([(2, 77, 8)], r"\[2, 77, 8\]"),
+        ([(1, 0, 8)], r"\[1, 0, 8\]"),
+    ],
+)
+def test_conditioning_that_is_not_one_prompt_is_refused(shapes: list[tuple[int, ...]], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        prompt_states([(torch.zeros(shape), {}) for shape in shapes])
