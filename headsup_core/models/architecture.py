@@ -9,12 +9,13 @@ from typing import Any, Literal
 import torch
 
 from ..errors import ModelFileError
+from .block_transform import BlockTransformAutoencoder
 from .codec import Codec
 from .one_step import ModelCard, NoReference, OneStepModel, SizeRule
 from .prediction import Epsilon, LatentResidual, PredictionRule
 from .prompts import CachedPrompt
 
-CodecClass = Literal["AutoencoderKL", "AutoencoderTiny"]
+CodecClass = Literal["AutoencoderKL", "AutoencoderTiny", "BlockTransformAutoencoder"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,11 @@ class Architecture:
         from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-        classes = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny}
+        classes = {
+            "AutoencoderKL": AutoencoderKL,
+            "AutoencoderTiny": AutoencoderTiny,
+            "BlockTransformAutoencoder": BlockTransformAutoencoder,
+        }
         if self.codec_class not in classes:
             raise ModelFileError(f"codec class {self.codec_class!r} is unknown: expected one of {', '.join(classes)}")
         try:

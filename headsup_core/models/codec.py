@@ -1,4 +1,4 @@
-"""The autoencoder between pixels and latents: one face for diffusers' AutoencoderKL and AutoencoderTiny."""
+"""The autoencoder between pixels and latents: one face for diffusers' autoencoders and our exact one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+from .block_transform import BlockTransformAutoencoder
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -16,7 +18,7 @@ class Codec:
     """Encodes pictures to scaled latents and back.
 
     Args:
-        vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`.
+        vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`, or our `BlockTransformAutoencoder`.
 
     Attributes:
         factor: pixels per latent along each axis (f; 8 for Stable Diffusion).
@@ -25,22 +27,24 @@ class Codec:
             unbounded (AutoencoderKL: GroupNorm and attention see the whole input).
     """
 
-    def __init__(self, vae: AutoencoderKL | AutoencoderTiny) -> None:
+    def __init__(self, vae: AutoencoderKL | AutoencoderTiny | BlockTransformAutoencoder) -> None:
         self.vae: nn.Module = vae
         config: Any = vae.config
         self.channels: int = config.latent_channels
         self._scale: float = config.scaling_factor
         self._shift: float = getattr(config, "shift_factor", None) or 0.0
-        self._tiny = type(vae).__name__ == "AutoencoderTiny"
-        if self._tiny:
-            self.factor: int = 2 ** (len(config.encoder_block_out_channels) - 1)
+        self.factor: int
+        self.receptive_radius: tuple[int, int] | None = None
+        if isinstance(vae, BlockTransformAutoencoder):
+            self.factor, self.receptive_radius = vae.config.factor, vae.receptive_radius
+        elif type(vae).__name__ == "AutoencoderTiny":
+            self.factor = 2 ** (len(config.encoder_block_out_channels) - 1)
             self.receptive_radius = (
                 _tiny_encoder_radius(config.num_encoder_blocks),
                 _tiny_decoder_radius(config.num_decoder_blocks, config.upsampling_scaling_factor),
             )
         else:
             self.factor = 2 ** (len(config.block_out_channels) - 1)
-            self.receptive_radius = None
 
     def encode(self, image: torch.Tensor) -> torch.Tensor:
         """Latent `[B,C,H/f,W/f]` (scaled) of a picture `[B,3,H,W]` in 0..1; H and W are multiples of f.
@@ -50,11 +54,11 @@ class Codec:
         return self.encode_posterior(image)[0]
 
     def encode_posterior(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of the latent, each as `encode` gives it (AutoencoderTiny: deviation 0)."""
+        """Mean and standard deviation of the latent, each as `encode` gives it (0 where there is no posterior)."""
         vae: Any = self.vae
         encoded = vae.encode(image * 2 - 1)
-        if self._tiny:
-            mean = encoded.latents
+        mean = getattr(encoded, "latents", None)
+        if mean is not None:
             return (mean - self._shift) * self._scale, torch.zeros_like(mean)
         posterior = encoded.latent_dist
         return (posterior.mean - self._shift) * self._scale, posterior.std * self._scale

@@ -1,0 +1,1 @@
+"""Measuring restorers against each other: the same pictures, the same degradation, the same run."""

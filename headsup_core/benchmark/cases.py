@@ -1,0 +1,98 @@
+"""Pictures to measure on: clean ones with a named, seeded degradation, or folders of pairs."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from ..image_files import read_picture
+from ..imaging.resizing import resize
+from ..training.data import list_pictures, split_by_person
+from ..training.degradation import degrade, find_degradation
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A bad picture `[1,3,h,w]` and what it should become `[1,3,H,W]`."""
+
+    name: str
+    bad: torch.Tensor
+    truth: torch.Tensor
+
+
+@dataclass(frozen=True)
+class CleanFolder:
+    """Clean pictures, reduced so that the longer side is `size`, then degraded.
+
+    Attributes:
+        hold_out: only every n-th person, those that training leaves out with the same number; 0: everybody.
+    """
+
+    folder: Path
+    degradation: str
+    size: int = 512
+    hold_out: int = 0
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        try:
+            find_degradation(self.degradation)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def files(self) -> list[Path]:
+        """The pictures; of several people evenly spread when there is a limit."""
+        files = list_pictures(self.folder)
+        if self.hold_out:
+            files = split_by_person(files, self.hold_out)[1]
+        if self.limit is None or self.limit >= len(files):
+            return files
+        return [files[index * len(files) // self.limit] for index in range(self.limit)]
+
+    def __len__(self) -> int:
+        return len(self.files())
+
+    def __iter__(self) -> Iterator[Case]:
+        multiple = find_degradation(self.degradation).scale
+        for path in self.files():
+            clean = read_picture(path).rgb
+            truth = _fit(clean, self.size, multiple)
+            # the seed follows the name, so that a picture is degraded alike in every selection
+            seed = self.seed + zlib.crc32(path.name.encode())
+            yield Case(path.stem, degrade(truth, self.degradation, seed), truth)
+
+
+@dataclass(frozen=True)
+class PairFolders:
+    """Files of the same name in two folders."""
+
+    bad: Path
+    truth: Path
+
+    def files(self) -> list[Path]:
+        return list_pictures(self.bad)
+
+    def __len__(self) -> int:
+        return len(self.files())
+
+    def __iter__(self) -> Iterator[Case]:
+        truths = {path.stem: path for path in list_pictures(self.truth)}
+        for path in self.files():
+            if path.stem not in truths:
+                raise InputError(f"{path.name} has no partner of that name in {self.truth}")
+            yield Case(path.stem, read_picture(path).rgb, read_picture(truths[path.stem]).rgb)
+
+
+def _fit(image: torch.Tensor, size: int, multiple: int) -> torch.Tensor:
+    """Reduce so that the longer side is `size` (never enlarge), and cut to a multiple."""
+    height, width = image.shape[-2:]
+    factor = min(1.0, size / max(height, width))
+    reduced = resize(image, max(multiple, round(height * factor)), max(multiple, round(width * factor)))
+    height, width = (side // multiple * multiple for side in reduced.shape[-2:])
+    return reduced[..., :height, :width]

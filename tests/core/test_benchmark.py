@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from headsup_core.benchmark.artefacts import periodic_energy, seam_energy
+from headsup_core.benchmark.cases import CleanFolder, PairFolders
+from headsup_core.benchmark.evaluate import interval
+from headsup_core.benchmark.metrics import Metrics, luma
+from headsup_core.benchmark.systems import Bicubic, Lanczos, RealEsrgan, make_systems
+from headsup_core.cli import main
+from headsup_core.errors import InputError
+from headsup_core.host import PlainHost
+from headsup_core.imaging.tiles import plan_tiles
+from headsup_core.models.architecture import Architecture
+from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.one_step import OneStepModel
+
+
+def _noise(side: int, seed: int) -> torch.Tensor:
+    values = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
+    return (values * 255).round() / 255
+
+
+def test_luma_is_bt601() -> None:
+    white, black = torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)
+    assert luma(white).item() == pytest.approx(235 / 255, abs=1e-6)
+    assert luma(black).item() == pytest.approx(16 / 255)
+    green = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1)
+    assert luma(green).item() == pytest.approx((128.553 + 16) / 255)
+
+
+def test_figures_equal_scikit_image() -> None:
+    truth = _noise(64, 0)
+    result = (truth + 0.1 * _noise(64, 1)).clamp(0, 1)
+    figures = Metrics(None).measure(result, truth)
+    rounded = (result * 255).round() / 255
+    a, b = (luma(image)[0, 0].numpy().astype(np.float64) for image in (rounded, truth))
+    assert figures["psnr_y"] == pytest.approx(peak_signal_noise_ratio(b, a, data_range=1), abs=1e-3)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1}
+    full = structural_similarity(a, b, full=True, **options)[1]
+    assert figures["ssim_y"] == pytest.approx(full[5:-5, 5:-5].mean(), abs=2e-4)
+    assert "lpips" not in figures
+    with pytest.raises(ValueError, match="differ in size"):
+        Metrics(None).measure(result[..., 1:], truth)
+
+
+def test_interval_covers_the_mean_of_a_known_distribution() -> None:
+    values = np.random.default_rng(0).normal(5, 2, 200)
+    found = interval(values.tolist())
+    assert found.mean == pytest.approx(values.mean())
+    spread = 1.96 * values.std() / 200**0.5
+    assert found.low == pytest.approx(found.mean - spread, abs=0.06)
+    assert found.high == pytest.approx(found.mean + spread, abs=0.06)
+
+
+def _save(path: Path, image: torch.Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((image[0].permute(1, 2, 0) * 255).round().byte().numpy()).save(path)
+
+
+def test_cases_are_the_same_in_every_selection(tmp_path: Path) -> None:
+    for person in range(6):
+        _save(tmp_path / f"{person}_a.png", _noise(70, person))
+    everybody = {case.name: case for case in CleanFolder(tmp_path, "realesrgan", 64)}
+    held = {case.name: case for case in CleanFolder(tmp_path, "realesrgan", 64, hold_out=3)}
+    assert list(held) == ["0_a", "3_a"]
+    assert everybody["3_a"].truth.shape == (1, 3, 64, 64)
+    assert everybody["3_a"].bad.shape == (1, 3, 16, 16)
+    assert torch.equal(everybody["3_a"].bad, held["3_a"].bad)
+    assert [path.stem for path in CleanFolder(tmp_path, "x8", 64, limit=3).files()] == ["0_a", "2_a", "4_a"]
+    with pytest.raises(InputError, match="'heavy' is unknown"):
+        CleanFolder(tmp_path, "heavy")
+    _save(tmp_path / "bad" / "0_a.png", _noise(16, 0))
+    pair = next(iter(PairFolders(tmp_path / "bad", tmp_path)))
+    assert (pair.bad.shape[-1], pair.truth.shape[-1]) == (16, 70)
+
+
+def test_peers() -> None:
+    image = _noise(12, 0)
+    for system in (Bicubic(), Lanczos()):
+        assert system.upscale(image, 48, 48).shape == (1, 3, 48, 48)
+    flat = torch.full((1, 3, 10, 14), 0.25)
+    assert torch.allclose(Lanczos().upscale(flat, 40, 56), flat.mean(), atol=1 / 255)
+    with pytest.raises(InputError, match="unknown option"):
+        make_systems(["headsup-tiny:colour=lab"], PlainHost("cpu"))
+
+
+def test_real_esrgan_runs_with_its_real_weights() -> None:
+    """A ramp stays a ramp; a picture larger than its tile has no seam."""
+    ramp = torch.linspace(0.2, 0.8, 24).view(1, 1, 1, 24).expand(1, 3, 20, 24)
+    system = RealEsrgan()
+    enlarged = system.upscale(ramp, 80, 96)
+    assert enlarged.shape == (1, 3, 80, 96)
+    assert (enlarged - Bicubic().upscale(ramp, 80, 96)).abs().mean() < 0.02
+    system.tile, system.overlap = 16, 8
+    assert (system.upscale(ramp, 80, 96) - enlarged).abs().mean() < 0.02
+
+
+def test_seams_and_checkerboards_are_seen() -> None:
+    smooth = torch.nn.functional.interpolate(_noise(12, 0), size=(160, 160), mode="bicubic").clamp(0, 1)
+    smooth = smooth + 0.01 * torch.randn(smooth.shape, generator=torch.Generator().manual_seed(3))
+    plan = plan_tiles(160, 160, 64, 16)
+    assert seam_energy(smooth, plan) == pytest.approx(1, abs=0.2)
+    stitched = smooth.clone()
+    for tile in plan.tiles[1::2]:
+        tile.crop(stitched)[..., tile.top // 2 :, tile.left // 2 :] += 0.1
+    assert seam_energy(stitched, plan) > 2
+    assert seam_energy(smooth, plan_tiles(160, 160, 200, 16)) == 1
+    board = torch.zeros(1, 1, 160, 160)
+    board[..., ::4, :] = 0.02
+    assert periodic_energy(smooth, 4) < 2
+    assert periodic_energy(smooth + board, 4) > 10
+    with pytest.raises(ValueError, match="too small for period 4: 64 px"):
+        periodic_energy(smooth[..., :40, :40], 4)
+
+
+def test_command_writes_table_json_and_sheets(
+    toy_model: OneStepModel, architecture: Architecture, tmp_path: Path
+) -> None:
+    model = tmp_path / "toy.safetensors"
+    save_headsup(model, toy_model, architecture)
+    for person in range(3):
+        _save(tmp_path / "in" / f"{person}_a.png", _noise(64, person))
+    output = tmp_path / "out"
+    arguments = ["benchmark", str(tmp_path / "in"), "--size", "64", "--output", str(output), "--sheets", "1", "--quiet"]
+    assert main([*arguments, "--systems", f"bicubic,lanczos,{model}:color_fix=lab"]) == 0
+    table = (output / "table.md").read_text()
+    assert "| toy:color_fix=lab |" in table
+    assert "minus bicubic, pairwise" in table
+    results = json.loads((output / "results.json").read_text())
+    assert len(results["records"]) == 9
+    assert results["failures"] == []
+    with Image.open(output / "0_a.png") as sheet:
+        assert sheet.size == (4 * 64, 64 + 18)
+    assert main(["benchmark", "--output", str(output)]) == 2
