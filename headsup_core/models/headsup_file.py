@@ -47,6 +47,7 @@ def save_headsup(
     }
     temporary = path.with_name(path.name + ".tmp")
     save_file(stored, temporary, metadata)
+    temporary.chmod(0o644)  # safetensors makes it readable by the owner alone, but models are there to be shared
     os.replace(temporary, path)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import headsup_core as hu
 from headsup_core.models.architecture import Architecture
+from headsup_core.models.block_transform import BlockTransformAutoencoder, block_dct
 from headsup_core.models.codec import Codec
 from headsup_core.models.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel, widen_conv_in
@@ -118,6 +119,7 @@ def test_file_round_trip(toy_model: OneStepModel, architecture: Architecture, tm
     assert torch.allclose(loaded.codec.decode(latent), toy_model.codec.decode(latent), atol=1e-5)
     assert loaded.card == architecture.card
     assert [p.name for p in tmp_path.iterdir()] == ["toy.safetensors"]
+    assert path.stat().st_mode & 0o444 == 0o444
     with safe_open(path, "pt") as file:
         assert file.metadata()["format"] == "headsup"
     save_headsup(path, toy_model, architecture)
@@ -238,3 +240,47 @@ def test_names_do_not_leave_their_folder(tmp_path: Path, saved: Path) -> None:
         host.find_model("headsup", "other.safetensors")
     with pytest.raises(hu.InputError, match=r"float64.*auto, float32"):
         hu.load_model(saved, dtype="float64")
+
+
+def _block_codec() -> Codec:
+    return Codec(BlockTransformAutoencoder(4, 8).double())
+
+
+def test_block_transform_is_exact_and_orthonormal() -> None:
+    kernels = block_dct(4).flatten(1).double()
+    assert torch.allclose(kernels @ kernels.T, torch.eye(48, dtype=torch.float64), atol=1e-6)
+    codec = _block_codec()
+    assert (codec.factor, codec.channels) == (4, 48)
+    image = torch.rand(2, 3, 24, 32, dtype=torch.float64)
+    latent = codec.encode(image)
+    assert latent.shape == (2, 48, 6, 8)
+    assert torch.allclose(codec.decode(latent), image, atol=1e-6)
+
+
+def test_block_transform_is_the_dct_low_frequencies_first() -> None:
+    from scipy.fft import dctn
+
+    image = torch.rand(1, 3, 4, 4, dtype=torch.float64)
+    latent = _block_codec().encode(image).flatten()
+    grey = (image * 2 - 1).sum(dim=1)[0] / 3**0.5
+    coefficients = torch.from_numpy(dctn(grey.numpy(), norm="ortho")) / 2
+    assert latent[0] == pytest.approx(coefficients[0, 0].item(), abs=1e-6)
+    assert latent[3] == pytest.approx(coefficients[0, 1].item(), abs=1e-6)
+    assert latent[45] == pytest.approx(coefficients[3, 3].item(), abs=1e-6)
+    flat = _block_codec().encode(torch.full((1, 3, 4, 4), 0.75, dtype=torch.float64)).flatten()
+    assert torch.allclose(flat[1:], torch.zeros(47, dtype=torch.float64), atol=1e-6)
+
+
+def test_block_transform_correction_reaches_no_further_than_its_radius() -> None:
+    codec = _block_codec()
+    with torch.no_grad():
+        for parameter in codec.vae.parameters():
+            parameter.normal_(generator=torch.Generator().manual_seed(0))
+    assert codec.receptive_radius == (3, 6)
+    latent = torch.randn(1, 48, 9, 9, dtype=torch.float64, requires_grad=True)
+    gradient = torch.autograd.grad(codec.decode(latent)[0, :, 18, 18].sum(), latent)[0]
+    rows = _touched(gradient)
+    assert rows[0] * 4 + 3 >= 18 - 6
+    assert rows[-1] * 4 <= 18 + 6
+    with pytest.raises(ValueError, match="factor 1: must be 2 to 16"):
+        BlockTransformAutoencoder(1)
