@@ -1,0 +1,59 @@
+"""The workflow that comes with the pack, in a real browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness.page import ComfyPage
+from support.client import ComfyClient
+from support.portrait import read_workflow
+from support.workflow import Prompt, to_prompt
+
+RUN_SECONDS = 120
+
+
+@pytest.fixture
+def workflow() -> dict[str, Any]:
+    """workflows/portrait_upscale.json."""
+    return read_workflow()
+
+
+@pytest.fixture
+def prompt(workflow: dict[str, Any], client: ComfyClient) -> Prompt:
+    """The workflow's prompt."""
+    return to_prompt(workflow, client.object_info())
+
+
+def test_page_knows_the_nodes(comfy_page: ComfyPage) -> None:
+    assert {"HeadsUpLoadModel", "HeadsUpUpscale"} <= comfy_page.known_types()
+    assert comfy_page.errors == []
+
+
+def test_workflow_loads_without_a_problem(comfy_page: ComfyPage, workflow: dict[str, Any], prompt: Prompt) -> None:
+    comfy_page.load_workflow(workflow, "portrait_upscale")
+
+    assert sorted(comfy_page.node_types()) == sorted(node["type"] for node in workflow["nodes"])
+    assert set(comfy_page.node_types()) <= comfy_page.known_types() | {"Note", "MarkdownNote"}
+    assert comfy_page.prompt() == prompt  # every widget has the value that the file gives it
+    assert comfy_page.problems() == []
+    assert comfy_page.errors == []
+
+
+def test_run_gives_an_image(comfy_page: ComfyPage, workflow: dict[str, Any]) -> None:
+    comfy_page.load_workflow(workflow, "portrait_upscale")
+
+    comfy_page.run()
+    images = comfy_page.wait_for_images("SaveImage", RUN_SECONDS)
+    comfy_page.wait_for_images("PreviewImage", RUN_SECONDS)
+    comfy_page.settle()  # for the screenshot: the pictures are drawn
+
+    assert len(images) == 1
+    assert comfy_page.problems() == []
+    assert comfy_page.errors == []
+
+
+def test_workflow_is_among_the_templates(client: ComfyClient) -> None:
+    templates = client.get("/workflow_templates")
+
+    assert "portrait_upscale" in [name for names in templates.values() for name in names]

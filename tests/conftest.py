@@ -1,0 +1,43 @@
+"""What all tests share. `headsup_core` is imported through a link, never by the repository root on the path."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from support.pack import CORE_PARENT, link_package
+from support.paths import ARTIFACTS, NOT_RUN, ROOT
+
+pytest_plugins = ["harness.fixtures"]
+
+link_package()
+sys.path.insert(0, str(CORE_PARENT))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-snapshot", action="store_true", help="write the node snapshot anew instead of comparing with it"
+    )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect what could not run for the last line of scripts/test."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        with NOT_RUN.open("a") as stream:
+            stream.write(f"{report.nodeid} ({reason})\n")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """Folder for logs and pictures that are kept after the tests."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    return ARTIFACTS

@@ -1,0 +1,75 @@
+"""Fixtures that start ComfyUI. Their logs are kept in build/test-artifacts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.client import ComfyClient
+from support.comfyui import CURRENT, OLDEST, ensure_comfyui
+from support.pack import copy_as_cloned
+from support.paths import ROOT
+from support.sample import NAME, write_sample
+from support.server import ComfyServer, link_pack, make_base_directory
+
+from harness.executor import HARNESS_PACK, TEST_ENVIRONMENT, Executor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STRANGE_NAME = "my.pack-main (1)"
+
+
+@pytest.fixture(scope="session")
+def cloned_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pack as a clone has it, in a folder whose name is no Python name."""
+    return copy_as_cloned(tmp_path_factory.mktemp("clone") / STRANGE_NAME)
+
+
+@pytest.fixture(scope="session")
+def comfy_server(
+    tmp_path_factory: pytest.TempPathFactory, cloned_pack: Path, artifacts: Path, worker_name: str
+) -> Iterator[ComfyServer]:
+    """A ComfyUI 0.30.0 server with the pack, the harness's pack and a small portrait in its input folder."""
+    base = make_base_directory(tmp_path_factory.mktemp("server"))
+    link_pack(cloned_pack, base, STRANGE_NAME)
+    link_pack(HARNESS_PACK, base, "harness")
+    write_sample(base / "input" / NAME)
+    log = artifacts / f"comfyui-server-{worker_name}.log"
+    with ComfyServer(sys.executable, ensure_comfyui(CURRENT), base, log, cpu=True, env=TEST_ENVIRONMENT) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bundled_model() -> Path:
+    """The file of the model that comes with the pack."""
+    (file,) = (ROOT / "headsup_core" / "models" / "bundled").glob("*.safetensors")
+    return file
+
+
+@pytest.fixture(scope="session")
+def worker_name(request: pytest.FixtureRequest) -> str:
+    """Tells the logs of the parts of the tests apart."""
+    return Path(str(request.config.args[0])).name
+
+
+@pytest.fixture
+def client(comfy_server: ComfyServer) -> ComfyClient:
+    """A client of the server."""
+    return ComfyClient(comfy_server.address)
+
+
+@pytest.fixture(scope="session", params=[CURRENT, OLDEST])
+def executor(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cloned_pack: Path, artifacts: Path
+) -> Iterator[Executor]:
+    """The executor of each supported ComfyUI, with the pack."""
+    version: str = request.param
+    base = make_base_directory(tmp_path_factory.mktemp(f"executor-{version}"))
+    write_sample(base / "input" / NAME)
+    log = artifacts / f"comfyui-executor-{version}.log"
+    executor = Executor(version, ensure_comfyui(version), base, [cloned_pack], log)
+    yield executor
+    executor.close()

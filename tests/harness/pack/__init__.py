@@ -1,0 +1,89 @@
+"""A pack for the tests that feeds exact values into a workflow and records what comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from comfy_api.latest import ComfyExtension, io
+from typing_extensions import override
+
+
+class HarnessValues(io.ComfyNode):
+    """Gives the list of values (tensors, texts, numbers) in a file, one after the other."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessValues",
+            category="harness",
+            inputs=[io.String.Input("path")],
+            outputs=[io.AnyType.Output(is_output_list=True)],
+        )
+
+    @classmethod
+    def execute(cls, path: str) -> io.NodeOutput:
+        return io.NodeOutput(torch.load(path, weights_only=True))
+
+
+class HarnessRecord(io.ComfyNode):
+    """Writes all values that reach it to a file, exactly."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessRecord",
+            category="harness",
+            is_input_list=True,
+            is_output_node=True,
+            inputs=[io.AnyType.Input("value"), io.String.Input("path")],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls, value: list[Any], path: list[str]) -> io.NodeOutput:
+        # a clone: a view would drag its whole storage into the file
+        kept = [v.detach().clone() if isinstance(v, torch.Tensor) else v for v in value]
+        torch.save(kept, Path(path[0]))
+        return io.NodeOutput()
+
+
+class HarnessSlow(io.ComfyNode):
+    """Reports progress `steps` times, a moment apart: something to interrupt."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessSlow",
+            category="harness",
+            is_output_node=True,
+            inputs=[io.Int.Input("steps", default=100), io.Int.Input("seed", default=0)],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls, steps: int, seed: int) -> io.NodeOutput:
+        import time
+
+        from comfy.utils import ProgressBar
+
+        del seed  # only changes what the executor may take from its cache
+        bar = ProgressBar(steps)
+        for _ in range(steps):
+            time.sleep(0.05)
+            bar.update(1)
+        return io.NodeOutput()
+
+
+class HarnessExtension(ComfyExtension):
+    """The nodes of this pack."""
+
+    @override
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [HarnessValues, HarnessRecord, HarnessSlow]
+
+
+async def comfy_entrypoint() -> HarnessExtension:
+    """Called by ComfyUI."""
+    return HarnessExtension()
