@@ -14,11 +14,12 @@ from .data import SourceConfig
 
 @dataclass(frozen=True)
 class LossWeights:
-    """L = l1 * |y - x| + lpips * LPIPS(y, x) + codec * |D(E(x)) - x|."""
+    """L = l1 * |y - x| + lpips * LPIPS(y, x) + codec * |D(E(x)) - x| + periodic * P(y - x), see `periodic_texture`."""
 
     l1: float = 1.0
     lpips: float = 0.15
     codec: float = 0.25
+    periodic: float = 2.0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from ..models.one_step import OneStepModel
 from ..models.prompts import CachedPrompt
 from .config import TrainConfig
 from .data import CropSource, RestorationDataset
+from .losses import periodic_texture
 from .perceptual import squeeze_lpips
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Trainer:
         losses = {
             "l1": weights.l1 * F.l1_loss(restored, good),
             "codec": weights.codec * F.l1_loss(codec.decode(codec.encode(some)), some),
+            "periodic": weights.periodic * periodic_texture(restored - good, codec.factor),
         }
         if self.step >= self.config.lpips_from:
             losses["lpips"] = weights.lpips * self._shifted_lpips(restored, good)
@@ -121,7 +123,7 @@ class Trainer:
 
     def _report(self, losses: dict[str, float]) -> None:
         path = self.folder / "log.csv"
-        fields = ["step", "seconds", "lr", "l1", "lpips", "codec"]
+        fields = ["step", "seconds", "lr", "l1", "lpips", "codec", "periodic"]
         new = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.DictWriter(file, fields, restval="")

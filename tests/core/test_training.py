@@ -14,6 +14,7 @@ from headsup_core.training.config import LossWeights, TrainConfig, read_config
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, person_of, split_by_person
 from headsup_core.training.degradation import DEGRADATIONS, degrade, jpeg
 from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
+from headsup_core.training.losses import periodic_texture
 from headsup_core.training.perceptual import squeeze_lpips
 from headsup_core.training.trainer import Trainer, learning_rate
 
@@ -225,3 +226,16 @@ def test_shipped_configuration_is_readable_and_small(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unexpected keyword argument 'stepz'"):
         read_config(path, {"stepz": 7})
     assert replace(config, steps=1).steps == 1
+
+
+def test_periodic_texture_is_the_amplitude_of_a_fixed_pattern() -> None:
+    noise = 0.1 * torch.randn(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    ramp = torch.linspace(0, 1, 160).expand(1, 3, 160, 160) / 100
+    assert periodic_texture(torch.full((1, 3, 80, 80), 0.3), 4).item() == pytest.approx(0, abs=1e-6)
+    assert periodic_texture(ramp, 4).item() < 2e-4
+    board = torch.zeros(1, 3, 160, 160)
+    board[..., ::4, :] = 0.04
+    # a quarter of the places is 0.03 above the mean, the others 0.01 below it
+    assert periodic_texture(board, 4).item() == pytest.approx(0.25 * 0.03 + 0.75 * 0.01, abs=1e-6)
+    expected_noise = 0.1 / 5 * (2 / torch.pi) ** 0.5 * (15 / 16) ** 0.5
+    assert periodic_texture(noise, 4).item() == pytest.approx(expected_noise, rel=0.05)
