@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from .lora import Adapter, Modulation, attached
+
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
@@ -17,6 +19,7 @@ class Codec:
 
     Args:
         vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`.
+        adapters: beside the encoder.
 
     Attributes:
         factor: pixels per latent along each axis (f; 8 for Stable Diffusion).
@@ -25,8 +28,9 @@ class Codec:
             unbounded (AutoencoderKL: GroupNorm and attention see the whole input).
     """
 
-    def __init__(self, vae: AutoencoderKL | AutoencoderTiny) -> None:
+    def __init__(self, vae: AutoencoderKL | AutoencoderTiny, adapters: tuple[Adapter, ...] = ()) -> None:
         self.vae: nn.Module = vae
+        self.adapters = adapters
         config: Any = vae.config
         self.channels: int = config.latent_channels
         self._scale: float = config.scaling_factor
@@ -49,10 +53,17 @@ class Codec:
         """
         return self.encode_posterior(image)[0]
 
-    def encode_posterior(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of the latent, each as `encode` gives it (AutoencoderTiny: deviation 0)."""
+    def encode_posterior(
+        self, image: torch.Tensor, modulation: Modulation | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of the latent, each as `encode` gives it (AutoencoderTiny: deviation 0).
+
+        Args:
+            modulation: of the adapters' branches, for the whole batch.
+        """
         vae: Any = self.vae
-        encoded = vae.encode(image * 2 - 1)
+        with attached(self.vae, self.adapters, modulation):
+            encoded = vae.encode(image * 2 - 1)
         if self._tiny:
             mean = encoded.latents
             return (mean - self._shift) * self._scale, torch.zeros_like(mean)
