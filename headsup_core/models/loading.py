@@ -54,7 +54,7 @@ def load_model(
         if model is not None:
             raise InputError("give either a model or an adapter with its base, not both")
         if base is None:
-            raise InputError(f"adapter {adapter} needs its base: a Stable Diffusion 2.1-base or SD-Turbo file or folder")
+            raise InputError(f"adapter {adapter} needs its base, a file or folder: {NEEDED}")
         return _load_adapted(adapter, base, system, merge, dtype, host, options)
     if base is not None or system is not None or merge or options:
         given = "base" if base is not None else "system" if system else "merge" if merge else next(iter(options))

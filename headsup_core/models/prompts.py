@@ -24,7 +24,7 @@ class PromptSource(Protocol):
         ...
 
     def embeddings(self, text: str | None, tags: str | None = None) -> torch.Tensor:
-        """`[p,n,D]`, fp32, on the CPU: for `text`, or for the model's default when None, p prompts in the passes' order.
+        """`[p,n,D]`, fp32, on the CPU, p prompts in the passes' order, for `text` or, when None, the model's default.
 
         Args:
             tags: comma-separated words from a tagger; models that take none ignore them.

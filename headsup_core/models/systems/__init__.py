@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ...errors import InputError, ModelFileError
 from ..weights import WeightsFile
-from . import osediff, pisasr
+from . import hypir, osediff, pisasr, s3diff
 from .system import System
 
-SYSTEMS: tuple[System, ...] = (osediff.SYSTEM, pisasr.SYSTEM)
+SYSTEMS: tuple[System, ...] = (osediff.SYSTEM, pisasr.SYSTEM, s3diff.SYSTEM, hypir.SYSTEM)
 
 
 def find_system(file: WeightsFile, system: str | None = None) -> System:
