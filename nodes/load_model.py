@@ -76,7 +76,7 @@ class HeadsUpLoadModel(ComfyNode):
                         step=0.05,
                         round=0.001,
                         optional=True,
-                        tooltip=f"PiSA-SR only: {what}, 0 to 2, default 1. Other values than 1 for both take two passes.",
+                        tooltip=f"PiSA-SR only: {what}, 0 to 2, default 1. Two values that differ take two passes.",
                     )
                     for name, what in (("lambda_pix", "fidelity to the input"), ("lambda_sem", "added detail"))
                 ),
