@@ -45,7 +45,7 @@ def find_base_choice(choice: str) -> Path:
 
 
 def load_adapted(
-    adapter: Path, base: Path, dtype: str, device: str, host: Host, options: dict[str, float]
+    adapter: Path, base: Path, dtype: str, device: str, host: Host, options: dict[str, Any]
 ) -> HeadsUpModel:
     """A handle on an adapter over a base, which is read once for all adapters over it; raises as `load_model`."""
     precision = resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1)

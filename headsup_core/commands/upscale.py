@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..errors import HeadsUpError, InputError
 from ..host import Host
@@ -107,9 +108,9 @@ def _restore_file(source: Path, target: Path, model: HeadsUpModel, host: Host, a
         log.info("%s\n%s", target, result.report.text())
 
 
-def _options(settings: list[str]) -> dict[str, float]:
+def _options(settings: list[str]) -> dict[str, Any]:
     """--option NAME=NUMBER as load options. Raises `InputError` for anything else."""
-    options: dict[str, float] = {}
+    options: dict[str, Any] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         try:

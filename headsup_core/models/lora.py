@@ -7,7 +7,7 @@ any other. Where a base has a single owner, `merge_into` adds the branches to it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,7 +87,7 @@ class Adapter(nn.Module):
 
 
 @contextmanager
-def attached(network: nn.Module, adapters: Sequence[Adapter], modulation: Modulation | None = None) -> Iterator[None]:
+def attached(network: nn.Module, adapters: Sequence[Adapter], modulation: Modulation | None = None) -> Generator[None, None, None]:
     """Within the block, calls of `network` go through the branches of `adapters`; their replacements do not count."""
     handles: list[Any] = []
     try:

@@ -49,7 +49,8 @@ class BlockModulation(nn.Module):
             self.degrees = nn.Sequential(_linear(tensors["de_mlp"], "0."), nn.ReLU())
             self.blocks = nn.Sequential(_linear(tensors["block_mlp"], "0."), nn.ReLU())
             self.fuse = _linear(tensors["fuse_mlp"], "")
-            self.embedding = nn.Embedding(*tensors["embedding"]["weight"].shape)
+            count, width = tensors["embedding"]["weight"].shape
+            self.embedding = nn.Embedding(count, width)
         found = self.fuse.out_features
         if found != rank**2:
             raise ModelFileError(f"{file.path}: fuse_mlp gives {found} values, expected {rank}x{rank}")
