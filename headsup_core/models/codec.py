@@ -28,6 +28,8 @@ class Codec:
             unbounded (AutoencoderKL: GroupNorm and attention see the whole input).
     """
 
+    adapters: tuple[Adapter, ...] = ()
+
     def __init__(self, vae: AutoencoderKL | AutoencoderTiny, adapters: tuple[Adapter, ...] = ()) -> None:
         self.vae: nn.Module = vae
         self.adapters = adapters

@@ -87,7 +87,9 @@ class Adapter(nn.Module):
 
 
 @contextmanager
-def attached(network: nn.Module, adapters: Sequence[Adapter], modulation: Modulation | None = None) -> Generator[None, None, None]:
+def attached(
+    network: nn.Module, adapters: Sequence[Adapter], modulation: Modulation | None = None
+) -> Generator[None, None, None]:
     """Within the block, calls of `network` go through the branches of `adapters`; their replacements do not count."""
     handles: list[Any] = []
     try:
