@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..headsup_core import InputError
 from ..headsup_core.models.loading import DTYPES
 from .comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from .host import DEVICES, ComfyHost
 from .model_files import DEFAULT_CHOICE, choices, find_choice, fingerprint, load_shared
+from .system_files import NONE, adapter_choices, base_choices, find_base_choice, load_adapted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,36 @@ class HeadsUpLoadModel(ComfyNode):
                     tooltip="Where the model computes. auto (default): the device that ComfyUI uses. cpu: slower, "
                     "but takes no GPU memory.",
                 ),
+                io.Combo.Input(
+                    "adapter",
+                    options=adapter_choices(),
+                    default=NONE,
+                    optional=True,
+                    tooltip="A published system's file in models/headsup, used with base in place of model: OSEDiff "
+                    "(Apache-2.0), PiSA-SR (Apache-2.0), S3Diff (Apache-2.0; needs de_net.pth beside it), HYPIR "
+                    "(NON-COMMERCIAL). none (default): use model.",
+                ),
+                io.Combo.Input(
+                    "base",
+                    options=base_choices(),
+                    default=NONE,
+                    optional=True,
+                    tooltip="What the adapter goes beside: Stable Diffusion 2.1-base (SD-Turbo for S3Diff), a file in "
+                    "models/checkpoints or a folder in models/diffusers. Adapters over the same base share it.",
+                ),
+                *(
+                    io.Float.Input(
+                        name,
+                        default=1.0,
+                        min=0.0,
+                        max=2.0,
+                        step=0.05,
+                        round=0.001,
+                        optional=True,
+                        tooltip=f"PiSA-SR only: {what}, 0 to 2, default 1. Two values that differ take two passes.",
+                    )
+                    for name, what in (("lambda_pix", "fidelity to the input"), ("lambda_sem", "added detail"))
+                ),
             ],
             outputs=[
                 HeadsUpModelSocket.Output("MODEL", display_name="model", tooltip="For HeadsUp Upscale."),
@@ -60,17 +92,42 @@ class HeadsUpLoadModel(ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, model: str, **_inputs: Any) -> str:  # noqa: ANN401 - ComfyUI's inputs
-        return str(fingerprint(find_choice(model)))
+    def fingerprint_inputs(  # ComfyUI's inputs
+        cls, model: str, adapter: str = NONE, base: str = NONE, **_inputs: Any  # noqa: ANN401
+    ) -> str:
+        if adapter == NONE:
+            return str(fingerprint(find_choice(model)))
+        return str((fingerprint(find_choice(adapter)), base == NONE or fingerprint(find_base_choice(base))))
 
     @classmethod
-    def execute(cls, model: str, dtype: str, device: str) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+    def execute(
+        cls,
+        model: str,
+        dtype: str,
+        device: str,
+        adapter: str = NONE,
+        base: str = NONE,
+        lambda_pix: float = 1.0,
+        lambda_sem: float = 1.0,
+    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        if adapter != NONE:
+            if base == NONE:
+                raise InputError(f"adapter {adapter} needs a base: choose a Stable Diffusion 2.1-base or SD-Turbo file")
+            lambdas = {"lambda_pix": lambda_pix, "lambda_sem": lambda_sem}
+            options = {name: value for name, value in lambdas.items() if value != 1.0}
+            path, base_path = find_choice(adapter), find_base_choice(base)
+            handle = load_adapted(path, base_path, dtype, device, ComfyHost.on(device), options)
+            return io.NodeOutput(handle, describe(handle, path, f"{base_path.name}, shared by its adapters"))
+        if base != NONE:
+            raise InputError(f"base {base} is used with an adapter only: choose one, or set base to {NONE}")
         path = find_choice(model)
         handle = load_shared(path, dtype, device, ComfyHost.on(device))
         return io.NodeOutput(handle, describe(handle, path))
 
 
-def describe(model: HeadsUpModel, path: Path) -> str:
+def describe(
+    model: HeadsUpModel, path: Path, needs: str = "nothing else: the file holds the codec and the UNet"
+) -> str:
     """What a person wants to know of a loaded model, line by line."""
     card, weights = model.card, model.one_step
     parameters = [parameter for network in weights.networks for parameter in network.parameters()]
@@ -80,7 +137,8 @@ def describe(model: HeadsUpModel, path: Path) -> str:
         "model": f"{card.name} ({path.name})",
         "licence": card.licence,
         "trained on": card.training_data,
-        "needs": "nothing else: the file holds the codec and the UNet",
+        "system": weights.system,
+        "needs": needs,
         "scale": f"x{weights.scale}; any other scale works, too",
         "weights": f"{str(weights.dtype).removeprefix('torch.')}, {megabytes:.1f} MB in memory",
         "prompt": "text or conditioning" if reads_text else "none: text is ignored",

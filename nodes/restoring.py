@@ -24,6 +24,7 @@ class Options:
 
     Attributes:
         mask: `[B,1,h,w]` in 0..1, 1 = restore.
+        tags: comma-separated words of a tagger.
         prompt: text, or the text encoder's states `[1,77n,D]`.
     """
 
@@ -38,6 +39,7 @@ class Options:
     seed: int
     prompt: str | torch.Tensor | None = None
     mask: torch.Tensor | None = None
+    tags: str | None = None
 
     def size_of(self, height: int, width: int, *, capped: bool = True) -> tuple[int, int]:
         """The output's (height, width) for a picture. Raises `InputError` when there is none."""
@@ -53,6 +55,7 @@ class Options:
             long_edge=self.long_edge,
             max_megapixels=self.max_megapixels,
             prompt=self.prompt,
+            tags=self.tags,
             tile=self.tile,
             overlap=self.overlap,
             tile_batch=self.tile_batch,

@@ -68,6 +68,7 @@ class HeadsUpUpscale(ComfyNode):
         prompt: str = "",
         conditioning: Conditioning | None = None,
         mask: torch.Tensor | None = None,
+        tags: str = "",
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         if not scale and not long_edge:
             raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
@@ -83,6 +84,7 @@ class HeadsUpUpscale(ComfyNode):
             seed=seed,
             prompt=(prompt.strip() or None) if conditioning is None else prompt_states(conditioning),
             mask=None if mask is None else mask_planes(mask, len(image)),
+            tags=tags.strip() or None,
         )
         host = ComfyHost.on(model.options.get("device", "auto"))
         after, before, report = restore_batch(image, model, options, host, keep_going=on_error != STOP)
@@ -223,5 +225,12 @@ def _optional_inputs() -> list[Any]:
             optional=True,
             tooltip="White is restored, black stays the plain enlargement, grey mixes. Any size; one mask, or one for "
             "each picture of the batch.",
+        ),
+        io.String.Input(
+            "tags",
+            default="",
+            optional=True,
+            tooltip="Comma-separated words for what is seen, from any tagger, for systems that want them (OSEDiff). "
+            "Empty (default): none.",
         ),
     ]

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from ..errors import HeadsUpError, InputError
 from ..host import Host
@@ -25,7 +26,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures, or folders of pictures")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results (.png)")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="bundled name, file, or name in models/headsup")
+    parser.add_argument("--model", help=f"bundled name, file, or name in models/headsup (default: {DEFAULT_MODEL})")
+    parser.add_argument("--adapter", help="a published system's file (OSEDiff, PiSA-SR, S3Diff, HYPIR), with --base")
+    parser.add_argument("--base", help="Stable Diffusion 2.1-base or SD-Turbo: a diffusers folder or a single file")
+    parser.add_argument("--system", help="osediff, pisasr, s3diff or hypir (default: found by the adapter's keys)")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=NUMBER", help="a load option, as lambda_sem=0.6"
+    )
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--scale", type=float, help="enlargement (default: the model's own, 4)")
@@ -37,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--color-fix", choices=COLOR_FIXES, help="default: the model's own")
     parser.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 = plain enlargement .. 1")
     parser.add_argument("--prompt", help="text, for models that read it")
+    parser.add_argument("--tags", help="comma-separated words for what is seen, for models that want them")
+    parser.add_argument("--sizing", choices=("pad", "published"), default="pad", help="published: as its own script")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="skip pictures whose result is already there")
     parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
@@ -48,7 +57,15 @@ def run(args: argparse.Namespace) -> int:
     host = make_host(args)
     jobs = plan_outputs(args.pictures, args.output)
     _check_folder(args.output)
-    model = load_model(args.model, dtype=args.dtype, host=host)
+    model = load_model(
+        args.model,
+        adapter=args.adapter,
+        base=args.base,
+        system=args.system,
+        dtype=args.dtype,
+        host=host,
+        **_options(args.option),
+    )
     failed: list[str] = []
     for source, target in jobs:
         if args.resume and target.exists():
@@ -72,6 +89,8 @@ def _restore_file(source: Path, target: Path, model: HeadsUpModel, host: Host, a
         long_edge=args.long_edge,
         max_megapixels=args.max_megapixels,
         prompt=args.prompt,
+        tags=args.tags,
+        sizing=args.sizing,
         tile=args.tile,
         overlap=args.overlap,
         tile_batch=args.tile_batch,
@@ -87,6 +106,20 @@ def _restore_file(source: Path, target: Path, model: HeadsUpModel, host: Host, a
         sys.stdout.write(json.dumps(record) + "\n")
     else:
         log.info("%s\n%s", target, result.report.text())
+
+
+def _options(settings: list[str]) -> dict[str, Any]:
+    """--option NAME=NUMBER as load options. Raises `InputError` for anything else."""
+    options: dict[str, Any] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        try:
+            options[name] = float(value)
+        except ValueError as error:
+            raise InputError(f"--option {setting}: expected NAME=NUMBER, as lambda_sem=0.6") from error
+        if not equals or not name.isidentifier() or name in ("dtype", "host", "merge", "base", "model", "adapter"):
+            raise InputError(f"--option {setting}: {name!r} is no load option")
+    return options
 
 
 def plan_outputs(pictures: list[Path], folder: Path) -> list[tuple[Path, Path]]:

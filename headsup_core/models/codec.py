@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .block_transform import BlockTransformAutoencoder
+from .lora import Adapter, Modulation, attached
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -19,6 +20,7 @@ class Codec:
 
     Args:
         vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`, or our `BlockTransformAutoencoder`.
+        adapters: beside the encoder.
 
     Attributes:
         factor: pixels per latent along each axis (f; 8 for Stable Diffusion).
@@ -27,8 +29,15 @@ class Codec:
             unbounded (AutoencoderKL: GroupNorm and attention see the whole input).
     """
 
-    def __init__(self, vae: AutoencoderKL | AutoencoderTiny | BlockTransformAutoencoder) -> None:
+    adapters: tuple[Adapter, ...] = ()
+
+    def __init__(
+        self,
+        vae: AutoencoderKL | AutoencoderTiny | BlockTransformAutoencoder,
+        adapters: tuple[Adapter, ...] = (),
+    ) -> None:
         self.vae: nn.Module = vae
+        self.adapters = adapters
         config: Any = vae.config
         self.channels: int = config.latent_channels
         self._scale: float = config.scaling_factor
@@ -53,10 +62,17 @@ class Codec:
         """
         return self.encode_posterior(image)[0]
 
-    def encode_posterior(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation of the latent, each as `encode` gives it (0 where there is no posterior)."""
+    def encode_posterior(
+        self, image: torch.Tensor, modulation: Modulation | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of the latent, each as `encode` gives it (0 where there is no posterior).
+
+        Args:
+            modulation: of the adapters' branches, for the whole batch.
+        """
         vae: Any = self.vae
-        encoded = vae.encode(image * 2 - 1)
+        with attached(self.vae, self.adapters, modulation):
+            encoded = vae.encode(image * 2 - 1)
         mean = getattr(encoded, "latents", None)
         if mean is not None:
             return (mean - self._shift) * self._scale, torch.zeros_like(mean)

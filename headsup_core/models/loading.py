@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import InputError, ModelFileError
 from ..host import Host
+from .base import NEEDED, Base, load_base
 from .headsup_file import is_headsup_file, load_headsup
 from .one_step import HeadsUpModel
-from .weights import read_weights
+from .systems import find_system
+from .weights import WeightsFile, read_weights
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 DEFAULT_MODEL = "headsup-tiny"
@@ -18,27 +21,86 @@ SMALL_MODEL_BYTES = 200_000_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load_model(model: str | Path = DEFAULT_MODEL, *, dtype: str = "auto", host: Host | None = None) -> HeadsUpModel:
-    """Load a one-step restorer.
+def load_model(
+    model: str | Path | None = None,
+    *,
+    adapter: str | Path | None = None,
+    base: str | Path | Base | None = None,
+    system: str | None = None,
+    merge: bool = False,
+    dtype: str = "auto",
+    host: Host | None = None,
+    **options: Any,  # noqa: ANN401 - each system names its own
+) -> HeadsUpModel:
+    """Load a one-step restorer: one that is complete in itself (`model`), or a published system's `adapter` and `base`.
 
     Args:
-        model: a bundled name ("headsup-tiny"), a path to a HeadsUp `.safetensors`, or, with a `host`, the name of
-            a file in its `models/headsup`.
-        dtype: "auto" (float32; float16 for files over 200 MB on a GPU), "float32", "bfloat16", "float16".
+        model: a bundled name (None: "headsup-tiny"), a path to a HeadsUp `.safetensors`, or, with a `host`, the name
+            of a file in its `models/headsup`.
+        adapter: a published system's file, found like `model`; its companions lie beside it.
+        base: what the adapter goes beside: a diffusers folder or a single-file checkpoint, by path, or, with a `host`,
+            by its name in `models/diffusers` or `models/checkpoints`; or a `Base` that is loaded already and shared.
+        system: osediff, pisasr ...; None: found by the adapter's keys.
+        merge: add the adapter to the base's weights, which then belong to this model alone.
+        dtype: "auto" (float32; float16 for files over 200 MB on a GPU), "float32", "bfloat16", "float16"; a shared
+            `Base` keeps its own.
         host: finds files and says which device will compute; None: files by path only, CPU.
 
     Raises:
         ModelFileError: nothing of that name, or a file that is not a usable model: what was found and expected.
-        InputError: unknown dtype, or a name that leaves its folder.
+        InputError: unknown dtype, option or combination, or a name that leaves its folder.
     """
+    if adapter is not None:
+        if model is not None:
+            raise InputError("give either a model or an adapter with its base, not both")
+        if base is None:
+            raise InputError(f"adapter {adapter} needs its base, a file or folder: {NEEDED}")
+        return _load_adapted(adapter, base, system, merge, dtype, host, options)
+    if base is not None or system is not None or merge or options:
+        given = "base" if base is not None else "system" if system else "merge" if merge else next(iter(options))
+        raise InputError(f"{given} was given without an adapter")
+    model = DEFAULT_MODEL if model is None else model
     file = read_weights(find_model_file(model, host))
     if not is_headsup_file(file):
         some = ", ".join(list(file.content)[:3]) or "nothing"
         raise ModelFileError(
             f"{file.path} is a weights file, but not a HeadsUp model (it holds {some} ...): expected a .safetensors "
-            f"whose header says format = headsup"
+            f"whose header says format = headsup; a published system's file is loaded as adapter, with its base"
         )
     return HeadsUpModel(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size)))
+
+
+def _load_adapted(
+    adapter: str | Path,
+    base: str | Path | Base,
+    system: str | None,
+    merge: bool,
+    dtype: str,
+    host: Host | None,
+    options: dict[str, Any],
+) -> HeadsUpModel:
+    file: WeightsFile = read_weights(find_model_file(adapter, host))
+    found = find_system(file, system)
+    if isinstance(base, Base):
+        if merge:
+            raise InputError("merge changes the base's weights, which others share: give the base as a file or folder")
+        weights = base
+    else:
+        weights = load_base(find_base(base, host), resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1))
+    return HeadsUpModel(found.build(file, weights, options, merge=merge), options=dict(options))
+
+
+def find_base(base: str | Path, host: Host | None = None) -> Path:
+    """The folder or file that `load_model` would read as base. Raises `ModelFileError` when there is none."""
+    path = Path(base)
+    if path.exists() or isinstance(base, Path) or host is None:
+        if not path.exists():
+            raise ModelFileError(f"base {str(base)!r}: no such file or folder; needed is {NEEDED}")
+        return path
+    try:
+        return host.find_model("diffusers", base)
+    except ModelFileError:
+        return host.find_model("checkpoints", base)
 
 
 def find_model_file(model: str | Path, host: Host | None = None) -> Path:

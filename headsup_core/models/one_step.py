@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import nn
 
 from .codec import Codec
+from .lora import Adapter, Modulation, call_adapted
 from .prediction import PredictionRule
 from .prompts import PromptSource
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    from ..imaging.published import PublishedSizing
 
 NoReference = Literal["zero_latent", "encoded_zero_image"]
 
@@ -38,6 +41,45 @@ class SizeRule:
 
 
 @dataclass(frozen=True, eq=False)
+class Pass:
+    """One term of the prediction: `weight` times the UNet with `adapters` beside it and the prompt at index `prompt`.
+
+    Guidance and mixtures of adapters are sums of passes: n + g (p - n) = (1 - g) n + g p.
+    """
+
+    weight: float = 1.0
+    adapters: tuple[Adapter, ...] = ()
+    prompt: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """What a model reads off the whole bad picture before it is cut into tiles.
+
+    Attributes:
+        prompt: embeddings `[1,n,D]` in place of the text's, or None.
+        encoder, unet: modulation of the branches of the codec's encoder and of the UNet, or None.
+    """
+
+    prompt: torch.Tensor | None = None
+    encoder: Modulation | None = None
+    unet: Modulation | None = None
+
+
+class Observer(Protocol):
+    """Looks at the whole picture (S3Diff's degradation estimator, OSDFace's visual prompt)."""
+
+    @property
+    def network(self) -> nn.Module:
+        """To be placed on the device before `observe`."""
+        ...
+
+    def observe(self, small: torch.Tensor, enlarged: torch.Tensor) -> Observation:
+        """`small` `[1,3,h,w]`, the input, and `enlarged` `[1,3,H,W]`, what is encoded; both in 0..1, on the device."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
 class OneStepModel:
     """`encode -> one UNet call -> x0 -> decode` as data. Knows nothing of tiles, faces or ComfyUI.
 
@@ -47,6 +89,10 @@ class OneStepModel:
         trained_size: side in output pixels of the pictures it was trained on.
         unet_radius: receptive radius of the UNet in latents, None when unbounded.
         no_reference: what fills the reference channels of the 2C+1 when nobody is known.
+        passes: the UNet calls whose weighted sum is the prediction.
+        observer: reads conditions off the whole picture, or None.
+        published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
+        system: id of the published system, "" for a model that is complete in itself.
     """
 
     codec: Codec
@@ -61,16 +107,30 @@ class OneStepModel:
     no_reference: NoReference = "zero_latent"
     unet_radius: int | None = None
     default_tile: int = 0
+    passes: tuple[Pass, ...] = (Pass(),)
+    observer: Observer | None = None
+    published: PublishedSizing | None = None
+    system: str = ""
 
     @property
     def takes_reference(self) -> bool:
         """Whether the UNet has the 2C+1 input channels."""
-        return unet_in_channels(self.unet) == 2 * self.codec.channels + 1
+        channels = unet_in_channels(self.unet)
+        for adapter in self.unet_adapters:
+            trained = adapter.replacements().get("conv_in.weight")
+            channels = channels if trained is None else trained.shape[1]
+        return channels == 2 * self.codec.channels + 1
 
     @property
-    def networks(self) -> tuple[nn.Module, nn.Module]:
-        """The codec's network and the UNet, each to be placed on a device as a whole."""
-        return self.codec.vae, self.unet
+    def unet_adapters(self) -> tuple[Adapter, ...]:
+        """The adapters beside the UNet in any pass."""
+        return tuple(dict.fromkeys(adapter for one in self.passes for adapter in one.adapters))
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """All networks, each to be placed on a device as a whole: the codec's, the UNet, then adapters and observer."""
+        observer = () if self.observer is None else (self.observer.network,)
+        return (self.codec.vae, self.unet, *self.codec.adapters, *self.unet_adapters, *observer)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -83,14 +143,16 @@ class OneStepModel:
         prompt: torch.Tensor,
         reference: torch.Tensor | None = None,
         face_mask: torch.Tensor | None = None,
+        observation: Observation | None = None,
     ) -> torch.Tensor:
-        """Clean latent x0 `[B,C,h,w]` in fp32 of a latent of the same shape: one UNet call.
+        """Clean latent x0 `[B,C,h,w]` in fp32 of a latent of the same shape: one UNet call a pass.
 
         Args:
             latent: encoded picture, scaled.
-            prompt: `[1,n,D]`, used for the whole batch.
+            prompt: `[p,n,D]`, each used for the whole batch; passes name theirs by index.
             reference: encoded aligned reference face `[B,C,h,w]`; None: the model's "no reference".
             face_mask: `[B,1,h,w]` in 0..1, where the referenced face is; zero without a reference.
+            observation: what the observer read off the whole picture.
 
         Raises:
             ValueError: a reference for a model whose UNet takes none.
@@ -103,9 +165,20 @@ class OneStepModel:
         elif reference is not None:
             raise ValueError("this model's UNet has no reference channels")
         sample = torch.cat(parts, dim=1).to(weights.dtype)
-        hidden = prompt.to(weights.device, weights.dtype).expand(latent.shape[0], -1, -1)
-        unet: Any = self.unet
-        prediction = unet(sample, self.rule.timestep, encoder_hidden_states=hidden, return_dict=False)[0]
+        if observation is not None and observation.prompt is not None:
+            prompt = observation.prompt
+        modulation = None if observation is None else observation.unet
+        prediction: torch.Tensor | None = None
+        for term in self.passes:
+            hidden = prompt[term.prompt, None].to(weights.device, weights.dtype).expand(latent.shape[0], -1, -1)
+            options = {"encoder_hidden_states": hidden, "return_dict": False}
+            output = call_adapted(
+                self.unet, term.adapters, modulation, sample, self.rule.timestep, **options
+            )[0].float()
+            output = output if term.weight == 1.0 else term.weight * output
+            prediction = output if prediction is None else prediction + output
+        if prediction is None:
+            raise ValueError("a model without passes predicts nothing")
         return self.rule.x0(latent, prediction)
 
     def _empty_reference(self, latent: torch.Tensor) -> torch.Tensor:

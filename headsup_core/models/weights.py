@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,12 @@ class WeightsFile:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def read_weights(path: Path) -> WeightsFile:
+def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> WeightsFile:
     """Read `.safetensors`, or a pickle with `weights_only=True` and nothing else.
+
+    Args:
+        path: the file.
+        wanted: which tensors of a safetensors file to read; a pickle is always read whole.
 
     Raises:
         ModelFileError: missing, empty, truncated, not a weights file, or a pickle that wants to run code.
@@ -40,7 +44,7 @@ def read_weights(path: Path) -> WeightsFile:
     if size == 0:
         raise ModelFileError(f"model file {path} is empty (0 bytes): download it again")
     if path.suffix == ".safetensors":
-        return _read_safetensors(path, size)
+        return _read_safetensors(path, size, wanted)
     if path.suffix in PICKLES:
         return WeightsFile(path, _read_pickle(path, size))
     raise ModelFileError(
@@ -48,11 +52,12 @@ def read_weights(path: Path) -> WeightsFile:
     )
 
 
-def _read_safetensors(path: Path, size: int) -> WeightsFile:
+def _read_safetensors(path: Path, size: int, wanted: Callable[[str], bool]) -> WeightsFile:
     try:
         with safe_open(path, framework="pt") as file:
             opened: Any = file
-            tensors: dict[str, torch.Tensor] = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            names: list[str] = [name for name in opened.keys() if wanted(name)]  # noqa: SIM118 - no mapping
+            tensors: dict[str, torch.Tensor] = {name: opened.get_tensor(name) for name in names}
             return WeightsFile(path, tensors, dict(opened.metadata() or {}))
     except SafetensorError as error:
         raise ModelFileError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -11,7 +12,7 @@ from ..errors import InputError
 from ..host import Host, PlainHost
 from ..image_files import check_image
 from ..imaging.color import COLOR_FIXES, apply_color_fix
-from ..imaging.padding import pad_to_multiple
+from ..imaging.published import PadSizing, PublishedSizing
 from ..imaging.resizing import output_size, resize
 from ..models.one_step import HeadsUpModel, OneStepModel
 from .memory import auto_tile, auto_tile_batch, check_picture_fits, smallest_tile
@@ -20,6 +21,7 @@ from .stages import STAGES, restore_picture
 from .tiled import Tiling
 
 DEFAULT_OVERLAP = 128
+Sizing = Literal["pad", "published"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ def restore(
     mask: torch.Tensor | None = None,
     seed: int = 0,
     sample_posterior: bool = False,
+    tags: str | None = None,
+    sizing: Sizing = "pad",
     host: Host | None = None,
 ) -> RestoreResult:
     """Restore and enlarge pictures with a one-step model.
@@ -67,6 +71,9 @@ def restore(
         mask: `[B or 1,1,h,w]` in 0..1, resized to the output; 1 = restore. None: everywhere.
         seed: for `sample_posterior`; the global random state is never touched.
         sample_posterior: draw the latent from the codec's posterior as the published systems do, instead of its mean.
+        tags: comma-separated words for what the picture shows, from any tagger, for systems that want them.
+        sizing: "pad" gives exactly the asked size; "published" enlarges, sizes and rounds as the system's own script
+            does, for comparison with it; the result may then have another size.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
 
     Raises:
@@ -78,6 +85,8 @@ def restore(
     one_step = model.one_step
     if not 0.0 <= strength <= 1.0:
         raise InputError(f"strength {strength}: must be between 0 (plain enlargement) and 1")
+    if sizing not in ("pad", "published"):
+        raise InputError(f"sizing {sizing!r}: use pad or published")
     fix = one_step.default_color_fix if color_fix is None else color_fix
     if fix not in COLOR_FIXES:
         raise InputError(f"colour fix {fix!r} is unknown: choose {', '.join(COLOR_FIXES)}")
@@ -88,13 +97,15 @@ def restore(
     )
     check_picture_fits(height, width, len(image))
     notes: list[str] = []
-    hidden = _prompt_embeddings(one_step, prompt, notes)
-    tiling = resolve_tiling(one_step, host, tile, overlap, tile_batch)
+    hidden = _prompt_embeddings(one_step, prompt, tags, notes)
+    way = _sizing(one_step, sizing)
+    prepared = way.prepare(image.float().cpu().clamp(0, 1), height, width)
+    tiling = resolve_tiling(one_step, host, tile, overlap, tile_batch, prepared.multiple)
     factor = one_step.codec.factor
     report = RestoreReport(
         model=one_step.card.name,
         input_size=(image.shape[-2], image.shape[-1]),
-        output_size=(height, width),
+        output_size=(prepared.reference.shape[-2], prepared.reference.shape[-1]),
         tile=tiling.tile_pixels,
         overlap=tiling.overlap_pixels,
         tile_batch=tiling.batch,
@@ -103,38 +114,47 @@ def restore(
         seed=seed,
         notes=notes,
     )
-    before = resize(image.float().cpu().clamp(0, 1), height, width)
+    before, padded = prepared.reference, prepared.network
     if strength == 0:
         return RestoreResult(before, before, report)
-    opacity = strength if mask is None else strength * _output_mask(mask, len(image), height, width)
-    padded, crop = pad_to_multiple(before, one_step.size_rule.multiple, one_step.size_rule.minimum)
+    opacity = strength if mask is None else strength * _output_mask(mask, len(image), *before.shape[-2:])
     plan = tiling.plan(padded.shape[-2] // factor, padded.shape[-1] // factor)
     restored: list[torch.Tensor] = []
     with host.progress(STAGES * len(plan.tiles) * len(image)) as progress:
         for index, picture in enumerate(padded.split(1)):
+            small = image[index : index + 1].float().cpu().clamp(0, 1)
             noise = torch.Generator().manual_seed(seed + index) if sample_posterior else None
-            output, tiling = restore_picture(picture, one_step, hidden, tiling, host, progress, noise)
+            output, tiling = restore_picture(picture, one_step, hidden, tiling, host, progress, noise, small)
             restored.append(output)
-    fixed = apply_color_fix(crop.apply(torch.cat(restored)).clamp(0, 1), before, fix)
-    output = (before + opacity * (fixed - before)).clamp(0, 1)
+    fixed = apply_color_fix(prepared.settle(torch.cat(restored)), before, fix)
+    output = prepared.finish((before + opacity * (fixed - before)).clamp(0, 1))
+    report.output_size = (output.shape[-2], output.shape[-1])
     if tiling.tile_pixels != report.tile:
         notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")
     plan = tiling.plan(plan.height, plan.width)
     report.tile, report.overlap, report.tile_batch = tiling.tile_pixels, tiling.overlap_pixels, tiling.batch
     report.tiles, report.work_ratio = len(plan.tiles), plan.work_ratio
     report.seconds = time.perf_counter() - started
-    return RestoreResult(output, before, report)
+    return RestoreResult(output, before.clamp(0, 1), report)
 
 
 def resolve_tiling(
-    model: OneStepModel, host: Host, tile: int | None, overlap: int | None, tile_batch: int | None
+    model: OneStepModel,
+    host: Host,
+    tile: int | None,
+    overlap: int | None,
+    tile_batch: int | None,
+    multiple: int | None = None,
 ) -> Tiling:
     """Asked or automatic tile, overlap (output pixels) and batch as a `Tiling` in latents.
+
+    Args:
+        multiple: pixels that sizes are multiples of; None: the model's size rule.
 
     Raises:
         InputError: tile too small for the model, negative values, overlap >= tile.
     """
-    multiple, factor = model.size_rule.multiple, model.codec.factor
+    multiple, factor = multiple or model.size_rule.multiple, model.codec.factor
     free = host.free_memory()
     if tile is not None and 0 < tile < multiple:
         raise InputError(f"tile {tile}: {model.card.name} needs at least {multiple} px, in steps of {multiple}")
@@ -155,18 +175,28 @@ def resolve_tiling(
     )
 
 
-def _prompt_embeddings(model: OneStepModel, prompt: str | torch.Tensor | None, notes: list[str]) -> torch.Tensor:
+def _sizing(model: OneStepModel, sizing: Sizing) -> PublishedSizing:
+    if sizing == "pad":
+        return PadSizing(model.size_rule.multiple, model.size_rule.minimum)
+    if model.published is None:
+        raise InputError(f"{model.card.name} has no published sizing of its own: use sizing pad")
+    return model.published
+
+
+def _prompt_embeddings(
+    model: OneStepModel, prompt: str | torch.Tensor | None, tags: str | None, notes: list[str]
+) -> torch.Tensor:
     if prompt is not None and not isinstance(prompt, str):
-        width = model.prompt.embeddings(None).shape[-1]
+        width = model.prompt.width
         if not model.prompt.reads_text:
             notes.append(f"{model.card.name} was trained without prompts: the conditioning was ignored")
             return model.prompt.embeddings(None)
         if prompt.ndim != 3 or len(prompt) != 1 or prompt.shape[-1] != width:
             raise InputError(f"prompt embeddings are {tuple(prompt.shape)}, {model.card.name} needs [1, n, {width}]")
-        return prompt
-    if prompt and not model.prompt.reads_text:
+        return model.prompt.with_states(prompt)
+    if (prompt or tags) and not model.prompt.reads_text:
         notes.append(f"{model.card.name} was trained without prompts: the text was ignored")
-    return model.prompt.embeddings(prompt)
+    return model.prompt.embeddings(prompt, tags)
 
 
 def _output_mask(mask: torch.Tensor, images: int, height: int, width: int) -> torch.Tensor:

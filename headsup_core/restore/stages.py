@@ -11,7 +11,7 @@ from ..errors import HeadsUpError
 from ..host import Host, Progress
 from ..imaging.resizing import resize
 from ..imaging.tiles import Tile
-from ..models.one_step import OneStepModel
+from ..models.one_step import Observation, OneStepModel
 from .memory import bytes_per_pixel
 from .tiled import Stage, Tiling, run_tiled
 
@@ -28,12 +28,14 @@ def restore_picture(
     host: Host,
     progress: Progress,
     noise: torch.Generator | None = None,
+    small: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, Tiling]:
     """Restored picture `[1,3,H,W]` (not clamped) of an enlarged one in 0..1 whose sides follow the size rule.
 
     Args:
-        prompt: embeddings `[1,n,D]`.
+        prompt: embeddings `[p,n,D]`.
         noise: draw the latent from the codec's posterior with it; None: the posterior's mean.
+        small: the input `[1,3,h,w]` in 0..1, for models that look at it; None: `picture`.
 
     Returns:
         The picture and the tiling that worked (smaller than asked for after out of memory).
@@ -42,13 +44,14 @@ def restore_picture(
         HeadsUpError: a network gave NaN or infinity.
     """
     needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model)
-    encode, denoise, decode = _stages(model, prompt)
-    host.load([model.codec.vae], needed)
+    observation = _observe(model, picture if small is None else small, picture, host, needed)
+    encode, denoise, decode = _stages(model, prompt, observation)
+    host.load([model.codec.vae, *model.codec.adapters], needed)
     moments, tiling = run_tiled(encode, picture, tiling, host, progress)
     latent, deviation = moments.chunk(2, dim=1)
     if noise is not None:
         latent = latent + deviation * torch.randn(latent.shape, generator=noise)
-    host.load([model.unet], needed)
+    host.load([model.unet, *model.unet_adapters], needed)
     clean, tiling = run_tiled(denoise, latent, tiling, host, progress)
     _check_finite(clean, "the UNet", model)
     host.load([model.codec.vae], needed)
@@ -57,16 +60,29 @@ def restore_picture(
     return restored, tiling
 
 
-def _stages(model: OneStepModel, prompt: torch.Tensor) -> tuple[Stage, Stage, Stage]:
+def _observe(
+    model: OneStepModel, small: torch.Tensor, picture: torch.Tensor, host: Host, needed: int
+) -> Observation | None:
+    if model.observer is None:
+        return None
+    host.load([model.observer.network], needed)
+    return model.observer.observe(small.to(host.device), picture.to(host.device))
+
+
+def _stages(
+    model: OneStepModel, prompt: torch.Tensor, observation: Observation | None
+) -> tuple[Stage, Stage, Stage]:
     codec = model.codec
     f, channels, dtype = codec.factor, codec.channels, model.dtype
     encoder_radius, decoder_radius = codec.receptive_radius or (None, None)
 
     def encode(tiles: torch.Tensor) -> torch.Tensor:
-        return torch.cat(codec.encode_posterior(tiles.to(dtype)), dim=1)
+        if observation is None:
+            return torch.cat(codec.encode_posterior(tiles.to(dtype)), dim=1)
+        return torch.cat(codec.encode_posterior(tiles.to(dtype), observation.encoder), dim=1)
 
     def denoise(tiles: torch.Tensor) -> torch.Tensor:
-        return model.denoise(tiles, prompt)
+        return model.denoise(tiles, prompt, observation=observation)
 
     def decode(tiles: torch.Tensor) -> torch.Tensor:
         return codec.decode(tiles.to(dtype))

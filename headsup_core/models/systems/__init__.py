@@ -1,0 +1,38 @@
+"""The published one-step systems, one file each, found by what their files hold."""
+
+from __future__ import annotations
+
+from ...errors import InputError, ModelFileError
+from ..weights import WeightsFile
+from . import hypir, osediff, pisasr, s3diff
+from .system import System
+
+SYSTEMS: tuple[System, ...] = (osediff.SYSTEM, pisasr.SYSTEM, s3diff.SYSTEM, hypir.SYSTEM)
+
+
+def find_system(file: WeightsFile, system: str | None = None) -> System:
+    """The system of an adapter file, by its keys, or the one named.
+
+    Raises:
+        InputError: no system of that name.
+        ModelFileError: the file is of no known system, or not of the one named.
+    """
+    known = {one.id: one for one in SYSTEMS}
+    if system is not None and system not in known:
+        raise InputError(f"system {system!r} is unknown: choose {', '.join(known)}")
+    matching = [one for one in SYSTEMS if one.recognises(file)]
+    if system is not None:
+        if known[system] not in matching:
+            found = ", ".join(one.card.name for one in matching) or _some_keys(file)
+            raise ModelFileError(f"{file.path} is not a {known[system].card.name} file: it holds {found}")
+        return known[system]
+    if not matching:
+        raise ModelFileError(
+            f"{file.path} is of no known system ({', '.join(one.card.name for one in SYSTEMS)}): "
+            f"it holds {_some_keys(file)}"
+        )
+    return matching[0]
+
+
+def _some_keys(file: WeightsFile) -> str:
+    return ", ".join(sorted(map(str, file.content))[:4]) + " ..." if file.content else "nothing"

@@ -1,0 +1,177 @@
+"""How a picture becomes what the network sees, and back: ours, and the ways of the published scripts.
+
+Parity with a published system is measured with its own way: its interpolation, its 8-bit roundings, its final size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from ..errors import InputError
+from .padding import pad_to_multiple
+from .resizing import resize
+
+Step = Callable[[torch.Tensor], torch.Tensor]
+_ROUNDING = 1e-3
+"""Of a level: what fp32 may lose of a value that lies on a level already, before it is cut to 8 bits."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A picture on its way through the networks; all `[B,3,H,W]` in 0..1.
+
+    Attributes:
+        network: what is encoded; sides are multiples of `multiple` pixels.
+        reference: the plain enlargement, which the colour fix and the strength refer to.
+        settle: the decoder's output (not clamped) -> the size of `reference`.
+        finish: the colour-fixed picture -> the result.
+    """
+
+    network: torch.Tensor
+    reference: torch.Tensor
+    multiple: int
+    settle: Step
+    finish: Step = lambda picture: picture
+
+
+class PublishedSizing(Protocol):
+    """One system's way."""
+
+    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
+        """For `image` `[B,3,h,w]` in 0..1, of which `height` x `width` is asked for."""
+        ...
+
+
+@dataclass(frozen=True)
+class PadSizing:
+    """Ours: bicubic to exactly the asked size, mirrored up to the size rule, cropped afterwards."""
+
+    multiple: int
+    minimum: int
+
+    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
+        before = resize(image, height, width)
+        network, crop = pad_to_multiple(before, self.multiple, self.minimum)
+        return Prepared(network, before, self.multiple, lambda picture: crop.apply(picture).clamp(0, 1))
+
+
+@dataclass(frozen=True)
+class PillowSizing:
+    """OSEDiff and PiSA-SR: Pillow on 8 bits, bicubic, then Lanczos down to multiples of 8.
+
+    An input with a side below process_size / scale is first enlarged, so that its shorter side has that many pixels.
+
+    Args:
+        resize_back: PiSA-SR resizes such a result to the asked size; OSEDiff leaves it larger.
+    """
+
+    process_size: int = 512
+    resize_back: bool = False
+
+    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
+        scale = _whole_scale(image, height, width)
+        least = self.process_size // scale
+        pictures = [_to_pillow(picture) for picture in image]
+        side_w, side_h = pictures[0].size
+        enlarged = min(side_w, side_h) < least
+        if enlarged:
+            factor = least / min(side_w, side_h)
+            pictures = [picture.resize((int(factor * side_w), int(factor * side_h))) for picture in pictures]
+        pictures = [picture.resize((picture.width * scale, picture.height * scale)) for picture in pictures]
+        size = pictures[0].width // 8 * 8, pictures[0].height // 8 * 8
+        if 0 in size:
+            raise InputError(f"published sizing gives {size[0]}x{size[1]} px: the picture is too small")
+        network = torch.cat([_to_tensor(picture.resize(size, Image.Resampling.LANCZOS)) for picture in pictures])
+
+        def finish(picture: torch.Tensor) -> torch.Tensor:
+            if not (enlarged and self.resize_back):
+                return cut_to_8_bits(picture)
+            back = [_to_pillow(one).resize((width, height)) for one in cut_to_8_bits(picture)]
+            return torch.cat([_to_tensor(one) for one in back])
+
+        return Prepared(network, network, 8, cut_to_8_bits, finish)
+
+
+@dataclass(frozen=True)
+class BilinearSizing:
+    """S3Diff: bilinear, mirrored up to multiples of 64."""
+
+    multiple: int = 64
+
+    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
+        before = F.interpolate(image, (height, width), mode="bilinear", align_corners=False).clamp(0, 1)
+        network, crop = pad_to_multiple(before, self.multiple)
+        return Prepared(network, before, self.multiple, lambda picture: crop.apply(picture).clamp(0, 1), cut_to_8_bits)
+
+
+@dataclass(frozen=True)
+class BicubicSizing:
+    """HYPIR: bicubic without antialiasing; a shorter side of at most `least` becomes `least`; padded with grey to 8.
+
+    The restored picture is resized to the asked size (antialiased) before the colour fix.
+    """
+
+    least: int = 512
+
+    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
+        before = F.interpolate(image, (height, width), mode="bicubic", align_corners=False)
+        inner_h, inner_w = height, width
+        if min(height, width) <= self.least:
+            inner_h = self.least if height <= width else int(height * (self.least / width))
+            inner_w = self.least if width <= height else int(width * (self.least / height))
+        network = before
+        if (inner_h, inner_w) != (height, width):
+            network = F.interpolate(before, (inner_h, inner_w), mode="bicubic", antialias=True)
+        network = F.pad(network, (0, -inner_w % 8, 0, -inner_h % 8), value=0.5)  # 0 on the networks' -1..1
+
+        def settle(picture: torch.Tensor) -> torch.Tensor:
+            picture = picture[..., :inner_h, :inner_w]
+            return F.interpolate(picture, (height, width), mode="bicubic", antialias=True)
+
+        return Prepared(network, before, 8, settle, cut_to_8_bits)
+
+
+@dataclass(frozen=True)
+class SquareSizing:
+    """OSDFace: a square picture becomes `side` x `side`, bilinear between corner pixels; others stay as they are."""
+
+    side: int = 512
+
+    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
+        del height, width
+        network = image
+        if image.shape[-2] == image.shape[-1]:
+            network = F.interpolate(image, (self.side, self.side), mode="bilinear", align_corners=True)
+        network, crop = pad_to_multiple(network, 8)
+        return Prepared(network, crop.apply(network), 8, lambda picture: crop.apply(picture).clamp(0, 1), cut_to_8_bits)
+
+
+def cut_to_8_bits(picture: torch.Tensor) -> torch.Tensor:
+    """0..1 in steps of 1/255, cut off rather than rounded, as torchvision's `ToPILImage` does."""
+    return (picture.clamp(0, 1) * 255 + _ROUNDING).floor() / 255
+
+
+def _whole_scale(image: torch.Tensor, height: int, width: int) -> int:
+    scale = round(height / image.shape[-2])
+    if (image.shape[-2] * scale, image.shape[-1] * scale) != (height, width):
+        raise InputError(
+            f"sizing published enlarges by whole numbers, not {image.shape[-1]}x{image.shape[-2]} to {width}x{height}: "
+            f"use scale {max(1, scale)}"
+        )
+    return scale
+
+
+def _to_pillow(picture: torch.Tensor) -> Image.Image:
+    levels = (picture.clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+
+
+def _to_tensor(picture: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255

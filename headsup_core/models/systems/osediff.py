@@ -1,0 +1,75 @@
+"""OSEDiff and OSEDiff-Face (Wu et al. 2024): LoRA in UNet and VAE encoder, t = 999, x0 from the predicted noise.
+
+`osediff.pkl`: the layers of three UNet adapters and of the VAE's, their ranks, and the tensors; the whole conv_in is
+trained. LoRA's alpha is never stored: PEFT's default 8.
+"""
+
+from __future__ import annotations
+
+from ...imaging.published import PillowSizing
+from ..base import Base
+from ..lora_keys import read_adapter
+from ..one_step import ModelCard, Pass
+from ..prompts import TextPrompt
+from ..weights import WeightsFile, check_finite
+from .system import Options, Parts, System, epsilon_at, number
+
+TIMESTEP = 999
+ALPHA = 8.0
+UNET_LISTS = ("unet_lora_encoder_modules", "unet_lora_decoder_modules", "unet_lora_others_modules")
+
+
+def recognises(file: WeightsFile) -> bool:
+    return {"state_dict_unet", "state_dict_vae", "vae_lora_encoder_modules", *UNET_LISTS} <= set(file.content)
+
+
+def load(file: WeightsFile, base: Base, options: Options) -> Parts:
+    content = file.content
+    replaced = {}
+    for kind in ("weight", "bias"):
+        name = f"conv_in.base_layer.{kind}"
+        if name in content["state_dict_unet"]:
+            replaced[f"conv_in.{kind}"] = content["state_dict_unet"][name]
+            check_finite(name, replaced[f"conv_in.{kind}"], file.path)
+    unet = read_adapter(
+        content["state_dict_unet"],
+        base.unet,
+        file.path,
+        rank=content["rank_unet"],
+        alpha=ALPHA,
+        required={path for key in UNET_LISTS for path in content[key]},
+        replaced=replaced,
+        dtype=base.dtype,
+    )
+    vae = read_adapter(
+        content["state_dict_vae"],
+        base.vae,
+        file.path,
+        rank=content["rank_vae"],
+        alpha=ALPHA,
+        required=content["vae_lora_encoder_modules"],
+        dtype=base.dtype,
+    )
+    return Parts(
+        rule=epsilon_at(base, TIMESTEP),
+        prompt=TextPrompt(base.text, tag_template="{tags}, {text},"),
+        passes=(Pass(1.0, (unet,)),),
+        encoder=(vae,),
+        published=PillowSizing(int(number(options, "process_size", 8, 8192))),
+    )
+
+
+SYSTEM = System(
+    id="osediff",
+    card=ModelCard(
+        "OSEDiff",
+        "Apache-2.0 (base: Stable Diffusion 2.1, CreativeML Open RAIL++-M)",
+        "LSDIR and FFHQ, Real-ESRGAN degradations",
+        "takes tags (published: RAM with DAPE)",
+    ),
+    base="Stable Diffusion 2.1-base",
+    color_fix="adain",
+    recognises=recognises,
+    load=load,
+    options={"process_size": 512},
+)
