@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +40,11 @@ class CleanFolder:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        smallest = 16 * 4  # below that no face region is left to measure
+        if self.size < smallest:
+            raise InputError(f"size {self.size}: must be at least {smallest} px")
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"limit {self.limit}: must be at least 1")
         try:
             find_degradation(self.degradation)
         except ValueError as error:
@@ -55,17 +59,12 @@ class CleanFolder:
             return files
         return [files[index * len(files) // self.limit] for index in range(self.limit)]
 
-    def __len__(self) -> int:
-        return len(self.files())
-
-    def __iter__(self) -> Iterator[Case]:
-        multiple = find_degradation(self.degradation).scale
-        for path in self.files():
-            clean = read_picture(path).rgb
-            truth = _fit(clean, self.size, multiple)
-            # the seed follows the name, so that a picture is degraded alike in every selection
-            seed = self.seed + zlib.crc32(path.name.encode())
-            yield Case(path.stem, degrade(truth, self.degradation, seed), truth)
+    def load(self, path: Path) -> Case:
+        """The case of one of `files()`. Raises `InputError` when it cannot be read."""
+        truth = _fit(read_picture(path).rgb, self.size, find_degradation(self.degradation).scale)
+        # the seed follows the name, so that a picture is degraded alike in every selection
+        seed = self.seed + zlib.crc32(path.name.encode())
+        return Case(path.stem, degrade(truth, self.degradation, seed), truth)
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,12 @@ class PairFolders:
     def files(self) -> list[Path]:
         return list_pictures(self.bad)
 
-    def __len__(self) -> int:
-        return len(self.files())
-
-    def __iter__(self) -> Iterator[Case]:
-        truths = {path.stem: path for path in list_pictures(self.truth)}
-        for path in self.files():
-            if path.stem not in truths:
-                raise InputError(f"{path.name} has no partner of that name in {self.truth}")
-            yield Case(path.stem, read_picture(path).rgb, read_picture(truths[path.stem]).rgb)
+    def load(self, path: Path) -> Case:
+        """The case of one of `files()`. Raises `InputError` when a picture or its partner cannot be read."""
+        partner = next((truth for truth in list_pictures(self.truth) if truth.stem == path.stem), None)
+        if partner is None:
+            raise InputError(f"{path.name} has no partner of that name in {self.truth}")
+        return Case(path.stem, read_picture(path).rgb, read_picture(partner).rgb)
 
 
 def _fit(image: torch.Tensor, size: int, multiple: int) -> torch.Tensor:

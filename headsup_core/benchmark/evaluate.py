@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from ..errors import HeadsUpError
+from ..imaging.resizing import resize
 from .cases import Case, CleanFolder, PairFolders
 from .face_region import FaceRegion
 from .metrics import Metrics
@@ -58,16 +59,20 @@ def evaluate(
     records: list[Record] = []
     failures: list[str] = []
     sheets: Keep = {}
-    for case in tqdm(cases, total=len(cases), disable=None):
-        face = face_region(case.truth) if face_region else None
-        if face_region and face is None:
-            failures.append(f"{case.name}: no face found in the clean picture")
-        shown: list[tuple[str, torch.Tensor]] = []
+    for path in tqdm(cases.files(), disable=None):
+        try:
+            case = cases.load(path)
+            face = face_region(case.truth) if face_region else None
+        except HeadsUpError as error:
+            failures.append(str(error) if path.name in str(error) else f"{path.name}: {error}")
+            continue
+        given = resize(case.bad, *case.truth.shape[-2:], mode="nearest")
+        shown = [("given", _cut(given, face))]
         for system in systems:
             try:
                 result, record = _run(case, system, metrics, face)
-            except HeadsUpError as error:
-                failures.append(f"{case.name}, {system.name}: {error}")
+            except Exception as error:  # a peer's library raises what it likes; the other cases go on
+                failures.append(f"{case.name}, {system.name}: {type(error).__name__}: {error}")
                 continue
             records.append(record)
             shown.append((system.name, _cut(result, face)))
@@ -76,9 +81,7 @@ def evaluate(
     return records, failures, sheets
 
 
-def _run(
-    case: Case, system: System, metrics: Metrics, face: tuple[slice, slice] | None
-) -> tuple[torch.Tensor, Record]:
+def _run(case: Case, system: System, metrics: Metrics, face: tuple[slice, slice] | None) -> tuple[torch.Tensor, Record]:
     started = time.perf_counter()
     result = system.upscale(case.bad, *case.truth.shape[-2:])
     seconds = time.perf_counter() - started

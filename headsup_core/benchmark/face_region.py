@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError, ModelFileError
+from .libraries import need
 
 MARGIN = 0.1
 """The detector's box is enlarged by this share of its size on each side."""
@@ -25,8 +26,7 @@ class FaceRegion:
     """
 
     def __init__(self, model: Path) -> None:
-        import cv2
-
+        cv2 = need("cv2", "opencv-python-headless")
         if not model.is_file():
             raise ModelFileError(f"face detector {model} does not exist")
         self._cv2: Any = cv2

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..training.perceptual import squeeze_lpips
+from .libraries import need
 
 HIGHER_IS_BETTER = {"psnr_y": True, "ssim_y": True, "gmsd": False, "lpips": False}
 
@@ -23,7 +24,11 @@ class Metrics:
     @classmethod
     def with_backbone(cls, squeezenet: Path | None) -> Metrics:
         """LPIPS needs squeezenet1_1's weights as a local file; None leaves it out."""
-        return cls(None if squeezenet is None else squeeze_lpips(squeezenet))
+        need("piq")
+        if squeezenet is None:
+            return cls(None)
+        need("lpips")
+        return cls(squeeze_lpips(squeezenet))
 
     @torch.no_grad()
     def measure(self, result: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
@@ -32,8 +37,7 @@ class Metrics:
         Raises:
             ValueError: the sizes differ.
         """
-        import piq
-
+        piq = need("piq")
         if result.shape != truth.shape:
             raise ValueError(f"result {tuple(result.shape)} and truth {tuple(truth.shape)} differ in size")
         result = (result.clamp(0, 1) * 255).round() / 255

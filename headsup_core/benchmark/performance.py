@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-MEASURE = """
-import json, resource, sys, time
-import torch
-import headsup_core as hu
-options = json.loads(sys.argv[1])
-host = hu.PlainHost("cpu", quiet=True)
-model = hu.load_model(options["model"], host=host, dtype=options["dtype"])
-side = options["side"] // 4
-hu.restore(torch.zeros(1, 3, 16, 16), model, 4, host=host)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-started = time.perf_counter()
-report = hu.restore(picture, model, 4, host=host, tile=options["tile"], tile_batch=options["tile_batch"]).report
-seconds = time.perf_counter() - started
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": seconds, "bytes": (peak - before) * 1024, "work": report.work_ratio}))
-"""
-
-IMPORT = """
-import importlib.util, sys, time
-import torch, psutil, tqdm, PIL.Image
-started = time.perf_counter()
-where = sys.argv[1]
-spec = importlib.util.spec_from_file_location("pack", where + "/__init__.py", submodule_search_locations=[where])
-module = importlib.util.module_from_spec(spec)
-sys.modules["pack"] = module
-spec.loader.exec_module(module)
-import pack.headsup_core
-print(time.perf_counter() - started)
-"""
+from .processes import IMPORT, MEASURE, run_fresh
 
 
 @dataclass(frozen=True)
@@ -79,10 +50,8 @@ def settings(model: str) -> list[tuple[Setting, Setting]]:
 
 
 def measure(setting: Setting, runs: int) -> Usage:
-    """Run `setting` in `runs` fresh processes. Raises `RuntimeError` with the child's output when one fails."""
-    results: list[dict[str, float]] = []
-    for _ in range(runs):
-        results.append(json.loads(_child(MEASURE, json.dumps(asdict(setting)))))
+    """Run `setting` in `runs` fresh processes. Raises `HeadsUpError` when one fails."""
+    results = [_measure(asdict(setting)) for _ in range(runs)]
     first = results[0]
     return Usage(median(r["seconds"] for r in results), int(median(r["bytes"] for r in results)), first["work"])
 
@@ -103,15 +72,45 @@ def ratio_table(model: str, runs: int = 3) -> str:
     return "\n".join(lines)
 
 
-def import_seconds(pack: Path, runs: int = 5) -> float:
-    """Median seconds that importing the pack and its core adds to a process that has torch already, as ComfyUI has."""
-    return median(float(_child(IMPORT, str(pack))) for _ in range(runs))
+def cost_table(systems: Sequence[str], side: int = 1024, runs: int = 3) -> str:
+    """Markdown: seconds and peak memory of each system from side / 4 to side x side, taken in turn.
+
+    Peak memory is that of the whole process; the interpreter with torch alone stands in the last column.
+    """
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in systems}
+    for _ in range(runs):  # in turn, so that what else the machine does falls on all of them
+        for name in systems:
+            found[name].append(_measure({"system": name, "side": side}))
+    first = median(run["seconds"] for run in found[systems[0]])
+    lines = [
+        f"| {side // 4}x{side // 4} to {side}x{side} | seconds | against {systems[0]} | peak MB | bare process MB |",
+        "|---" * 5 + "|",
+    ]
+    for name, results in found.items():
+        seconds, peak, bare = (median(run[key] for run in results) for key in ("seconds", "peak", "bare"))
+        label = Path(name).stem
+        lines.append(f"| {label} | {seconds:.2f} | {seconds / first:.2f} | {peak / 1e6:.0f} | {bare / 1e6:.0f} |")
+    return "\n".join(lines)
 
 
-def _child(code: str, *arguments: str) -> str:
-    command: Sequence[str] = [sys.executable, "-W", "ignore", "-c", code, *arguments]
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)  # noqa: S603 - our own code
-    if done.returncode != 0:
-        raise RuntimeError(f"measuring failed: {done.stderr.strip()}")
-    return done.stdout.strip().splitlines()[-1]
+def import_seconds(pack: Path, comfyui: Path | None = None, runs: int = 5) -> float:
+    """Median seconds that loading the pack takes, less those of an empty pack.
+
+    Args:
+        comfyui: a ComfyUI folder: the pack is loaded as its start does, nodes included, in a process that has
+            ComfyUI's own modules. None: the pack and its core, in a process that has torch.
+
+    Raises:
+        HeadsUpError: it cannot be loaded there.
+    """
+    taken: dict[str, list[float]] = {"pack": [], "empty": []}
+    with tempfile.TemporaryDirectory() as empty:
+        (Path(empty) / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
+        for _ in range(runs):
+            for name, folder in (("pack", str(pack)), ("empty", empty)):
+                taken[name].append(float(run_fresh(IMPORT, folder, "" if comfyui is None else str(comfyui.resolve()))))
+    return median(taken["pack"]) - median(taken["empty"])
+
+
+def _measure(options: dict[str, Any]) -> dict[str, float]:
+    return json.loads(run_fresh(MEASURE, json.dumps({"system": "", **options})))

@@ -52,6 +52,9 @@ def make_table(title: str, records: Sequence[Record], failures: Sequence[str], p
             lines.append(f"| {system} | {' | '.join(cells)} | {seconds:.2f} |")
         lines.append("")
         lines += _differences(measured, region, figures, systems, peer)
+    faceless = sorted({record.case for record in records if not record.face})
+    if any(record.face for record in records) and faceless:
+        lines += [f"No face was found in {len(faceless)} clean pictures: {', '.join(faceless)}", ""]
     if failures:
         lines += ["Failed:", "", *(f"* {failure}" for failure in failures), ""]
     return "\n".join(lines)

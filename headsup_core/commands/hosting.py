@@ -50,3 +50,15 @@ def read_extra_model_paths(path: Path) -> dict[str, list[Path]]:
             if kind != "is_default":
                 folders.setdefault(kind, []).extend(found)
     return folders
+
+
+def check_folder(folder: Path) -> None:
+    """Make the folder. Raises `InputError` when nothing can be written into it, before work is spent."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".headsup-write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"output folder {folder} cannot be written ({reason}): choose another --output") from error

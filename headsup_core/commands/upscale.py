@@ -17,7 +17,7 @@ from ..imaging.resizing import resize
 from ..models.loading import DEFAULT_MODEL, load_model
 from ..models.one_step import HeadsUpModel
 from ..restore.pipeline import restore
-from .hosting import add_host_arguments, make_host
+from .hosting import add_host_arguments, check_folder, make_host
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
     host = make_host(args)
     jobs = plan_outputs(args.pictures, args.output)
-    _check_folder(args.output)
+    check_folder(args.output)
     model = load_model(
         args.model,
         adapter=args.adapter,
@@ -148,14 +148,3 @@ def plan_outputs(pictures: list[Path], folder: Path) -> list[tuple[Path, Path]]:
             number += 1
         jobs[target] = source
     return [(source, target) for target, source in jobs.items()]
-
-
-def _check_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".headsup-write-test"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"output folder {folder} cannot be written ({reason}): choose another --output") from error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,11 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from headsup_core.benchmark.artefacts import periodic_energy, seam_energy
-from headsup_core.benchmark.cases import CleanFolder, PairFolders
+from headsup_core.benchmark.cases import Case, CleanFolder, PairFolders
 from headsup_core.benchmark.evaluate import interval
 from headsup_core.benchmark.metrics import Metrics, luma
+from headsup_core.benchmark.performance import import_seconds
+from headsup_core.benchmark.processes import peak_bytes, run_fresh
 from headsup_core.benchmark.systems import Bicubic, Lanczos, RealEsrgan, make_systems
 from headsup_core.cli import main
 from headsup_core.errors import InputError
@@ -65,11 +68,15 @@ def _save(path: Path, image: torch.Tensor) -> None:
     Image.fromarray((image[0].permute(1, 2, 0) * 255).round().byte().numpy()).save(path)
 
 
+def _load(cases: CleanFolder | PairFolders) -> dict[str, Case]:
+    return {case.name: case for case in map(cases.load, cases.files())}
+
+
 def test_cases_are_the_same_in_every_selection(tmp_path: Path) -> None:
     for person in range(6):
         _save(tmp_path / f"{person}_a.png", _noise(70, person))
-    everybody = {case.name: case for case in CleanFolder(tmp_path, "realesrgan", 64)}
-    held = {case.name: case for case in CleanFolder(tmp_path, "realesrgan", 64, hold_out=3)}
+    everybody = _load(CleanFolder(tmp_path, "realesrgan", 64))
+    held = _load(CleanFolder(tmp_path, "realesrgan", 64, hold_out=3))
     assert list(held) == ["0_a", "3_a"]
     assert everybody["3_a"].truth.shape == (1, 3, 64, 64)
     assert everybody["3_a"].bad.shape == (1, 3, 16, 16)
@@ -78,7 +85,7 @@ def test_cases_are_the_same_in_every_selection(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'heavy' is unknown"):
         CleanFolder(tmp_path, "heavy")
     _save(tmp_path / "bad" / "0_a.png", _noise(16, 0))
-    pair = next(iter(PairFolders(tmp_path / "bad", tmp_path)))
+    pair = _load(PairFolders(tmp_path / "bad", tmp_path))["0_a"]
     assert (pair.bad.shape[-1], pair.truth.shape[-1]) == (16, 70)
 
 
@@ -138,5 +145,64 @@ def test_command_writes_table_json_and_sheets(
     assert len(results["records"]) == 9
     assert results["failures"] == []
     with Image.open(output / "0_a.png") as sheet:
-        assert sheet.size == (4 * 64, 64 + 18)
+        assert sheet.size == (5 * 64, 64 + 18)
     assert main(["benchmark", "--output", str(output)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--systems bicubic --peer nobody", "--peer nobody is none of the systems: choose one of bicubic"),
+        ("--systems headsup-tiny:tile=abc", "tile 'abc' is no number of pixels"),
+        ("--systems bicubic --size 0", "size 0: must be at least 64"),
+        ("--systems bicubic --limit 0", "limit 0: must be at least 1"),
+        ("--ratios nosuchmodel", "model 'nosuchmodel'"),
+    ],
+)
+def test_wrong_use_is_one_line(options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _save(tmp_path / "in" / "0_a.png", _noise(64, 0))
+    assert main(["benchmark", str(tmp_path / "in"), "--output", str(tmp_path / "out"), *options.split()]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path / "in" / "0_a.png", _noise(64, 0))
+    (tmp_path / "in" / "1_a.png").write_text("no picture")
+    _save(tmp_path / "in" / "2_a.png", _noise(64, 2))
+    output = tmp_path / "out"
+    options = ["--size", "64", "--systems", "bicubic", "--output", str(output)]
+    assert main(["benchmark", str(tmp_path / "in"), *options]) == 2
+    assert "1_a.png is not a picture" in capsys.readouterr().err
+    assert [record["case"] for record in json.loads((output / "results.json").read_text())["records"]] == ["0_a", "2_a"]
+
+
+def test_output_is_tried_before_anything_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _save(tmp_path / "in" / "0_a.png", _noise(64, 0))
+    (tmp_path / "file").write_text("")
+    options = ["--systems", "bicubic", "--output", str(tmp_path / "file" / "out")]
+    assert main(["benchmark", str(tmp_path / "in"), *options]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ncnn", None)
+    with pytest.raises(InputError, match=r"pip install ncnn"):
+        RealEsrgan()
+
+
+def test_peak_memory_of_a_fresh_process_is_its_own() -> None:
+    """getrusage's figure would begin at that of this process."""
+    held = torch.ones(75_000_000)  # 300 MB
+    code = (
+        "from headsup_core.benchmark.processes import peak_bytes as p; a = p(); b = b'x' * 200_000_000; print(a, p())"
+    )
+    before, after = (int(value) for value in run_fresh(code).split())
+    assert after - before == pytest.approx(200e6, rel=0.1)
+    assert peak_bytes() > held.nbytes
+
+
+def test_what_the_pack_adds_is_measured_against_an_empty_pack(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("import time\ntime.sleep(0.3)\n")
+    assert import_seconds(tmp_path, runs=1) == pytest.approx(0.3, abs=0.1)
