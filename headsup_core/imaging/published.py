@@ -138,21 +138,6 @@ class BicubicSizing:
         return Prepared(network, before, 8, settle, cut_to_8_bits)
 
 
-@dataclass(frozen=True)
-class SquareSizing:
-    """OSDFace: a square picture becomes `side` x `side`, bilinear between corner pixels; others stay as they are."""
-
-    side: int = 512
-
-    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
-        del height, width
-        network = image
-        if image.shape[-2] == image.shape[-1]:
-            network = F.interpolate(image, (self.side, self.side), mode="bilinear", align_corners=True)
-        network, crop = pad_to_multiple(network, 8)
-        return Prepared(network, crop.apply(network), 8, lambda picture: crop.apply(picture).clamp(0, 1), cut_to_8_bits)
-
-
 def cut_to_8_bits(picture: torch.Tensor) -> torch.Tensor:
     """0..1 in steps of 1/255, cut off rather than rounded, as torchvision's `ToPILImage` does."""
     return (picture.clamp(0, 1) * 255 + _ROUNDING).floor() / 255
