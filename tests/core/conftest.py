@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from harness.systems import WordStates, tiny_networks
 from torch import nn
 
 from headsup_core.models.architecture import Architecture
+from headsup_core.models.base import Base
 from headsup_core.models.codec import Codec
 from headsup_core.models.one_step import HeadsUpModel, ModelCard, OneStepModel, SizeRule
 from headsup_core.models.prediction import LatentResidual
@@ -127,3 +130,15 @@ class ModelMaker:
 @pytest.fixture(scope="session")
 def make_model() -> ModelMaker:
     return ModelMaker()
+
+
+@pytest.fixture(scope="session")
+def tiny_base() -> tuple[Any, Any]:
+    """UNet and VAE of Stable Diffusion's structure; nobody changes them."""
+    return tiny_networks()
+
+
+@pytest.fixture
+def base(tiny_base: tuple[Any, Any]) -> Base:
+    """A base whose text encoder is a formula."""
+    return Base(Path("tiny"), *tiny_base, WordStates())
