@@ -9,6 +9,7 @@ from torch import nn
 
 from .block_transform import BlockTransformAutoencoder
 from .lora import Adapter, Modulation, attached
+from .skips import SkipConvolutions, encoder_activations
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -21,6 +22,7 @@ class Codec:
     Args:
         vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`, or our `BlockTransformAutoencoder`.
         adapters: beside the encoder.
+        skips: from the encoder to the decoder, or None.
 
     Attributes:
         factor: pixels per latent along each axis (f; 8 for Stable Diffusion).
@@ -30,14 +32,16 @@ class Codec:
     """
 
     adapters: tuple[Adapter, ...] = ()
+    skips: SkipConvolutions | None = None
 
     def __init__(
         self,
         vae: AutoencoderKL | AutoencoderTiny | BlockTransformAutoencoder,
         adapters: tuple[Adapter, ...] = (),
+        skips: SkipConvolutions | None = None,
     ) -> None:
         self.vae: nn.Module = vae
-        self.adapters = adapters
+        self.adapters, self.skips = adapters, skips
         config: Any = vae.config
         self.channels: int = config.latent_channels
         self._scale: float = config.scaling_factor
@@ -79,10 +83,33 @@ class Codec:
         posterior = encoded.latent_dist
         return (posterior.mean - self._shift) * self._scale, posterior.std * self._scale
 
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        """The autoencoder, and what goes beside it."""
+        return (self.vae, *self.adapters, *(() if self.skips is None else (self.skips,)))
+
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Picture `[B,3,f*h,f*w]` around 0..1 (not clamped) of a scaled latent `[B,C,h,w]`."""
         vae: Any = self.vae
         return (vae.decode(latent / self._scale + self._shift).sample + 1) / 2
+
+    def decode_with_skips(
+        self, latent: torch.Tensor, image: torch.Tensor, modulation: Modulation | None = None
+    ) -> torch.Tensor:
+        """As `decode`, with the skips of the picture that was encoded; without skips it is `decode`.
+
+        The encoder's activations are computed anew: keeping them for a whole picture would take 0.7 kB a pixel.
+
+        Args:
+            image: `[B,3,f*h,f*w]` in 0..1, what `latent` was encoded from.
+            modulation: as for `encode_posterior`.
+        """
+        if self.skips is None:
+            return self.decode(latent)
+        with attached(self.vae, self.adapters, modulation):
+            activations = encoder_activations(self.vae, image * 2 - 1)
+        with self.skips.attached(self.vae, activations):
+            return self.decode(latent)
 
 
 def _tiny_encoder_radius(blocks: list[int]) -> int:

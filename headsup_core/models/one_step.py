@@ -130,7 +130,7 @@ class OneStepModel:
     def networks(self) -> tuple[nn.Module, ...]:
         """All networks, each to be placed on a device as a whole: the codec's, the UNet, then adapters and observer."""
         observer = () if self.observer is None else (self.observer.network,)
-        return (self.codec.vae, self.unet, *self.codec.adapters, *self.unet_adapters, *observer)
+        return (self.codec.vae, self.unet, *self.codec.networks[1:], *self.unet_adapters, *observer)
 
     @property
     def dtype(self) -> torch.dtype:

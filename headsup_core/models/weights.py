@@ -85,8 +85,13 @@ def _read_pickle(path: Path, size: int) -> Mapping[str, Any]:
     return content  # pyright: ignore[reportUnknownVariableType]
 
 
-def load_network(network: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, path: Path) -> None:
+def load_network(
+    network: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, path: Path, *, prefix: str = ""
+) -> None:
     """Fill `network` (built on the "meta" device) with `tensors`, converted to `dtype`.
+
+    Args:
+        prefix: what the names in the file have before those of `tensors`, for messages.
 
     Raises:
         ModelFileError: a key is missing, unexpected or of another shape, or holds NaN or infinity; which, and what
@@ -95,17 +100,17 @@ def load_network(network: nn.Module, tensors: Mapping[str, torch.Tensor], dtype:
     expected = network.state_dict()
     if missing := sorted(set(expected) - set(tensors)):
         raise ModelFileError(
-            f"{path}: {len(missing)} of {len(expected)} tensors are missing, the first is {missing[0]} "
-            f"{tuple(expected[missing[0]].shape)}"
+            f"{path}: {len(missing)} of {len(expected)} tensors are missing, the first is "
+            f"{prefix}{missing[0]} {tuple(expected[missing[0]].shape)}"
         )
     if unexpected := sorted(set(tensors) - set(expected)):
-        raise ModelFileError(f"{path}: {len(unexpected)} tensors fit nowhere, the first is {unexpected[0]}")
+        raise ModelFileError(f"{path}: {len(unexpected)} tensors fit nowhere, the first is {prefix}{unexpected[0]}")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
             raise ModelFileError(
-                f"{path}: {name} is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+                f"{path}: {prefix}{name} is {tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
             )
-        check_finite(name, tensor, path)
+        check_finite(prefix + name, tensor, path)
     converted = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     network.load_state_dict(converted, assign=True)
     network.eval().requires_grad_(False)

@@ -15,6 +15,9 @@ AUTO_TILE_LIMIT = 1024
 ACTIVATIONS_KEPT = 6
 """Full-resolution activation maps alive at once in a decoder's last level, measured on the CPU allocator."""
 
+SKIPS_KEPT = 2
+"""Further maps for skip connections: the encoder's activations of all sizes and their convolution."""
+
 MEMORY_SHARE = 0.6
 """Share of the free memory that activations may take; the rest is for the pictures and other programs."""
 
@@ -23,7 +26,8 @@ def bytes_per_pixel(model: OneStepModel) -> int:
     """Peak activation memory of one output pixel in the widest of the three stages."""
     config: Any = model.codec.vae.config
     widths = getattr(config, "block_out_channels", None) or config.decoder_block_out_channels
-    codec = max(widths[0], widths[1] // 2 if len(widths) > 1 else 0) * ACTIVATIONS_KEPT
+    kept = ACTIVATIONS_KEPT if model.codec.skips is None else ACTIVATIONS_KEPT + SKIPS_KEPT
+    codec = max(widths[0], widths[1] // 2 if len(widths) > 1 else 0) * kept
     unet_config: Any = model.unet.config
     unet = unet_config.block_out_channels[0] * 2 * ACTIVATIONS_KEPT // model.codec.factor**2
     return max(codec, unet) * model.dtype.itemsize

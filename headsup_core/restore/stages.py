@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 
 from ..errors import HeadsUpError
 from ..host import Host, Progress
@@ -46,7 +47,7 @@ def restore_picture(
     needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model)
     observation = _observe(model, picture if small is None else small, picture, host, needed)
     encode, denoise, decode = _stages(model, prompt, observation)
-    host.load([model.codec.vae, *model.codec.adapters], needed)
+    host.load(model.codec.networks, needed)
     moments, tiling = run_tiled(encode, picture, tiling, host, progress)
     latent, deviation = moments.chunk(2, dim=1)
     if noise is not None:
@@ -54,7 +55,11 @@ def restore_picture(
     host.load([model.unet, *model.unet_adapters], needed)
     clean, tiling = run_tiled(denoise, latent, tiling, host, progress)
     _check_finite(clean, "the UNet", model)
-    host.load([model.codec.vae], needed)
+    if model.codec.skips is None:
+        host.load([model.codec.vae], needed)
+    else:  # the decoder looks at the picture as well, cut into the same tiles
+        host.load(model.codec.networks, needed)
+        clean = torch.cat([clean, F.pixel_unshuffle(picture, model.codec.factor)], dim=1)
     restored, tiling = run_tiled(decode, clean, tiling, host, progress, _previewer(picture))
     _check_finite(restored, "the decoder", model)
     return restored, tiling
@@ -85,7 +90,11 @@ def _stages(
         return model.denoise(tiles, prompt, observation=observation)
 
     def decode(tiles: torch.Tensor) -> torch.Tensor:
-        return codec.decode(tiles.to(dtype))
+        if codec.skips is None:
+            return codec.decode(tiles.to(dtype))
+        latent, pixels = tiles.to(dtype).tensor_split([channels], dim=1)
+        modulation = None if observation is None else observation.encoder
+        return codec.decode_with_skips(latent, F.pixel_shuffle(pixels, f), modulation)
 
     in_latents = None if encoder_radius is None else math.ceil(encoder_radius / f)
     return (

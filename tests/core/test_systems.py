@@ -57,6 +57,22 @@ def test_osediff_equals_hand_merged_weights(base: Base, tmp_path: Path) -> None:
     assert not any(module._forward_hooks for module in base.unet.modules())
 
 
+def test_osediff_face_is_told_by_its_name(base: Base, tmp_path: Path) -> None:
+    plain = osediff_file(base, tmp_path)
+    face = plain.rename(tmp_path / "OSEDiff_Face.pkl")
+    found = hu.load_model(adapter=face, base=base)
+    assert (found.one_step.system, found.one_step.scale, found.one_step.default_color_fix) == ("osediff-face", 1, "none")
+    assert hu.restore(picture(), found).image.shape == (1, 3, 16, 16)
+    assert hu.load_model(adapter=face, base=base, system="osediff").one_step.scale == 4
+    plain = osediff_file(base, tmp_path)
+    assert hu.load_model(adapter=plain, base=base).one_step.system == "osediff"
+    named = hu.load_model(adapter=plain, base=base, system="osediff-face")
+    # published: a small face is enlarged to process_size, here 24, and stays so
+    sized = hu.load_model(adapter=plain, base=base, system="osediff-face", process_size=24)
+    assert hu.restore(picture(), sized, sizing="published").image.shape == (1, 3, 24, 24)
+    assert named.card.name == "OSEDiff-Face"
+
+
 @pytest.mark.parametrize(("pix", "sem"), [(1.0, 1.0), (1.0, 0.6), (0.5, 1.5), (1.0, 0.0)])
 @torch.no_grad()
 def test_pisasr_mixes_both_adapters(base: Base, tmp_path: Path, pix: float, sem: float) -> None:

@@ -157,8 +157,19 @@ def pisasr_file(base: Base, folder: Path) -> tuple[Path, dict[str, Any], dict[st
     return folder / "pisa_sr.pkl", parts["pix"], parts["sem"]
 
 
+def skip_convolutions(base: Base) -> dict[str, torch.Tensor]:
+    """1x1 convolutions from the encoder's activations to the decoder's up blocks, as S3Diff names them."""
+    random = torch.Generator().manual_seed(13)
+    inner = [block.resnets[0].in_channels for block in base.vae.encoder.down_blocks]
+    outer = [block.resnets[0].in_channels for block in base.vae.decoder.up_blocks]
+    return {
+        f"decoder.skip_conv_{index + 1}.weight": torch.randn(out, into, 1, 1, generator=random) * 0.3
+        for index, (into, out) in enumerate(zip(inner[::-1], outer, strict=True))
+    }
+
+
 @torch.no_grad()
-def s3diff_file(base: Base, folder: Path) -> dict[str, Any]:
+def s3diff_file(base: Base, folder: Path, *, skips: bool = False) -> dict[str, Any]:
     random = torch.Generator().manual_seed(11)
 
     def tensor(*shape: int) -> torch.Tensor:
@@ -178,6 +189,8 @@ def s3diff_file(base: Base, folder: Path) -> dict[str, Any]:
         "w": torch.nn.Parameter(tensor(64)),
         "state_embeddings": {"state_dict_vae_block": {"weight": tensor(6, 64)}},
     }
+    if skips:
+        content["state_dict_vae"] |= skip_convolutions(base)
     for kind, own in base.unet.conv_in.state_dict().items():
         content["state_dict_unet"][f"conv_in.{kind}"] = tensor(*own.shape)
     content["state_embeddings"]["state_dict_unet_block"] = {"weight": tensor(10, 64)}

@@ -7,11 +7,13 @@ from ..weights import WeightsFile
 from . import hypir, osediff, pisasr, s3diff
 from .system import System
 
-SYSTEMS: tuple[System, ...] = (osediff.SYSTEM, pisasr.SYSTEM, s3diff.SYSTEM, hypir.SYSTEM)
+SYSTEMS: tuple[System, ...] = (osediff.SYSTEM, osediff.FACE_SYSTEM, pisasr.SYSTEM, s3diff.SYSTEM, hypir.SYSTEM)
 
 
 def find_system(file: WeightsFile, system: str | None = None) -> System:
     """The system of an adapter file, by its keys, or the one named.
+
+    Systems with the same keys (OSEDiff and OSEDiff-Face) are told apart by the file's name.
 
     Raises:
         InputError: no system of that name.
@@ -31,7 +33,8 @@ def find_system(file: WeightsFile, system: str | None = None) -> System:
             f"{file.path} is of no known system ({', '.join(one.card.name for one in SYSTEMS)}): "
             f"it holds {_some_keys(file)}"
         )
-    return matching[0]
+    marked = [one for one in matching if one.file_mark and one.file_mark in file.path.stem.lower()]
+    return (marked or [one for one in matching if not one.file_mark])[0]
 
 
 def _some_keys(file: WeightsFile) -> str:

@@ -1,10 +1,13 @@
 """OSEDiff and OSEDiff-Face (Wu et al. 2024): LoRA in UNet and VAE encoder, t = 999, x0 from the predicted noise.
 
 `osediff.pkl`: the layers of three UNet adapters and of the VAE's, their ranks, and the tensors; the whole conv_in is
-trained. LoRA's alpha is never stored: PEFT's default 8.
+trained. LoRA's alpha is never stored: PEFT's default 8. `osediff_face.pkl` has the same format and other defaults: it
+keeps the size of aligned faces and fixes no colours. Nothing inside tells the two apart, only the file's name.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from ...imaging.published import PillowSizing
 from ..base import Base
@@ -59,6 +62,10 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
     )
 
 
+def load_face(file: WeightsFile, base: Base, options: Options) -> Parts:
+    return replace(load(file, base, options), scale=1)
+
+
 SYSTEM = System(
     id="osediff",
     card=ModelCard(
@@ -72,4 +79,18 @@ SYSTEM = System(
     recognises=recognises,
     load=load,
     options={"process_size": 512},
+)
+FACE_SYSTEM = replace(
+    SYSTEM,
+    id="osediff-face",
+    card=ModelCard(
+        "OSEDiff-Face",
+        SYSTEM.card.licence,
+        "FFHQ, CodeFormer degradations",
+        "for aligned faces at their own size; takes tags (published: RAM with DAPE); the same format as OSEDiff, "
+        "found by 'face' in the file's name or as system osediff-face",
+    ),
+    color_fix="none",
+    load=load_face,
+    file_mark="face",
 )

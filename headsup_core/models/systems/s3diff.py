@@ -3,7 +3,7 @@
 A small estimator reads two degrees (blur, noise) in 0..1 off the input. Their Fourier features and an embedding per
 block become a matrix M `[r,r]` for every block, and each branch is s * B (M^T A x): it differs from picture to picture
 and cannot be merged. `s3diff.pkl` has the adapters (alpha 8, not stored) and the small networks; `de_net.pth` the
-estimator.
+estimator. Its trainer also saves skip connections of the VAE where the VAE has them (`models.skips`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..base import Base
 from ..lora_keys import paths_by_suffix, read_adapter
 from ..one_step import ModelCard, Observation, Pass
 from ..prompts import TextPrompt
+from ..skips import read_skips
 from ..weights import WeightsFile, load_network, read_weights
 from .degradation_estimator import DegradationEstimator
 from .system import Options, Parts, System, epsilon_at, number
@@ -115,8 +116,6 @@ def recognises(file: WeightsFile) -> bool:
 
 def load(file: WeightsFile, base: Base, options: Options) -> Parts:
     content = file.content
-    if skips := [name for name in content["state_dict_vae"] if "skip_conv" in name]:
-        raise ModelFileError(f"{file.path}: has skip connections of the VAE ({skips[0]}), which are not supported")
     companion = file.path.with_name(ESTIMATOR_FILE)
     if not companion.is_file():
         raise ModelFileError(f"{file.path} needs its companion {ESTIMATOR_FILE} (the degradation estimator) beside it")
@@ -148,6 +147,7 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         prompt=TextPrompt(base.text, default=POSITIVE, negative=NEGATIVE),
         passes=tuple(term for term in passes if term.weight),
         encoder=(encoder,),
+        skips=read_skips(content["state_dict_vae"], base.vae, base.dtype, file.path),
         observer=observer.eval().requires_grad_(False),
         published=BilinearSizing(),
     )

@@ -14,6 +14,7 @@ from ..lora import Adapter, merge_into
 from ..one_step import ModelCard, Observer, OneStepModel, Pass, SizeRule
 from ..prediction import PredictionRule
 from ..prompts import PromptSource
+from ..skips import SkipConvolutions
 from ..weights import WeightsFile
 
 Options = Mapping[str, Any]
@@ -32,6 +33,7 @@ class System:
         companions: files that must lie beside the adapter.
         mergeable: whether the adapters may be added to the base's weights.
         recognises: whether a file's content is this system's.
+        file_mark: part of the file's name that tells it from a system with the same content; "": none.
         load: file, base, complete options -> parts.
     """
 
@@ -44,6 +46,7 @@ class System:
     options: Options = field(default_factory=dict[str, Any])
     companions: tuple[str, ...] = ()
     mergeable: bool = True
+    file_mark: str = ""
 
     def build(self, file: WeightsFile, base: Base, options: Options, *, merge: bool = False) -> OneStepModel:
         """The model of an adapter file over `base`.
@@ -73,7 +76,7 @@ class System:
             except ValueError as error:
                 raise InputError(f"{file.path}: {error}") from error
             passes, encoder = (Pass(passes[0].weight, (), passes[0].prompt),), ()
-        codec = Codec(base.vae, encoder)
+        codec = Codec(base.vae, encoder, parts.skips)
         levels = len(base.unet.config["block_out_channels"])
         multiple = codec.factor * 2 ** (levels - 1)
         return OneStepModel(
@@ -95,13 +98,19 @@ class System:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a system's loader gives; `encoder` are adapters of the VAE's encoder, `minimum` the least side in pixels."""
+    """What a system's loader gives.
+
+    Attributes:
+        encoder, skips: beside the VAE's encoder, and from there to its decoder.
+        minimum: the least side in pixels.
+    """
 
     rule: PredictionRule
     prompt: PromptSource
     passes: tuple[Pass, ...]
     published: PublishedSizing | None
     encoder: tuple[Adapter, ...] = ()
+    skips: SkipConvolutions | None = None
     observer: Observer | None = None
     scale: int = 4
     minimum: int = 0
