@@ -37,7 +37,7 @@ def save_headsup(
     }
     tensors["prompt"] = model.prompt.embeddings(None)
     stored = {
-        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in tensors.items()
     }
     metadata = {
@@ -45,8 +45,13 @@ def save_headsup(
         "format_version": str(FORMAT_VERSION),
         "architecture": json.dumps(architecture.to_json()),
     }
+    write_safetensors(path, stored, metadata)
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a file atomically, readable by everybody."""
     temporary = path.with_name(path.name + ".tmp")
-    save_file(stored, temporary, metadata)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
     temporary.chmod(0o644)  # safetensors makes it readable by the owner alone, but models are there to be shared
     os.replace(temporary, path)
 

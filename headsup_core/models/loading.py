@@ -10,6 +10,7 @@ import torch
 from ..errors import InputError, ModelFileError
 from ..host import Host
 from .base import NEEDED, Base, load_base
+from .headsup_adapter import is_headsup_adapter, read_record
 from .headsup_file import is_headsup_file, load_headsup
 from .one_step import HeadsUpModel
 from .systems import find_system
@@ -62,6 +63,10 @@ def load_model(
     model = DEFAULT_MODEL if model is None else model
     file = read_weights(find_model_file(model, host))
     if not is_headsup_file(file):
+        if is_headsup_adapter(file):
+            raise ModelFileError(
+                f"{file.path} is a HeadsUp adapter: load it as adapter, with its base, {read_record(file).base}"
+            )
         some = ", ".join(list(file.content)[:3]) or "nothing"
         raise ModelFileError(
             f"{file.path} is a weights file, but not a HeadsUp model (it holds {some} ...): expected a .safetensors "

@@ -65,6 +65,7 @@ def read_adapter(
     adapters: Callable[[str], bool] = lambda name: True,
     replaced: Mapping[str, torch.Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
+    prefix: str = "",
 ) -> Adapter:
     """The branches of one group of adapters.
 
@@ -77,6 +78,7 @@ def read_adapter(
         required: layers that must have a branch; None: whatever the file holds.
         adapters: which adapter names belong to the group.
         replaced: see `Adapter`.
+        prefix: what names of this network begin with; others are left alone.
 
     Raises:
         ModelFileError: a tensor is missing, fits no layer of the base, has another shape or rank, or is not finite:
@@ -84,7 +86,7 @@ def read_adapter(
     """
     found: dict[str, dict[bool, tuple[str, torch.Tensor]]] = {}
     for name, tensor in tensors.items():
-        key = parse_key(name)
+        key = parse_key(name.removeprefix(prefix)) if name.startswith(prefix) else None
         if key is None or not adapters(key.adapter):
             continue
         if not isinstance(tensor, torch.Tensor):
@@ -94,8 +96,8 @@ def read_adapter(
         found[key.path][key.down] = (name, tensor)
     if missing := sorted(set(required or ()) - set(found)):
         raise ModelFileError(
-            f"{file}: {len(missing)} of the adapted layers have no tensors, the first is {missing[0]}: expected "
-            f"{missing[0]}.lora_A and .lora_B; the file is incomplete"
+            f"{file}: {len(missing)} of the adapted layers have no tensors, the first is {prefix}{missing[0]}: "
+            f"expected {prefix}{missing[0]}.lora_A and .lora_B; the file is incomplete"
         )
     if not found:
         raise ModelFileError(f"{file}: holds no low-rank tensors (….lora_A…weight, ….lora_B…weight)")

@@ -208,6 +208,7 @@ def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> None:
     new = nn.Conv2d(in_channels, old.out_channels, old.kernel_size, padding=old.padding)
     new.to(old.weight.device, old.weight.dtype)
     padding = old.weight.new_zeros(old.out_channels, in_channels - old.in_channels, *old.kernel_size)
+    new.requires_grad_(old.weight.requires_grad)
     new.load_state_dict({"weight": torch.cat([old.weight.detach(), padding], dim=1), "bias": old.bias.detach()})
     widened: Any = unet
     widened.conv_in = new

@@ -12,7 +12,10 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 
 from headsup_core.models.base import Base
+from headsup_core.models.headsup_adapter import AdapterRecord
 from headsup_core.models.ldm_keys import unet_key, vae_key
+from headsup_core.models.lora import Adapter, LowRankBranch
+from headsup_core.models.one_step import ModelCard
 from headsup_core.models.systems.degradation_estimator import DegradationEstimator
 from headsup_core.models.text import TextEncoder
 
@@ -155,6 +158,29 @@ def pisasr_file(base: Base, folder: Path) -> tuple[Path, dict[str, Any], dict[st
         content["state_dict_unet"] |= parts[kind]
     torch.save(content, folder / "pisa_sr.pkl")
     return folder / "pisa_sr.pkl", parts["pix"], parts["sem"]
+
+
+def headsup_adapters(base: Base) -> tuple[Adapter, Adapter, AdapterRecord]:
+    """What a trainer of HeadsUp has: adapters of UNet (conv_in of nine channels) and VAE encoder, and their record."""
+    random = torch.Generator().manual_seed(21)
+    found: list[Adapter] = []
+    for network, paths in (
+        (base.unet, matching(base.unet, SUFFIXES)),
+        (base.vae, matching(base.vae, SUFFIXES + " conv_in", "encoder.")),
+    ):
+        tensors = low_rank(network, paths, 4, "x", len(paths))
+        branches = {
+            path: LowRankBranch(tensors[f"{path}.lora_A.x.weight"], tensors[f"{path}.lora_B.x.weight"], 2.0)
+            for path in paths
+        }
+        trained = {}
+        if network is base.unet:
+            out, _, *kernel = base.unet.conv_in.weight.shape
+            trained["conv_in.weight"] = torch.randn(out, 9, *kernel, generator=random) * 0.1
+            trained["conv_in.bias"] = torch.randn(out, generator=random) * 0.1
+        found.append(Adapter(branches, trained))
+    card = ModelCard("HeadsUp test", "MIT", "nothing")
+    return found[0], found[1], AdapterRecord(found[0].paths, found[1].paths, prompt="a face", card=card)
 
 
 def skip_convolutions(base: Base) -> dict[str, torch.Tensor]:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from ...errors import InputError, ModelFileError
 from ..weights import WeightsFile
-from . import hypir, osediff, pisasr, s3diff
+from . import headsup, hypir, osediff, pisasr, s3diff
 from .system import System
 
-SYSTEMS: tuple[System, ...] = (osediff.SYSTEM, osediff.FACE_SYSTEM, pisasr.SYSTEM, s3diff.SYSTEM, hypir.SYSTEM)
+SYSTEMS: tuple[System, ...] = (
+    osediff.SYSTEM,
+    osediff.FACE_SYSTEM,
+    pisasr.SYSTEM,
+    s3diff.SYSTEM,
+    hypir.SYSTEM,
+    headsup.SYSTEM,
+)
 
 
 def find_system(file: WeightsFile, system: str | None = None) -> System:

@@ -11,7 +11,7 @@ from ...imaging.published import PublishedSizing
 from ..base import Base
 from ..codec import Codec
 from ..lora import Adapter, merge_into
-from ..one_step import ModelCard, Observer, OneStepModel, Pass, SizeRule
+from ..one_step import ModelCard, NoReference, Observer, OneStepModel, Pass, SizeRule, unet_in_channels, widen_conv_in
 from ..prediction import PredictionRule
 from ..prompts import PromptSource
 from ..skips import SkipConvolutions
@@ -70,11 +70,9 @@ class System:
         if merge:
             if not self.mergeable or len(passes) != 1:
                 raise InputError(f"{self.card.name} cannot be merged with these options: load it without merge")
-            try:
-                merge_into(base.unet, passes[0].adapters)
-                merge_into(base.vae, encoder)
-            except ValueError as error:
-                raise InputError(f"{file.path}: {error}") from error
+            _widen(base, passes[0].adapters)
+            merge_into(base.unet, passes[0].adapters)
+            merge_into(base.vae, encoder)
             passes, encoder = (Pass(passes[0].weight, (), passes[0].prompt),), ()
         codec = Codec(base.vae, encoder, parts.skips)
         levels = len(base.unet.config["block_out_channels"])
@@ -86,9 +84,10 @@ class System:
             prompt=parts.prompt,
             size_rule=SizeRule(multiple, max(multiple, parts.minimum)),
             scale=parts.scale,
-            trained_size=512,
-            default_color_fix=self.color_fix,
-            card=self.card,
+            trained_size=parts.trained_size,
+            default_color_fix=self.color_fix if parts.color_fix is None else parts.color_fix,
+            card=parts.card or self.card,
+            no_reference=parts.no_reference,
             passes=passes,
             observer=parts.observer,
             published=parts.published,
@@ -103,6 +102,7 @@ class Parts:
     Attributes:
         encoder, skips: beside the VAE's encoder, and from there to its decoder.
         minimum: the least side in pixels.
+        card, color_fix: of this file, where they are not the system's.
     """
 
     rule: PredictionRule
@@ -114,6 +114,18 @@ class Parts:
     observer: Observer | None = None
     scale: int = 4
     minimum: int = 0
+    card: ModelCard | None = None
+    color_fix: str | None = None
+    trained_size: int = 512
+    no_reference: NoReference = "zero_latent"
+
+
+def _widen(base: Base, adapters: tuple[Adapter, ...]) -> None:
+    """Give the base's conv_in the input channels of a trained one that takes a reference."""
+    for adapter in adapters:
+        trained = adapter.replacements().get("conv_in.weight")
+        if trained is not None and trained.shape[1] > unet_in_channels(base.unet):
+            widen_conv_in(base.unet, trained.shape[1])
 
 
 def epsilon_at(base: Base, timestep: int) -> PredictionRule:

@@ -1,0 +1,148 @@
+"""HeadsUp on Stable Diffusion 2.1: its file, and what it computes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from harness.systems import alpha_bar, headsup_adapters, latent, merged, picture
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+import headsup_core as hu
+from headsup_core.models.base import Base
+from headsup_core.models.headsup_adapter import save_headsup_adapter
+
+
+def saved(base: Base, folder: Path) -> Path:
+    save_headsup_adapter(folder / "mine.safetensors", *headsup_adapters(base))
+    return folder / "mine.safetensors"
+
+
+def by_hand(base: Base) -> tuple[Any, Any]:
+    """UNet of nine input channels and VAE with merged weights."""
+    unet, vae, _ = headsup_adapters(base)
+    networks = []
+    for network, adapter in ((base.unet, unet), (base.vae, vae)):
+        tensors = {}
+        for path, branch in adapter.items():
+            tensors |= {f"{path}.lora_A.x": branch.down, f"{path}.lora_B.x": branch.up}
+        networks.append(merged(network, tensors, 8 / 4))
+    trained = unet.replacements()
+    networks[0].conv_in = nn.Conv2d(9, 32, 3, padding=1)
+    networks[0].conv_in.load_state_dict({name.split(".")[1]: tensor for name, tensor in trained.items()})
+    return networks[0], networks[1]
+
+
+@pytest.mark.parametrize("known", [False, True])
+@torch.no_grad()
+def test_equals_hand_made_networks(base: Base, tmp_path: Path, known: bool) -> None:
+    model = hu.load_model(adapter=saved(base, tmp_path), base=base).one_step
+    unet, vae = by_hand(base)
+    random = torch.Generator().manual_seed(1)
+    reference, mask = torch.randn(1, 4, 8, 8, generator=random), torch.rand(1, 1, 8, 8, generator=random)
+    given = (reference, mask) if known else (torch.zeros(1, 4, 8, 8), torch.zeros(1, 1, 8, 8))
+    states = base.text.encode("a face")
+    noise = unet(torch.cat([latent(), *given], dim=1), 999, encoder_hidden_states=states).sample
+    clean = (latent() - (1 - alpha_bar(999)) ** 0.5 * noise) / alpha_bar(999) ** 0.5
+    assert torch.equal(model.prompt.embeddings(None), states)
+    found = model.denoise(latent(), states, *(given if known else ()))
+    assert (found - clean).abs().max() < 1e-3
+    expected = vae.encode(picture() * 2 - 1).latent_dist.mean * vae.config.scaling_factor
+    assert (model.codec.encode(picture()) - expected).abs().max() < 1e-4
+    assert model.takes_reference
+    assert (model.system, model.card.name, model.trained_size) == ("headsup", "HeadsUp test", 1024)
+
+
+@torch.no_grad()
+def test_merged_into_its_own_base_it_is_the_same(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(base, tmp_path)
+    own = Base(base.path, copy.deepcopy(base.unet), copy.deepcopy(base.vae), base.text)
+    monkeypatch.setattr("headsup_core.models.loading.load_base", lambda *_: own)
+    (tmp_path / "base").mkdir()
+    model = hu.load_model(adapter=path, base=tmp_path / "base", merge=True)
+    shared = hu.load_model(adapter=path, base=base)
+    assert model.one_step.takes_reference
+    assert not model.one_step.unet_adapters
+    assert not model.one_step.codec.adapters
+    states = base.text.encode("x")
+    difference = model.one_step.denoise(latent(), states) - shared.one_step.denoise(latent(), states)
+    assert difference.abs().max() < 1e-3
+    assert hu.restore(picture(), shared, 2).image.shape == (1, 3, 32, 32)
+    assert base.unet.conv_in.weight.shape[1] == 4
+
+
+def test_file_is_whole(base: Base, tmp_path: Path) -> None:
+    path = saved(base, tmp_path)
+    unet, vae, record = headsup_adapters(base)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["record"])
+    assert header["base"] == "Stable Diffusion 2.1-base"
+    assert header["rank"] == 4
+    assert header["unet_layers"] == list(unet.paths)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.safetensors"]
+    with pytest.raises(hu.ModelFileError, match=r"load it as adapter, with its base, Stable Diffusion 2\.1-base"):
+        hu.load_model(path)
+    for wrong, message in (
+        (replace(record, rank=8), "rank 4 and scale 2, the record says rank 8"),
+        (replace(record, alpha=4.0), "alpha 4"),
+        (replace(record, vae_layers=("encoder.conv_in",)), "vae_layers are not the adapter's"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            save_headsup_adapter(tmp_path / "wrong.safetensors", unet, vae, wrong)
+    with pytest.raises(ValueError, match=r"replaces nothing, expected conv_in\.weight"):
+        save_headsup_adapter(tmp_path / "wrong.safetensors", type(unet)(dict(unet.items())), vae, record)
+
+
+def _set(name: str, value: torch.Tensor | None) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    def change(tensors: dict[str, Any], record: dict[str, Any]) -> None:
+        del record
+        if value is None:
+            del tensors[name]
+        else:
+            tensors[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("unet.conv_in.weight", None), r"unet\.conv_in\.weight is missing, expected \(32, 9, 3, 3\)"),
+        (_set("unet.conv_in.weight", torch.zeros(32, 4, 3, 3)), r"is \(32, 4, 3, 3\), expected \(32, 9, 3, 3\)"),
+        (_set("unet.conv_in.bias", torch.full((32,), torch.nan)), r"unet\.conv_in\.bias are NaN"),
+        (_set("vae.encoder.conv_in.lora_B.weight", None), r"encoder\.conv_in has no LoRA B"),
+        (_set("unet.conv_out.lora_A.weight", torch.zeros(3, 32, 3, 3)), r"expected \(4, 32, 3, 3\) \(rank 4\)"),
+        (lambda tensors, record: record["unet_layers"].append("more.conv"), r"first is unet\.more\.conv"),
+        (lambda tensors, record: record.update(rank="4"), "rank is '4', expected a whole number"),
+        (lambda tensors, record: record.update(no_reference="none"), "no_reference is 'none'"),
+        (lambda tensors, record: record.update(other=1), "damaged.*other"),
+        (lambda tensors, record: record.pop("vae_layers"), "damaged.*vae_layers"),
+    ],
+)
+def test_broken_files_say_what_was_expected(base: Base, tmp_path: Path, change: Any, message: str) -> None:
+    path = saved(base, tmp_path)
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    record = json.loads(metadata["record"])
+    change(tensors, record)
+    save_file(tensors, path, {**metadata, "record": json.dumps(record)})
+    with pytest.raises(hu.ModelFileError, match=message):
+        hu.load_model(adapter=path, base=base)
+
+
+def test_newer_file_is_refused(base: Base, tmp_path: Path) -> None:
+    path = saved(base, tmp_path)
+    save_file(load_file(path), path, {"format": "headsup-adapter", "format_version": "2"})
+    with pytest.raises(hu.ModelFileError, match="format version 2, this version of the pack reads up to 1"):
+        hu.load_model(adapter=path, base=base)
