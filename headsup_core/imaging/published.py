@@ -138,6 +138,30 @@ class BicubicSizing:
         return Prepared(network, before, 8, settle, cut_to_8_bits)
 
 
+@dataclass(frozen=True)
+class FaceSizing:
+    """OSDFace: a square picture, taken as an aligned face, becomes `side` x `side` (bilinear, corners on corners).
+
+    Args:
+        keep: give the result that size as the published script does; False: the asked size.
+    """
+
+    side: int = 512
+    keep: bool = True
+
+    def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
+        network = image
+        if image.shape[-2] == image.shape[-1]:
+            network = F.interpolate(image, (self.side, self.side), mode="bilinear", align_corners=True)
+        if not self.keep:
+            before = resize(image, height, width)
+            return Prepared(network, before, 8, lambda picture: resize(picture, height, width).clamp(0, 1))
+        if odd := [size for size in network.shape[-2:] if size % 8]:
+            raise InputError(f"published sizing keeps pictures that are not square, but a side of {odd[0]} px is no "
+                             f"multiple of 8: cut the picture, or a square face out of it")
+        return Prepared(network, network, 8, lambda picture: picture.clamp(0, 1), cut_to_8_bits)
+
+
 def cut_to_8_bits(picture: torch.Tensor) -> torch.Tensor:
     """0..1 in steps of 1/255, cut off rather than rounded, as torchvision's `ToPILImage` does."""
     return (picture.clamp(0, 1) * 255 + _ROUNDING).floor() / 255

@@ -92,6 +92,7 @@ class OneStepModel:
         passes: the UNet calls whose weighted sum is the prediction.
         observer: reads conditions off the whole picture, or None.
         published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
+        aligned_face: side in pixels of the aligned faces that the model restores; 0: it restores whole pictures.
         system: id of the published system, "" for a model that is complete in itself.
     """
 
@@ -110,6 +111,7 @@ class OneStepModel:
     passes: tuple[Pass, ...] = (Pass(),)
     observer: Observer | None = None
     published: PublishedSizing | None = None
+    aligned_face: int = 0
     system: str = ""
 
     @property

@@ -1,4 +1,4 @@
-"""How one UNet prediction becomes the clean latent x0. The arithmetic is always in fp32.
+"""How one UNet prediction becomes the clean latent x0. The arithmetic is in fp32 at least.
 
 At t = 999 of Stable Diffusion's schedule the prediction's error is amplified by sqrt(1 - abar)/sqrt(abar) = 14.6.
 """
@@ -42,20 +42,26 @@ class Epsilon:
     Args:
         timestep: t of the one step.
         alpha_bar: cumulative product of (1 - beta) up to and including t.
+        double: do the arithmetic in fp64 (OSDFace does); the result is fp32 all the same.
     """
 
     timestep: int
     alpha_bar: float
+    double: bool = False
 
     @classmethod
-    def at(cls, timestep: int, betas: tuple[float, float] = SD_BETAS, steps: int = SD_STEPS) -> Epsilon:
+    def at(
+        cls, timestep: int, betas: tuple[float, float] = SD_BETAS, steps: int = SD_STEPS, *, double: bool = False
+    ) -> Epsilon:
         """The rule at `timestep` of the `scaled_linear` schedule of Stable Diffusion.
 
         Betas and their product are accumulated in fp32 as diffusers' schedulers do, for bit-equal constants.
         """
         beta = torch.linspace(betas[0] ** 0.5, betas[1] ** 0.5, steps, dtype=torch.float32) ** 2
-        return cls(timestep, float(torch.cumprod(1.0 - beta, dim=0)[timestep]))
+        return cls(timestep, float(torch.cumprod(1.0 - beta, dim=0)[timestep]), double)
 
     def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
         alpha, beta = self.alpha_bar**0.5, (1.0 - self.alpha_bar) ** 0.5
+        if self.double and latent.device.type != "mps":  # which has no fp64
+            return ((latent.double() - beta * prediction.double()) / alpha).float()
         return (latent.float() - beta * prediction.float()) / alpha

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..host import Host, PlainHost
 from ..image_files import check_image
 from ..imaging.color import COLOR_FIXES, apply_color_fix
-from ..imaging.published import PadSizing, PublishedSizing
+from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
 from ..imaging.resizing import output_size, resize
 from ..models.one_step import HeadsUpModel, OneStepModel
 from .memory import auto_tile, auto_tile_batch, check_picture_fits, smallest_tile
@@ -98,7 +98,7 @@ def restore(
     check_picture_fits(height, width, len(image))
     notes: list[str] = []
     hidden = _prompt_embeddings(one_step, prompt, tags, notes)
-    way = _sizing(one_step, sizing)
+    way = _sizing(one_step, sizing, image, notes)
     prepared = way.prepare(image.float().cpu().clamp(0, 1), height, width)
     tiling = resolve_tiling(one_step, host, tile, overlap, tile_batch, prepared.multiple)
     factor = one_step.codec.factor
@@ -175,8 +175,16 @@ def resolve_tiling(
     )
 
 
-def _sizing(model: OneStepModel, sizing: Sizing) -> PublishedSizing:
+def _sizing(model: OneStepModel, sizing: Sizing, image: torch.Tensor, notes: list[str]) -> PublishedSizing:
+    square = image.shape[-2] == image.shape[-1]
+    if model.aligned_face:
+        taken = "the picture was taken for one" if square else "the whole picture was restored all the same"
+        notes.append(
+            f"{model.card.name} restores aligned faces of {model.aligned_face} px and was given no faces: {taken}"
+        )
     if sizing == "pad":
+        if model.aligned_face and square:
+            return FaceSizing(model.aligned_face, keep=False)
         return PadSizing(model.size_rule.multiple, model.size_rule.minimum)
     if model.published is None:
         raise InputError(f"{model.card.name} has no published sizing of its own: use sizing pad")

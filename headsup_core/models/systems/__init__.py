@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import InputError, ModelFileError
 from ..weights import WeightsFile
-from . import headsup, hypir, osediff, pisasr, s3diff
+from . import headsup, hypir, osdface, osediff, pisasr, s3diff
 from .system import System
 
 SYSTEMS: tuple[System, ...] = (
@@ -13,6 +13,7 @@ SYSTEMS: tuple[System, ...] = (
     pisasr.SYSTEM,
     s3diff.SYSTEM,
     hypir.SYSTEM,
+    osdface.SYSTEM,
     headsup.SYSTEM,
 )
 

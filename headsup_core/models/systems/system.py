@@ -91,6 +91,7 @@ class System:
             passes=passes,
             observer=parts.observer,
             published=parts.published,
+            aligned_face=parts.aligned_face,
             system=self.id,
         )
 
@@ -102,6 +103,7 @@ class Parts:
     Attributes:
         encoder, skips: beside the VAE's encoder, and from there to its decoder.
         minimum: the least side in pixels.
+        aligned_face: see `OneStepModel`.
         card, color_fix: of this file, where they are not the system's.
     """
 
@@ -114,6 +116,7 @@ class Parts:
     observer: Observer | None = None
     scale: int = 4
     minimum: int = 0
+    aligned_face: int = 0
     card: ModelCard | None = None
     color_fix: str | None = None
     trained_size: int = 512

@@ -1,0 +1,158 @@
+"""OSDFace: its visual prompt against formulas, and its one step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from harness.osdface import WrittenOut, dictionary_tensors, osdface_files, projection_tensors
+from harness.systems import alpha_bar, latent, merged, picture
+from safetensors.torch import load_file, save_file
+
+import headsup_core as hu
+from headsup_core.models.base import Base
+from headsup_core.models.systems import osdface, visual_prompt
+from headsup_core.models.systems.visual_prompt import VisualDictionary, VisualPrompt, nearest_entries
+
+
+@pytest.fixture(autouse=True)
+def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny encoder halves once, the real one five times: attention over 256 x 256 places would take minutes."""
+    assert osdface.SIDE == visual_prompt.SIDE == 512
+    for module in (osdface, visual_prompt):
+        monkeypatch.setattr(module, "SIDE", 32)
+
+
+def face() -> torch.Tensor:
+    return torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(6))
+
+
+def test_tokens_are_unique_and_the_nearest_first() -> None:
+    codebook = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 8.0], [50.0, 50.0]])
+    places = torch.tensor([[3.0, 0.0], [0.0, 7.5], [0.0, 0.2], [4.0, 0.1], [0.0, 8.1]])
+    # distances 1, .5, .2, .1, .1 (squared 1, .25, .04, .01, .01) to entries 1, 2, 0, 1, 2
+    assert set(nearest_entries(places, codebook)[:2]) == {1, 2}
+    assert nearest_entries(places[:4], codebook) == [1, 0, 2]
+    assert nearest_entries(places[:1], codebook) == [1]
+
+
+@torch.no_grad()
+def test_visual_prompt_equals_formulas(base: Base, tmp_path: Path) -> None:
+    model = hu.load_model(adapter=osdface_files(base, tmp_path), base=base).one_step
+    assert isinstance(model.observer, VisualPrompt)
+    dictionary = model.observer.dictionary
+    tensors = dictionary_tensors()
+    twice = (face() * 2 - 1) * 2 - 1
+    places = WrittenOut(tensors).features(twice)
+    assert (dictionary.quant_conv(dictionary.encoder(twice))[0].flatten(1).T - places).abs().max() < 1e-4
+
+    codebook = tensors["quantize.embedding.weight"]
+    distances = (places[:, None] - codebook[None]).square().sum(dim=2)
+    order = sorted(range(len(places)), key=lambda place: float(distances[place].min()))
+    seen: list[int] = []
+    for place in order:
+        entry = int(distances[place].argmin())
+        if entry not in seen and len(seen) < 77:
+            seen.append(entry)
+    assert 20 < len(seen) <= 77
+    tokens = torch.zeros(77, 16)
+    tokens[: len(seen)] = codebook[seen]
+    layers = projection_tensors(base)
+    for name in ("conv1", "conv2"):
+        tokens = F.silu(tokens @ layers[f"{name}.weight"][:, :, 0].T + layers[f"{name}.bias"])
+    found = model.observer.observe(face(), face()).prompt
+    assert found is not None
+    assert found.shape == (1, 77, 16)
+    assert (found[0] - tokens).abs().max() < 1e-5
+
+
+@torch.no_grad()
+def test_one_step_equals_merged_weights(base: Base, tmp_path: Path) -> None:
+    path = osdface_files(base, tmp_path)
+    model = hu.load_model(adapter=path, base=base).one_step
+    tensors = {name.removeprefix("unet.").replace(".weight", ".x"): tensor for name, tensor in load_file(path).items()}
+    assert model.observer is not None
+    seen = model.observer.observe(face(), face())
+    noise = merged(base.unet, tensors, 1.0)(latent(), 399, encoder_hidden_states=seen.prompt).sample
+    clean = (latent() - (1 - alpha_bar(399)) ** 0.5 * noise) / alpha_bar(399) ** 0.5
+    placeholder = model.prompt.embeddings(None)
+    assert (model.denoise(latent(), placeholder, observation=seen) - clean).abs().max() < 1e-4
+    assert (model.denoise(latent(), placeholder) - clean).abs().max() > 0.01
+    assert (model.system, model.scale, model.default_color_fix) == ("osdface", 1, "none")
+    assert "none given" in model.card.licence
+
+
+def test_aligned_face_becomes_the_trained_size_and_the_asked_size(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = hu.load_model(adapter=osdface_files(base, tmp_path), base=base)
+    sizes: list[Any] = []
+    look = VisualDictionary.forward
+
+    def spy(self: VisualDictionary, image: torch.Tensor) -> torch.Tensor:
+        sizes.append(tuple(image.shape))
+        return look(self, image)
+
+    monkeypatch.setattr(VisualDictionary, "forward", spy)
+    result = hu.restore(picture(), model, 3, prompt="a man")
+    assert sizes == [(1, 3, 32, 32)]
+    assert result.image.shape == (1, 3, 48, 48)
+    assert "aligned faces of 32 px and was given no faces" in result.report.text()
+    assert "the text was ignored" in result.report.text()
+    published = hu.restore(picture(), model, 1, sizing="published")
+    assert published.image.shape == (1, 3, 32, 32)
+    assert torch.equal((published.image * 255).round() / 255, published.image)
+    flat = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(2))
+    assert hu.restore(flat, model, 1, sizing="published").image.shape == (1, 3, 16, 24)
+    with pytest.raises(hu.InputError, match="a side of 20 px is no multiple of 8"):
+        hu.restore(torch.zeros(1, 3, 20, 16), model, 1, sizing="published")
+
+
+DICTIONARY, PROJECTION = "associate_2.ckpt", "embedding_change_weights.pth"
+
+
+def _without(name: str) -> Any:
+    return lambda content: content["state_dict"].pop(f"vqvae_LQ.{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (DICTIONARY, None, r"needs its companions .*: associate_2\.ckpt is missing"),
+        (PROJECTION, None, r": embedding_change_weights\.pth is missing"),
+        (DICTIONARY, _without("encoder.conv_in.weight"), r"vqvae_LQ\.encoder\.conv_in\.weight is missing"),
+        (DICTIONARY, _without("encoder.mid.attn_1.q.bias"), r"first is vqvae_LQ\.encoder\.mid\.attn_1\.q\.bias \(64"),
+        (DICTIONARY, _without("encoder.down.1.block.0.conv1.weight"), r"down\.1\.block\.0\.conv1\.weight is missing"),
+        (DICTIONARY, _without("quantize.embedding.weight"), r"quantize\.embedding\.weight is missing"),
+        (DICTIONARY, lambda c: c["state_dict"]["vqvae_LQ.quant_conv.bias"].fill_(torch.nan), "quant_conv.bias are NaN"),
+        (PROJECTION, lambda c: c.pop("conv2.bias"), r"the first is conv2\.bias \(16,\)"),
+        (
+            PROJECTION,
+            lambda c: c.update({"conv2.weight": torch.zeros(20, 8, 1), "conv2.bias": torch.zeros(20)}),
+            "conv2.weight gives 20 values, the base's UNet expects 16",
+        ),
+    ],
+)
+def test_broken_companions_are_named(base: Base, tmp_path: Path, name: str, change: Any, message: str) -> None:
+    path = osdface_files(base, tmp_path)
+    if change is None:
+        (tmp_path / name).unlink()
+    else:
+        content = torch.load(tmp_path / name, weights_only=True)
+        change(content)
+        torch.save(content, tmp_path / name)
+    with pytest.raises(hu.ModelFileError, match=message):
+        hu.load_model(adapter=path, base=base)
+
+
+def test_ranks_must_agree(base: Base, tmp_path: Path) -> None:
+    path = osdface_files(base, tmp_path)
+    tensors = load_file(path)
+    for side, shape in (("A", (3, 32, 3, 3)), ("B", (4, 3, 1, 1))):
+        tensors[f"unet.conv_out.lora_{side}.weight"] = torch.zeros(shape)
+    save_file(tensors, path)
+    with pytest.raises(hu.ModelFileError, match=r"different ranks \(\[3, 5\]\), expected one"):
+        hu.load_model(adapter=path, base=base)
