@@ -95,7 +95,9 @@ def load_identity(path: Path) -> Identity:
         raise ModelFileError(f"{path} is {kind}, not an identity: save one with HeadsUp Save Identity")
     version = file.metadata.get("format_version", "")
     if version != str(FORMAT_VERSION):
-        raise ModelFileError(f"{path} has identity version {version!r}, this pack reads {FORMAT_VERSION}: update the pack")
+        raise ModelFileError(
+            f"{path} has identity version {version!r}, this pack reads {FORMAT_VERSION}: update the pack"
+        )
     embeddings = _vectors(file, "embedding.")
     crops = [_from_jpeg(name, value, path) for name, value in sorted(file.content.items()) if name.startswith("crop.")]
     if not embeddings and not crops:
