@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import benchmark, train, upscale
+from .commands import benchmark, download, train, upscale
 from .errors import HeadsUpError
 
 
@@ -27,7 +27,12 @@ def build_parser() -> argparse.ArgumentParser:
     """All commands with their options."""
     parser = argparse.ArgumentParser(prog="headsup_core", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, module in (("upscale", upscale), ("benchmark", benchmark), ("train", train)):
+    for name, module in (
+        ("upscale", upscale),
+        ("download", download),
+        ("benchmark", benchmark),
+        ("train", train),
+    ):
         description = (module.__doc__ or "").strip()
         command = commands.add_parser(name, help=description.splitlines()[0], description=description)
         module.add_arguments(command)

@@ -11,3 +11,7 @@ class InputError(HeadsUpError, ValueError):
 
 class ModelFileError(HeadsUpError):
     """A model file is missing, truncated, of another kind, or unsafe to read."""
+
+
+class DownloadError(HeadsUpError):
+    """A model file that the user asked for could not be fetched whole, or is not the file that was published."""

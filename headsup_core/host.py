@@ -168,10 +168,13 @@ class PlainHost:
     def check_cancelled(self) -> None:
         """Ctrl-C raises KeyboardInterrupt by itself."""
 
+    def model_folders(self, kind: str) -> list[Path]:
+        """The folders that `find_model` reads for `kind`, first the one that wins; they need not exist."""
+        first = [] if self._models_dir is None else [self._models_dir / kind]
+        return first + self._extra_paths.get(kind, [])
+
     def find_model(self, kind: str, name: str) -> Path:
-        folders = list(self._extra_paths.get(kind, []))
-        if self._models_dir is not None:
-            folders.insert(0, self._models_dir / kind)
+        folders = self.model_folders(kind)
         for folder in folders:
             path = resolve_inside(folder, name)
             if path.exists():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError, ModelFileError
-from .libraries import need
+from ..libraries import need
 
 MARGIN = 0.1
 """The detector's box is enlarged by this share of its size on each side."""
@@ -26,7 +26,7 @@ class FaceRegion:
     """
 
     def __init__(self, model: Path) -> None:
-        cv2 = need("cv2", "opencv-python-headless")
+        cv2 = need("cv2", "opencv-python", "measuring faces")
         if not model.is_file():
             raise ModelFileError(f"face detector {model} does not exist")
         self._cv2: Any = cv2

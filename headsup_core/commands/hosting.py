@@ -14,7 +14,12 @@ from ..host import PlainHost
 def add_host_arguments(parser: argparse.ArgumentParser) -> None:
     """--device, --models-dir, --extra-model-paths, --quiet."""
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: a GPU when torch sees one)")
-    parser.add_argument("--models-dir", type=Path, help="a ComfyUI `models` folder, searched by name in headsup/")
+    add_folder_arguments(parser)
+
+
+def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
+    """--models-dir, --extra-model-paths, --quiet."""
+    parser.add_argument("--models-dir", type=Path, help="a ComfyUI `models` folder, with headsup/, checkpoints/ ...")
     parser.add_argument("--extra-model-paths", type=Path, help="a ComfyUI extra_model_paths.yaml with further folders")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 

@@ -1,4 +1,4 @@
-"""Train a one-step model from a configuration file; continues the run in its folder."""
+"""Train a one-step model or the landmark net from a configuration file; continues the run in its folder."""
 
 from __future__ import annotations
 
@@ -22,13 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import yaml
 
-    from ..training.config import read_config
+    from ..training.config import read_config, read_record
+    from ..training.landmark_trainer import LandmarkConfig, LandmarkTrainer
     from ..training.trainer import Trainer
 
     pairs = [setting.partition("=") for setting in args.set]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
     overrides = {name: yaml.safe_load(value) for name, _, value in pairs}
+    record = read_record(args.config, overrides)
+    if record.pop("trains", None) == "face-landmarks":
+        landmarks = LandmarkTrainer(
+            LandmarkConfig.from_record(record, args.data or Path()), args.folder, pick_device(args.device)
+        )
+        landmarks.train()
+        if args.export:
+            landmarks.export(args.export)
+        return 0
     config = read_config(args.config, overrides, args.data)
     trainer = Trainer(config, args.folder, pick_device(args.device))
     trainer.train()

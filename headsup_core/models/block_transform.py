@@ -8,6 +8,7 @@ small model's capacity goes into the UNet, which works on a grid f times as coar
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 MAX_FACTOR = 16
+MAX_REFINE_LAYERS = 16
 
 
 @dataclass(frozen=True)
@@ -44,38 +46,41 @@ class Decoded:
 class BlockTransformAutoencoder(nn.Module):
     """Orthonormal DCT of colour blocks, and a small learned correction after the inverse.
 
-    The correction is three 3x3 convolutions over the decoded picture; it smooths what the coarse grid predicted
-    differently on either side of a block's border. Its last convolution starts at zero: an untrained codec gives back
-    its input exactly.
+    The correction is a few 3x3 convolutions over the decoded picture, the only ones here that see single pixels: it
+    joins what the coarse grid predicted on either side of a block's border, and breaks up what repeats from block to
+    block. Its last convolution starts at zero: an untrained codec gives back its input exactly.
 
     Args:
         factor: f, 2 to 16; there are 3 f^2 latent channels, ordered from low to high frequency.
-        refine_channels: width of the correction.
+        refine_channels, refine_layers: width and number of the correction's convolutions.
         scaling_factor: latents are multiplied by it.
 
     Raises:
-        ValueError: factor out of range.
+        ValueError: factor or number of layers out of range.
     """
 
-    def __init__(self, factor: int = 4, refine_channels: int = 16, scaling_factor: float = 0.5) -> None:
+    def __init__(
+        self, factor: int = 4, refine_channels: int = 16, scaling_factor: float = 0.5, refine_layers: int = 3
+    ) -> None:
         super().__init__()
         if not 2 <= factor <= MAX_FACTOR:
             raise ValueError(f"factor {factor}: must be 2 to {MAX_FACTOR}")
+        if not 2 <= refine_layers <= MAX_REFINE_LAYERS:
+            raise ValueError(f"refine_layers {refine_layers}: must be 2 to {MAX_REFINE_LAYERS}")
         self.config = BlockTransformConfig(factor, 3 * factor**2, (refine_channels,), scaling_factor)
-        self.refine = nn.Sequential(
-            nn.Conv2d(3, refine_channels, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(refine_channels, refine_channels, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(refine_channels, 3, 3, padding=1),
-        )
+        widths = [3, *[refine_channels] * (refine_layers - 1), 3]
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise(widths):
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.SiLU()]
+        self.refine = nn.Sequential(*layers[:-1])
+        self._refine_layers = refine_layers
         for parameter in self.refine[-1].parameters():
             nn.init.zeros_(parameter)
 
     @property
     def receptive_radius(self) -> tuple[int, int]:
-        """(encoder, decoder) in pixels: the block, and the correction's three convolutions around it."""
-        return self.config.factor - 1, self.config.factor - 1 + 3
+        """(encoder, decoder) in pixels: the block, and the correction's convolutions around it."""
+        return self.config.factor - 1, self.config.factor - 1 + self._refine_layers
 
     def encode(self, image: torch.Tensor) -> Encoded:
         """Coefficients `[B,3f^2,H/f,W/f]` (not scaled) of a picture `[B,3,H,W]` in -1..1."""

@@ -19,7 +19,7 @@ class LossWeights:
     l1: float = 1.0
     lpips: float = 0.15
     codec: float = 0.25
-    periodic: float = 2.0
+    periodic: float = 8.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class TrainConfig:
         codec_steps: first steps, in which the codec alone learns to reproduce clean pictures.
         lpips_from: step from which LPIPS counts.
         decay_steps: last steps, over which the learning rate falls to zero.
+        init: HeadsUp file to start from, read only when the run begins: tensors of the same name and shape are taken
+            over, others start anew. "" starts from random weights.
         lpips_backbone: file with squeezenet1_1's weights (see `perceptual.squeeze_lpips`).
     """
 
@@ -38,6 +40,7 @@ class TrainConfig:
     sources: tuple[SourceConfig, ...]
     degradations: dict[str, float]
     lpips_backbone: str
+    init: str = ""
     crop: int = 192
     batch: int = 6
     steps: int = 4000
@@ -55,16 +58,28 @@ class TrainConfig:
     loss: LossWeights = field(default_factory=LossWeights)
 
 
+def read_record(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A YAML configuration as it stands; `overrides` replaces top-level fields.
+
+    Raises:
+        InputError: the file is missing, or holds no mapping.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text()) | dict(overrides or {})
+    except (OSError, yaml.YAMLError, TypeError) as error:
+        raise InputError(f"training configuration {path} cannot be used: {error}") from error
+
+
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Path | None = None) -> TrainConfig:
     """Read a YAML configuration; `overrides` replaces top-level fields, relative paths start from `data`.
 
     Raises:
         InputError: the file is missing, not YAML, or names an unknown field.
     """
-    import yaml
-
+    record = read_record(path, overrides)
     try:
-        record: dict[str, Any] = yaml.safe_load(path.read_text()) | dict(overrides or {})
         record["architecture"] = Architecture.from_json(record["architecture"])
         root = data or Path()
         sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
@@ -74,5 +89,5 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
         record["lpips_backbone"] = str(root / record["lpips_backbone"])
         record["loss"] = LossWeights(**record.get("loss", {}))
         return TrainConfig(**record)
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise InputError(f"training configuration {path} cannot be used: {error}") from error

