@@ -9,12 +9,14 @@ from typing import Literal
 import torch
 
 from ..errors import InputError
+from ..faces import Faces
 from ..host import Host, PlainHost
 from ..image_files import check_image
 from ..imaging.color import COLOR_FIXES, apply_color_fix
 from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
 from ..imaging.resizing import output_size, resize
 from ..models.one_step import HeadsUpModel, OneStepModel
+from .aligned import restore_faces
 from .memory import auto_tile, auto_tile_batch, check_picture_fits, smallest_tile
 from .report import RestoreReport
 from .stages import STAGES, restore_picture
@@ -52,6 +54,7 @@ def restore(
     sample_posterior: bool = False,
     tags: str | None = None,
     sizing: Sizing = "pad",
+    faces: Faces | None = None,
     host: Host | None = None,
 ) -> RestoreResult:
     """Restore and enlarge pictures with a one-step model.
@@ -74,6 +77,8 @@ def restore(
         tags: comma-separated words for what the picture shows, from any tagger, for systems that want them.
         sizing: "pad" gives exactly the asked size; "published" enlarges, sizes and rounds as the system's own script
             does, for comparison with it; the result may then have another size.
+        faces: of `image`, from a face analyzer, for models that restore aligned faces: each is cut, restored and laid
+            back over the plain enlargement. Without them such a model takes a square picture for one face.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
 
     Raises:
@@ -98,7 +103,8 @@ def restore(
     check_picture_fits(height, width, len(image))
     notes: list[str] = []
     hidden = _prompt_embeddings(one_step, prompt, tags, notes)
-    way = _sizing(one_step, sizing, image, notes)
+    found = _aligned_faces(one_step, faces, len(image), height, width, notes)
+    way = _sizing(one_step, sizing, image, notes, by_faces=found is not None)
     prepared = way.prepare(image.float().cpu().clamp(0, 1), height, width)
     tiling = resolve_tiling(one_step, host, tile, overlap, tile_batch, prepared.multiple)
     factor = one_step.codec.factor
@@ -118,13 +124,17 @@ def restore(
     if strength == 0:
         return RestoreResult(before, before, report)
     opacity = strength if mask is None else strength * _output_mask(mask, len(image), *before.shape[-2:])
-    plan = tiling.plan(padded.shape[-2] // factor, padded.shape[-1] // factor)
+    sides = padded.shape[-2:] if found is None else (one_step.aligned_face, one_step.aligned_face)
+    plan = tiling.plan(sides[0] // factor, sides[1] // factor)
     restored: list[torch.Tensor] = []
-    with host.progress(STAGES * len(plan.tiles) * len(image)) as progress:
+    with host.progress(STAGES * len(plan.tiles) * (len(image) if found is None else found.count)) as progress:
         for index, picture in enumerate(padded.split(1)):
-            small = image[index : index + 1].float().cpu().clamp(0, 1)
             noise = torch.Generator().manual_seed(seed + index) if sample_posterior else None
-            output, tiling = restore_picture(picture, one_step, hidden, tiling, host, progress, noise, small)
+            if found is None:
+                small = image[index : index + 1].float().cpu().clamp(0, 1)
+                output, tiling = restore_picture(picture, one_step, hidden, tiling, host, progress, noise, small)
+            else:
+                output, tiling = restore_faces(picture, found[index], one_step, hidden, tiling, host, progress, noise)
             restored.append(output)
     fixed = apply_color_fix(prepared.settle(torch.cat(restored)), before, fix)
     output = prepared.finish((before + opacity * (fixed - before)).clamp(0, 1))
@@ -175,12 +185,34 @@ def resolve_tiling(
     )
 
 
-def _sizing(model: OneStepModel, sizing: Sizing, image: torch.Tensor, notes: list[str]) -> PublishedSizing:
+def _aligned_faces(
+    model: OneStepModel, faces: Faces | None, pictures: int, height: int, width: int, notes: list[str]
+) -> Faces | None:
+    """The faces to cut out, in pixels of the output; None when the model is to see whole pictures."""
+    if faces is None:
+        return None
+    faces.check_batch(pictures)
+    if not model.aligned_face:
+        notes.append(f"{model.card.name} restores whole pictures: the faces were not used")
+        return None
+    if not all(len(found) for found in faces):
+        notes.append(f"no face was found in some picture, where {model.card.name} leaves the plain enlargement")
+    return faces.scaled_to(height, width)
+
+
+def _sizing(
+    model: OneStepModel, sizing: Sizing, image: torch.Tensor, notes: list[str], *, by_faces: bool
+) -> PublishedSizing:
+    if by_faces:
+        if sizing == "published":
+            raise InputError(f"sizing published: {model.card.name}'s script takes pictures of one face, give no faces")
+        return PadSizing(model.size_rule.multiple, 0)
     square = image.shape[-2] == image.shape[-1]
     if model.aligned_face:
-        taken = "the picture was taken for one" if square else "the whole picture was restored all the same"
+        taken = "a square picture is taken for one" if square else "the whole picture was restored all the same"
         notes.append(
-            f"{model.card.name} restores aligned faces of {model.aligned_face} px and was given no faces: {taken}"
+            f"{model.card.name} restores aligned faces of {model.aligned_face} px and was given no faces: {taken}; "
+            f"for a whole picture connect the faces (HeadsUp Detect Faces; in Python faces=)"
         )
     if sizing == "pad":
         if model.aligned_face and square:

@@ -9,13 +9,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness.osdface import WrittenOut, dictionary_tensors, osdface_files, projection_tensors
-from harness.systems import alpha_bar, latent, merged, picture
+from harness.systems import alpha_bar, latent, merged, osediff_file, picture
 from safetensors.torch import load_file, save_file
 
 import headsup_core as hu
+from headsup_core.faces import Face, Faces
+from headsup_core.faces.alignment import template
 from headsup_core.models.base import Base
 from headsup_core.models.systems import osdface, visual_prompt
 from headsup_core.models.systems.visual_prompt import VisualDictionary, VisualPrompt, nearest_entries
+from headsup_core.restore.aligned import soft_square
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +112,51 @@ def test_aligned_face_becomes_the_trained_size_and_the_asked_size(
     assert hu.restore(flat, model, 1, sizing="published").image.shape == (1, 3, 16, 24)
     with pytest.raises(hu.InputError, match="a side of 20 px is no multiple of 8"):
         hu.restore(torch.zeros(1, 3, 20, 16), model, 1, sizing="published")
+
+
+def found_at(*corners: tuple[float, float], size: int = 64, scale: float = 1.0) -> Faces:
+    """Faces whose aligned crops of 32 px are upright and begin at these corners (x, y) of the enlarged picture."""
+    faces = [
+        Face((0.0, 0.0, 9.0, 9.0), template("ffhq", 32) + torch.tensor(corner), 1.0).scaled(1 / scale, 1 / scale)
+        for corner in corners
+    ]
+    return Faces((tuple(faces),), size, size)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_faces_are_cut_restored_and_laid_back(base: Base, tmp_path: Path, scale: int) -> None:
+    model = hu.load_model(adapter=osdface_files(base, tmp_path), base=base)
+    size = 64 // scale
+    photo = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(7))
+    result = hu.restore(photo, model, scale, faces=found_at((10.0, 6.0), size=size, scale=scale))
+    before = result.before
+    cut = before[..., 6:38, 10:42]
+    alone = hu.restore(cut, model, 1).image
+    opacity = soft_square(32)
+    assert opacity.max() == 1
+    assert opacity[0, 0, 0].max() == 0
+    expected = before.clone()
+    expected[..., 6:38, 10:42] = cut + opacity * (alone - cut)
+    assert (result.image - expected).abs().max() < 1e-4
+    assert (result.image - before).abs().max() > 0.05
+    assert "given no faces" not in result.report.text()
+
+
+def test_what_cannot_be_done_with_faces_is_said(base: Base, tmp_path: Path) -> None:
+    model = hu.load_model(adapter=osdface_files(base, tmp_path), base=base)
+    photo = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+    nobody = hu.restore(photo, model, 1, faces=Faces(((),), 64, 64))
+    assert torch.equal(nobody.image, nobody.before)
+    assert "no face was found" in nobody.report.text()
+    with pytest.raises(hu.InputError, match="faces of 1 pictures do not fit a batch of 2"):
+        hu.restore(photo.expand(2, -1, -1, -1), model, 1, faces=found_at((0.0, 0.0)))
+    with pytest.raises(hu.InputError, match="give no faces"):
+        hu.restore(photo, model, 1, faces=found_at((0.0, 0.0)), sizing="published")
+    whole = hu.load_model(adapter=osediff_file(base, tmp_path), base=base)
+    plain = hu.restore(photo, whole, 1)
+    given = hu.restore(photo, whole, 1, faces=found_at((0.0, 0.0)))
+    assert torch.equal(plain.image, given.image)
+    assert "the faces were not used" in given.report.text()
 
 
 DICTIONARY, PROJECTION = "associate_2.ckpt", "embedding_change_weights.pth"

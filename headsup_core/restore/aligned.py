@@ -1,0 +1,54 @@
+"""Whole pictures through a model that restores aligned faces only: each face is cut, restored and laid back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ..faces.alignment import align_matrix, crop, paste
+from ..faces.face import Face
+from ..host import Host, Progress
+from ..models.one_step import OneStepModel
+from .stages import restore_picture
+from .tiled import Tiling
+
+SOFT_SHARE = 8
+"""The crop fades out over this part of its side at each border."""
+
+
+def restore_faces(
+    picture: torch.Tensor,
+    faces: Sequence[Face],
+    model: OneStepModel,
+    prompt: torch.Tensor,
+    tiling: Tiling,
+    host: Host,
+    progress: Progress,
+    noise: torch.Generator | None = None,
+) -> tuple[torch.Tensor, Tiling]:
+    """`picture` `[1,3,H,W]` in 0..1 with each of `faces`, in its pixels, restored; elsewhere it is as it was.
+
+    Faces are aligned to the FFHQ template at the size that the model was trained on. Where crops overlap, the face that
+    comes first in `faces` (the largest) lies on top.
+
+    Returns:
+        The picture and the tiling that worked.
+    """
+    side = model.aligned_face
+    opacity = soft_square(side)
+    result = picture
+    for face in reversed(faces):
+        matrix = align_matrix(face.landmarks, side)
+        aligned = crop(picture, matrix, side).clamp(0, 1)
+        restored, tiling = restore_picture(aligned, model, prompt, tiling, host, progress, noise)
+        result = paste(result, restored.clamp(0, 1), matrix, opacity)
+    return result, tiling
+
+
+def soft_square(side: int) -> torch.Tensor:
+    """`[1,1,side,side]`: 1 inside, a smooth step to 0 towards the border."""
+    places = torch.arange(side, dtype=torch.float32)
+    ramp = (torch.minimum(places, side - 1 - places) * SOFT_SHARE / side).clamp(0, 1)
+    smooth = ramp * ramp * (3 - 2 * ramp)
+    return (smooth[:, None] * smooth[None, :])[None, None]
