@@ -22,6 +22,7 @@ ComfyNode: Any = _io.ComfyNode
 
 CATEGORY = "HeadsUp"
 HeadsUpModelSocket: Any = io.Custom("HEADSUP_MODEL")
+FacesSocket: Any = io.Custom("HEADSUP_FACES")
 
 
 def schema(**fields: Any) -> Any:  # noqa: ANN401 - ComfyUI's Schema

@@ -9,7 +9,17 @@ from ..headsup_core.models.loading import DTYPES
 from .comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from .host import DEVICES, ComfyHost
 from .model_files import DEFAULT_CHOICE, choices, find_choice, fingerprint, load_shared
-from .system_files import NONE, adapter_choices, base_choices, find_base_choice, load_adapted
+from .system_files import (
+    AUTO,
+    NONE,
+    SYSTEM_CHOICES,
+    adapter_choices,
+    adapter_fingerprint,
+    base_choices,
+    base_fingerprint,
+    find_base_choice,
+    load_adapted,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,8 +66,9 @@ class HeadsUpLoadModel(ComfyNode):
                     default=NONE,
                     optional=True,
                     tooltip="A published system's file in models/headsup, used with base in place of model: OSEDiff "
-                    "(Apache-2.0), PiSA-SR (Apache-2.0), S3Diff (Apache-2.0; needs de_net.pth beside it), HYPIR "
-                    "(NON-COMMERCIAL). none (default): use model.",
+                    "and OSEDiff-Face (Apache-2.0), PiSA-SR (Apache-2.0), S3Diff (Apache-2.0; needs de_net.pth beside "
+                    "it), HYPIR (NON-COMMERCIAL), OSDFace (no licence given; needs associate_2.ckpt and "
+                    "embedding_change_weights.pth beside it), HeadsUp (see info). none (default): use model.",
                 ),
                 io.Combo.Input(
                     "base",
@@ -80,6 +91,14 @@ class HeadsUpLoadModel(ComfyNode):
                     )
                     for name, what in (("lambda_pix", "fidelity to the input"), ("lambda_sem", "added detail"))
                 ),
+                io.Combo.Input(
+                    "system",
+                    options=list(SYSTEM_CHOICES),
+                    default=AUTO,
+                    optional=True,
+                    tooltip="Which system the adapter is of. auto (default): found by what the file holds; an "
+                    "OSEDiff-Face file holds the same as OSEDiff's and is found by 'face' in its name.",
+                ),
             ],
             outputs=[
                 HeadsUpModelSocket.Output("MODEL", display_name="model", tooltip="For HeadsUp Upscale."),
@@ -97,7 +116,8 @@ class HeadsUpLoadModel(ComfyNode):
     ) -> str:
         if adapter == NONE:
             return str(fingerprint(find_choice(model)))
-        return str((fingerprint(find_choice(adapter)), base == NONE or fingerprint(find_base_choice(base))))
+        weights = None if base == NONE else base_fingerprint(find_base_choice(base))
+        return str((adapter_fingerprint(find_choice(adapter)), weights))
 
     @classmethod
     def execute(
@@ -109,6 +129,7 @@ class HeadsUpLoadModel(ComfyNode):
         base: str = NONE,
         lambda_pix: float = 1.0,
         lambda_sem: float = 1.0,
+        system: str = AUTO,
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         if adapter != NONE:
             if base == NONE:
@@ -116,10 +137,13 @@ class HeadsUpLoadModel(ComfyNode):
             lambdas = {"lambda_pix": lambda_pix, "lambda_sem": lambda_sem}
             options = {name: value for name, value in lambdas.items() if value != 1.0}
             path, base_path = find_choice(adapter), find_base_choice(base)
-            handle = load_adapted(path, base_path, dtype, device, ComfyHost.on(device), options)
-            return io.NodeOutput(handle, describe(handle, path, f"{base_path.name}, shared by its adapters"))
-        if base != NONE:
-            raise InputError(f"base {base} is used with an adapter only: choose one, or set base to {NONE}")
+            named = None if system == AUTO else system
+            handle = load_adapted(path, base_path, dtype, device, ComfyHost.on(device), named, options)
+            needs = f"its base, {handle.one_step.base}; chosen is {base_path.name}, which its adapters share"
+            return io.NodeOutput(handle, describe(handle, path, needs))
+        if base != NONE or system != AUTO:
+            given = f"base {base}" if base != NONE else f"system {system}"
+            raise InputError(f"{given} is used with an adapter only: choose one, or leave it out")
         path = find_choice(model)
         handle = load_shared(path, dtype, device, ComfyHost.on(device))
         return io.NodeOutput(handle, describe(handle, path))
@@ -133,12 +157,15 @@ def describe(
     parameters = [parameter for network in weights.networks for parameter in network.parameters()]
     megabytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters) / 1e6
     reads_text = weights.prompt.reads_text
+    side = weights.aligned_face
+    restores = f"aligned faces of {side} px: give HeadsUp Upscale the faces of its pictures" if side else ""
     lines = {
         "model": f"{card.name} ({path.name})",
         "licence": card.licence,
         "trained on": card.training_data,
         "system": weights.system,
         "needs": needs,
+        "restores": restores,
         "scale": f"x{weights.scale}; any other scale works, too",
         "weights": f"{str(weights.dtype).removeprefix('torch.')}, {megabytes:.1f} MB in memory",
         "prompt": "text or conditioning" if reads_text else "none: text is ignored",

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from ..headsup_core import HeadsUpModel, InputError, ModelFileError, load_model
 from ..headsup_core.models.loading import DEFAULT_MODEL, bundled_models, find_model_file
+from ..headsup_core.models.systems import COMPANIONS
 from .comfy import folder_paths
 
 if TYPE_CHECKING:
@@ -31,10 +32,15 @@ def register_folder() -> None:
 
 
 def choices() -> list[str]:
-    """The bundled models, the default first, then the weights files of the folders."""
+    """The bundled models, the default first, then the weights files of the folders but for companions of adapters."""
     bundled = [DEFAULT_MODEL, *(name for name in bundled_models() if name != DEFAULT_MODEL)]
     files: list[str] = folder_paths.get_filename_list(FOLDER)
-    return [name + BUNDLED_MARK for name in bundled] + [name for name in files if name.lower().endswith(SUFFIXES)]
+    offered = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_companion(name)]
+    return [name + BUNDLED_MARK for name in bundled] + offered
+
+
+def _is_companion(name: str) -> bool:
+    return PureWindowsPath(name).name in COMPANIONS  # splits at both kinds of slashes
 
 
 def find_choice(choice: str) -> Path:

@@ -13,6 +13,7 @@ from ..headsup_core.restore.memory import check_picture_fits
 from .pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
+    from ..headsup_core.faces import Faces
     from .host import ComfyHost
 
 SEEDS = 2**64
@@ -25,6 +26,7 @@ class Options:
     Attributes:
         mask: `[B,1,h,w]` in 0..1, 1 = restore.
         tags: comma-separated words of a tagger.
+        faces: of the pictures of the batch.
         prompt: text, or the text encoder's states `[1,77n,D]`.
     """
 
@@ -40,6 +42,7 @@ class Options:
     prompt: str | torch.Tensor | None = None
     mask: torch.Tensor | None = None
     tags: str | None = None
+    faces: Faces | None = None
 
     def size_of(self, height: int, width: int, *, capped: bool = True) -> tuple[int, int]:
         """The output's (height, width) for a picture. Raises `InputError` when there is none."""
@@ -62,6 +65,7 @@ class Options:
             color_fix=self.color_fix,
             strength=self.strength,
             mask=None if self.mask is None else self.mask[index : index + 1],
+            faces=None if self.faces is None else replace(self.faces, pictures=(self.faces[index],)),
             seed=(self.seed + index) % SEEDS,
             host=host,
         )
@@ -72,7 +76,7 @@ class Options:
         if not 0 <= self.strength <= 1:
             raise InputError(f"strength {self.strength}: must be between 0 (plain enlargement) and 1")
         # one pixel at strength 0 runs no network, but meets every other check of restore()
-        plain = replace(self, scale=1.0, long_edge=None, strength=0.0, mask=None)
+        plain = replace(self, scale=1.0, long_edge=None, strength=0.0, mask=None, faces=None)
         plain.restore(torch.zeros(1, 3, 1, 1), 0, model, host)
 
 
@@ -92,6 +96,8 @@ def restore_batch(
     """
     pictures = Pictures.from_image(image)
     options.check(model, host)
+    if options.faces is not None:
+        options.faces.check_batch(len(pictures))
     height, width = pictures.rgb.shape[-2:]
     try:
         size = options.size_of(height, width)

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 from ..headsup_core import HeadsUpModel, ModelFileError, load_model
 from ..headsup_core.models.base import Base, load_base
 from ..headsup_core.models.loading import SMALL_MODEL_BYTES, resolve_dtype
+from ..headsup_core.models.systems import COMPANIONS, SYSTEMS
 from .comfy import folder_paths
 from .model_files import BUNDLED_MARK, choices, find_file, fingerprint
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 NONE = "none"
 FOLDER_MARK = " (diffusers folder)"
+AUTO = "auto"
+SYSTEM_CHOICES = (AUTO, *(system.id for system in SYSTEMS))
 
 _bases: WeakValueDictionary[tuple[Any, ...], Base] = WeakValueDictionary()
 
@@ -44,17 +47,29 @@ def find_base_choice(choice: str) -> Path:
     return folders[name]
 
 
+def adapter_fingerprint(adapter: Path) -> tuple[Any, ...]:
+    """Changes when the adapter or a companion beside it is replaced."""
+    beside = [adapter.with_name(name) for name in sorted(COMPANIONS)]
+    return tuple(fingerprint(path) for path in (adapter, *beside) if path.is_file())
+
+
+def base_fingerprint(base: Path) -> tuple[Any, ...]:
+    """Changes when the base is replaced: of a folder, any file that is read."""
+    files = sorted(base.glob("*/*")) if base.is_dir() else [base]
+    return tuple(fingerprint(path) for path in files if path.is_file())
+
+
 def load_adapted(
-    adapter: Path, base: Path, dtype: str, device: str, host: Host, options: dict[str, Any]
+    adapter: Path, base: Path, dtype: str, device: str, host: Host, system: str | None, options: dict[str, Any]
 ) -> HeadsUpModel:
     """A handle on an adapter over a base, which is read once for all adapters over it; raises as `load_model`."""
     precision = resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1)
-    key = (*fingerprint(base), precision, str(host.device))
+    key = (base.resolve(), base_fingerprint(base), precision, str(host.device))
     shared = _bases.get(key)
     if shared is None:
         shared = load_base(base, precision)
         _bases[key] = shared
-    handle = load_model(adapter=adapter, base=shared, host=host, **options)
+    handle = load_model(adapter=adapter, base=shared, system=system, host=host, **options)
     kept = {**handle.options, "device": device, "base": shared}  # the handle keeps the shared base alive
     return replace(handle, options=kept)
 

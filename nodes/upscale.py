@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..headsup_core import InputError
 from ..headsup_core.imaging.color import COLOR_FIXES
-from .comfy import ComfyNode, HeadsUpModelSocket, io, model_management, schema
+from .comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
 from .host import ComfyHost
 from .pictures import mask_planes, prompt_states
 from .restoring import Options, restore_batch
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..headsup_core import HeadsUpModel
+    from ..headsup_core.faces import Faces
     from .pictures import Conditioning
 
 KEEP_GOING, STOP = "keep going", "stop"
@@ -69,6 +70,7 @@ class HeadsUpUpscale(ComfyNode):
         conditioning: Conditioning | None = None,
         mask: torch.Tensor | None = None,
         tags: str = "",
+        faces: Faces | None = None,
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         if not scale and not long_edge:
             raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
@@ -85,6 +87,7 @@ class HeadsUpUpscale(ComfyNode):
             prompt=(prompt.strip() or None) if conditioning is None else prompt_states(conditioning),
             mask=None if mask is None else mask_planes(mask, len(image)),
             tags=tags.strip() or None,
+            faces=faces,
         )
         host = ComfyHost.on(model.options.get("device", "auto"))
         after, before, report = restore_batch(image, model, options, host, keep_going=on_error != STOP)
@@ -232,5 +235,11 @@ def _optional_inputs() -> list[Any]:
             optional=True,
             tooltip="Comma-separated words for what is seen, from any tagger, for systems that want them (OSEDiff). "
             "Empty (default): none.",
+        ),
+        FacesSocket.Input(
+            "faces",
+            optional=True,
+            tooltip="The faces of the same pictures, for models that restore aligned faces (OSDFace): each is cut out, "
+            "restored and laid back. Other models do without, and the report says so.",
         ),
     ]

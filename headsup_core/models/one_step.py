@@ -94,6 +94,7 @@ class OneStepModel:
         published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
         aligned_face: side in pixels of the aligned faces that the model restores; 0: it restores whole pictures.
         system: id of the published system, "" for a model that is complete in itself.
+        base: what its adapter was trained beside, for people: 2.1-base and SD-Turbo have the same shapes.
     """
 
     codec: Codec
@@ -113,6 +114,7 @@ class OneStepModel:
     published: PublishedSizing | None = None
     aligned_face: int = 0
     system: str = ""
+    base: str = ""
 
     @property
     def takes_reference(self) -> bool:

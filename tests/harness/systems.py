@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,32 @@ def to_double(content: Any) -> Any:
     if isinstance(content, dict):
         return {name: to_double(inner) for name, inner in content.items()}
     return content.double() if isinstance(content, torch.Tensor) else content
+
+
+def base_folder(base: Base, folder: Path) -> Path:
+    """Write `base` as a diffusers folder, with a text encoder of its width; CLIP's vocabulary is the pack's own."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    base.unet.save_pretrained(folder / "unet")
+    base.vae.save_pretrained(folder / "vae")
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        width = base.text.width
+        heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "hidden_act": "gelu"}
+        text = CLIPTextModel(CLIPTextConfig(hidden_size=width, intermediate_size=2 * width, **heads))
+    text.save_pretrained(folder / "text_encoder")
+    (folder / "scheduler").mkdir()
+    schedule: dict[str, Any] = {"prediction_type": "epsilon", "beta_schedule": "scaled_linear"}
+    schedule |= {"beta_start": 0.00085, "beta_end": 0.012}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(schedule))
+    (folder / "model_index.json").write_text("{}")
+    return folder
+
+
+def hypir_file(base: Base, folder: Path) -> Path:
+    tensors = low_rank(base.unet, matching(base.unet, SUFFIXES), 6, "default", 1)
+    torch.save(tensors, folder / "HYPIR_sd2.pth")
+    return folder / "HYPIR_sd2.pth"
 
 
 def single_file(base: Base, path: Path, **extra: torch.Tensor) -> Path:

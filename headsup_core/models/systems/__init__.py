@@ -17,6 +17,9 @@ SYSTEMS: tuple[System, ...] = (
     headsup.SYSTEM,
 )
 
+COMPANIONS = frozenset(name for system in SYSTEMS for name in system.companions)
+"""Files that lie beside an adapter and are none themselves."""
+
 
 def find_system(file: WeightsFile, system: str | None = None) -> System:
     """The system of an adapter file, by its keys, or the one named.

@@ -38,6 +38,7 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         published=None,
         scale=record.scale,
         card=record.card,
+        base=record.base,
         color_fix=record.default_color_fix,
         trained_size=record.trained_size,
         no_reference=record.no_reference,

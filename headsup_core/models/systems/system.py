@@ -93,6 +93,7 @@ class System:
             published=parts.published,
             aligned_face=parts.aligned_face,
             system=self.id,
+            base=parts.base or self.base,
         )
 
 
@@ -104,7 +105,7 @@ class Parts:
         encoder, skips: beside the VAE's encoder, and from there to its decoder.
         minimum: the least side in pixels.
         aligned_face: see `OneStepModel`.
-        card, color_fix: of this file, where they are not the system's.
+        card, color_fix, base: of this file, where they are not the system's.
     """
 
     rule: PredictionRule
@@ -119,6 +120,7 @@ class Parts:
     aligned_face: int = 0
     card: ModelCard | None = None
     color_fix: str | None = None
+    base: str = ""
     trained_size: int = 512
     no_reference: NoReference = "zero_latent"
 
