@@ -9,6 +9,7 @@ from torch import nn
 
 from .block_transform import BlockTransformAutoencoder
 from .lora import Adapter, Modulation, attached
+from .parts import Parts, bytes_needed
 from .skips import SkipConvolutions, encoder_activations
 
 if TYPE_CHECKING:
@@ -82,6 +83,25 @@ class Codec:
             return (mean - self._shift) * self._scale, torch.zeros_like(mean)
         posterior = encoded.latent_dist
         return (posterior.mean - self._shift) * self._scale, posterior.std * self._scale
+
+    def parts_memory(self, height: int, width: int) -> int | None:
+        """Main memory that `encode_in_parts` and `decode_in_parts` take; None when this codec cannot."""
+        if type(self.vae).__name__ != "AutoencoderKL" or self.skips is not None:
+            return None
+        return bytes_needed(self.vae, height, width)
+
+    def encode_in_parts(
+        self, image: torch.Tensor, parts: Parts, modulation: Modulation | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `encode_posterior` of the whole `image` `[1,3,H,W]`, which is on the CPU, as is the result."""
+        with attached(self.vae, self.adapters, modulation):
+            mean, log_variance = parts.encode(self.vae, image * 2 - 1).chunk(2, dim=1)
+        deviation = (log_variance.clamp(-30, 20) / 2).exp()
+        return (mean - self._shift) * self._scale, deviation * self._scale
+
+    def decode_in_parts(self, latent: torch.Tensor, parts: Parts) -> torch.Tensor:
+        """As `decode` of the whole `latent` `[1,C,h,w]`, which is on the CPU, as is the result."""
+        return (parts.decode(self.vae, latent / self._scale + self._shift) + 1) / 2
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:

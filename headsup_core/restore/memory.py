@@ -58,6 +58,14 @@ def auto_tile_batch(model: OneStepModel, tile_pixels: int, free_bytes: int, devi
     return max(1, min(8, int(free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_pixels))))
 
 
+def fits_in_parts(model: OneStepModel, height: int, width: int) -> bool:
+    """Whether encoder and decoder can run exactly over the parts of a picture of `height` x `width` px."""
+    import psutil
+
+    needed = model.codec.parts_memory(height, width)
+    return needed is not None and needed <= psutil.virtual_memory().available * MEMORY_SHARE
+
+
 def check_picture_fits(height: int, width: int, images: int) -> None:
     """Raise `InputError` when the pictures alone (not the networks) would not fit into main memory.
 

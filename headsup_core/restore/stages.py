@@ -13,7 +13,8 @@ from ..host import Host, Progress
 from ..imaging.resizing import resize
 from ..imaging.tiles import Tile
 from ..models.one_step import Observation, OneStepModel
-from .memory import bytes_per_pixel
+from ..models.parts import Parts
+from .memory import bytes_per_pixel, fits_in_parts
 from .tiled import Stage, Tiling, run_tiled
 
 PREVIEW_SIDE = 384
@@ -48,7 +49,15 @@ def restore_picture(
     observation = _observe(model, picture if small is None else small, picture, host, needed)
     encode, denoise, decode = _stages(model, prompt, observation)
     host.load(model.codec.networks, needed)
-    moments, tiling = run_tiled(encode, picture, tiling, host, progress)
+    parts = _parts(model, picture, tiling, host, progress)
+    modulation = None if observation is None else observation.encoder
+
+    def encode_whole(way: Parts) -> torch.Tensor:
+        return torch.cat(model.codec.encode_in_parts(picture.to(model.dtype), way, modulation), dim=1)
+
+    moments = _exact(encode_whole, parts, host)
+    if moments is None:
+        moments, tiling = run_tiled(encode, picture, tiling, host, progress)
     latent, deviation = moments.chunk(2, dim=1)
     if noise is not None:
         latent = latent + deviation * torch.randn(latent.shape, generator=noise)
@@ -60,9 +69,51 @@ def restore_picture(
     else:  # the decoder looks at the picture as well, cut into the same tiles
         host.load(model.codec.networks, needed)
         clean = torch.cat([clean, F.pixel_unshuffle(picture, model.codec.factor)], dim=1)
-    restored, tiling = run_tiled(decode, clean, tiling, host, progress, _previewer(picture))
+    restored = _exact(lambda way: model.codec.decode_in_parts(clean.to(model.dtype), way), parts, host)
+    if restored is None:
+        restored, tiling = run_tiled(decode, clean, tiling, host, progress, _previewer(picture))
     _check_finite(restored, "the decoder", model)
     return restored, tiling
+
+
+def _parts(
+    model: OneStepModel, picture: torch.Tensor, tiling: Tiling, host: Host, progress: Progress
+) -> Callable[[], Parts] | None:
+    """How encoder and decoder run over the parts of `picture` as over the whole; None when independent tiles must do.
+
+    A picture of one tile needs no parts.
+    """
+    height, width = picture.shape[-2:]
+    tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
+    if tiles == 1 or not fits_in_parts(model, height, width):
+        return None
+
+    def begin() -> Parts:
+        done = 0
+
+        def advance(share: float) -> None:
+            nonlocal done
+            progress.advance(int(share * tiles) - done)
+            done = int(share * tiles)
+
+        return Parts(tiling.tile_pixels, host.device, host.check_cancelled, advance)
+
+    return begin
+
+
+def _exact(
+    run: Callable[[Parts], torch.Tensor], begin: Callable[[], Parts] | None, host: Host
+) -> torch.Tensor | None:
+    """What `run` gives in parts, in fp32; None when there are none, or memory ran out."""
+    if begin is None:
+        return None
+    try:
+        return run(begin()).float()
+    except (RuntimeError, MemoryError) as error:
+        if not host.is_out_of_memory(error):
+            raise
+    host.release_memory()
+    return None
 
 
 def _observe(

@@ -7,6 +7,7 @@ UNet: independent tiles, blended with gaussian weights.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -28,7 +29,7 @@ def split(length: int, tile: int, margin: int) -> list[tuple[int, int]]:
         divider //= 2
     edges = [min(length, margin + index * size) for index in range(count + 1)]
     parts = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         parts.append((0 if start <= margin else start, length if end >= length - margin else end))
     return parts
 
@@ -41,7 +42,8 @@ def averaged_norm(tiles: list[torch.Tensor], norm: Any) -> list[torch.Tensor]:
     mean = (torch.stack([one.mean(dim=1) for one in grouped]) * shares).sum(dim=0)
     variance = (torch.stack([one.var(dim=1, unbiased=False) for one in grouped]) * shares).sum(dim=0)
     width = tiles[0].shape[1] // norm.num_groups
-    mean, spread = (value.repeat_interleave(width)[None, :, None, None] for value in (mean, (variance + norm.eps).sqrt()))
+    values = (mean, (variance + norm.eps).sqrt())
+    mean, spread = (value.repeat_interleave(width)[None, :, None, None] for value in values)
     affine = norm.weight[None, :, None, None], norm.bias[None, :, None, None]
     return [(tile - mean) / spread * affine[0] + affine[1] for tile in tiles]
 
@@ -63,7 +65,9 @@ def attention(tiles: list[torch.Tensor], layer: Any) -> list[torch.Tensor]:
     return results
 
 
-def tiled_network(network: Any, x: torch.Tensor, tile: int, margin: int, factor: float, *, decoder: bool) -> torch.Tensor:
+def tiled_network(
+    network: Any, x: torch.Tensor, tile: int, margin: int, factor: float, *, decoder: bool
+) -> torch.Tensor:
     """A VAE's encoder or decoder (diffusers) over `x` `[1,C,H,W]`; `factor`: output pixels per input pixel."""
     height, width = x.shape[-2:]
     if max(height, width) <= tile + 2 * margin:
@@ -96,7 +100,7 @@ def tiled_network(network: Any, x: torch.Tensor, tile: int, margin: int, factor:
 
 
 def gaussian_tiles(run: Any, latent: torch.Tensor, tile: int, overlap: int) -> torch.Tensor:
-    """`run` on tiles of `latent` in steps of tile - overlap, the last at the edge, blended with a gaussian (var 0.01)."""
+    """`run` on tiles of `latent` in steps of tile - overlap, the last at the edge; gaussian weights (var 0.01)."""
     height, width = latent.shape[-2:]
     if height * width <= tile**2:
         return run(latent)
