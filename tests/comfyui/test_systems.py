@@ -29,6 +29,8 @@ import headsup_core as hu
 from headsup_core.models.base import Base
 from headsup_core.models.headsup_adapter import save_headsup_adapter
 
+torch.set_num_threads(1)  # as the executor's: on a busy machine threads wait for each other
+
 BASE = "tiny (diffusers folder)"
 LICENCES = {
     "osediff.pkl": "Apache-2.0",
