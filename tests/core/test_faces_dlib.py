@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -63,7 +65,7 @@ def test_finds_everybody_in_the_group_in_a_stable_order(analyzer: AnalyzerBase) 
     faces = analyzer.detect(group_photo())
     assert faces.count == 6
     areas = [face.area for face in faces[0]]
-    assert all(later < 1.12 * earlier for earlier, later in zip(areas, areas[1:], strict=False))
+    assert all(later < 1.12 * earlier for earlier, later in itertools.pairwise(areas))
     again = analyzer.detect(group_photo())
     assert [face.box for face in again[0]] == [face.box for face in faces[0]]
     largest = analyzer.detect(group_photo(), DetectionOptions(max_faces=2))
