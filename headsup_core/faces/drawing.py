@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +27,8 @@ MARKS: dict[Mark, tuple[int, int, int]] = {"good": (70, 200, 90), "bad": (235, 7
 BACKGROUND = (32, 32, 36)
 TEXT = (240, 240, 240)
 TILE = 256
+SYSTEM_FONTS = ("msyh.ttc", "PingFang.ttc", "NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "arial.ttf", "Arial.ttf")
+"""For letters beyond ASCII, the widest first; Pillow looks for them where the system keeps fonts."""
 GAP = 12
 
 
@@ -81,8 +85,7 @@ def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:
     """Cards side by side in rows, `[1,3,H,W]` in 0..1; with none of them, a sheet that says so."""
     cards = cards or [Card(None, "nothing to show")]
     columns = max(1, min(columns, len(cards)))
-    title, body = _font(22), _font(17)
-    wrapped = [_wrap(card.text, body, TILE) for card in cards]
+    wrapped = [_wrap(card.text, 17, TILE) for card in cards]
     words = 30 + max(len(lines) for lines in wrapped) * 21
     step = (TILE + GAP, TILE + words + GAP)
     rows = math.ceil(len(cards) / columns)
@@ -91,22 +94,21 @@ def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:
     for index, (card, lines) in enumerate(zip(cards, wrapped, strict=True)):
         x, y = GAP + index % columns * step[0], GAP + index // columns * step[1]
         _put(canvas, card, x, y)
-        draw.text((x, y + TILE + 4), _fitting(card.title, title, TILE), fill=MARKS[card.mark], font=title)
+        _write(draw, (x, y + TILE + 4), _fitting(card.title, 22, TILE), 22, MARKS[card.mark])
         for row, text in enumerate(lines):
-            draw.text((x, y + TILE + 32 + row * 21), text, fill=TEXT, font=body)
+            _write(draw, (x, y + TILE + 32 + row * 21), text, 17, TEXT)
     return _tensor(canvas)
 
 
 def comparison(a: Card, b: Card, verdict: str, mark: Mark = "none") -> torch.Tensor:
     """Two cards and below them the verdict on both, `[1,3,H,W]` in 0..1."""
     sheet = _image(contact_sheet([a, b]))
-    font = _font(24)
-    lines = _wrap(verdict, font, sheet.width - 2 * GAP)
+    lines = _wrap(verdict, 24, sheet.width - 2 * GAP)
     canvas = Image.new("RGB", (sheet.width, sheet.height + len(lines) * 30 + GAP), BACKGROUND)
     canvas.paste(sheet, (0, 0))
     draw = ImageDraw.Draw(canvas)
     for row, text in enumerate(lines):
-        draw.text((GAP, sheet.height + row * 30), text, fill=MARKS[mark], font=font)
+        _write(draw, (GAP, sheet.height + row * 30), text, 24, MARKS[mark])
     return _tensor(canvas)
 
 
@@ -158,27 +160,64 @@ def _ordered(box: Box) -> Box:
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
-def _wrap(text: str, font: Any, width: int) -> list[str]:  # noqa: ANN401 - Pillow has several classes of fonts
+def _wrap(text: str, size: int, width: int) -> list[str]:
     """Lines that fit into `width` pixels; words that do not are cut."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         line = ""
         for word in paragraph.split():
             longer = f"{line} {word}".strip()
-            if line and font.getlength(longer) > width:
+            if line and _length(longer, size) > width:
                 lines.append(line)
                 longer = word
-            line = _fitting(longer, font, width)
+            line = _fitting(longer, size, width)
         lines.append(line)
     return lines
 
 
-def _fitting(text: str, font: Any, width: int) -> str:  # noqa: ANN401 - as above
-    while len(text) > 1 and font.getlength(text) > width:
-        text = text[:-2] + "…" if text.endswith("…") else text[:-1] + "…"
-    return text
+def _fitting(text: str, size: int, width: int) -> str:
+    """`text`, cut at its end until it fits."""
+    kept = text
+    while kept and _length(kept if kept == text else kept + "...", size) > width:
+        kept = kept[:-1]
+    return kept if kept == text else kept + "..."
 
 
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, fill: tuple[int, int, int]) -> None:
+    font, written = _font_for(text, size)
+    draw.text(at, written, fill=fill, font=font)
+
+
+def _length(text: str, size: int) -> float:
+    font, written = _font_for(text, size)
+    return font.getlength(written)
+
+
+def _font_for(text: str, size: int) -> tuple[Any, str]:
+    """A font that has the letters of `text`, and what to write with it.
+
+    Pillow's own font has ASCII only. Names in other letters take a font of the system; without one they are written
+    without accents.
+    """
+    if not text.isascii():
+        font = _system_font(size)
+        if font is not None:
+            return font, text
+        text = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return _font(size), text
+
+
+@lru_cache(maxsize=8)
+def _system_font(size: int) -> Any:  # noqa: ANN401 - as below
+    for name in SYSTEM_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return None
+
+
+@lru_cache(maxsize=32)
 def _font(size: int) -> Any:  # noqa: ANN401 - a TrueType font where Pillow has FreeType
     return ImageFont.load_default(size)
 

@@ -104,7 +104,7 @@ def test_missing_pack_says_where_it_belongs(executor: Executor, models: Path, pa
     assert "download" in said
 
 
-@pytest.mark.parametrize("pack", ["../../outside", "/outside", "a/../../../b"])
+@pytest.mark.parametrize("pack", ["../../outside", "..\\..\\outside", "a/../../../outside"])
 def test_pack_outside_its_folder_is_refused(executor: Executor, models: Path, pack: str) -> None:
     make_pack(executor.base / "outside")
 
