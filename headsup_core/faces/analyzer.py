@@ -40,7 +40,7 @@ class DetectionOptions:
     """
 
     min_score: float = 0.5
-    min_eye_distance: float = 8.0
+    min_eye_distance: float = 10.0
     max_faces: int = 0
 
     def __post_init__(self) -> None:
