@@ -6,19 +6,32 @@
 """
 
 from .errors import HeadsUpError, InputError, ModelFileError
+from .faces import DetectionOptions, Face, FaceAnalyzer, Faces, load_face_analyzer
 from .host import Host, PlainHost
+from .identity import Identity, compare, encode_identity, encode_people, load_identity, save_identity
 from .models.loading import load_model
 from .models.one_step import HeadsUpModel
 from .restore.pipeline import RestoreResult, restore
 
 __all__ = [
+    "DetectionOptions",
+    "Face",
+    "FaceAnalyzer",
+    "Faces",
     "HeadsUpError",
     "HeadsUpModel",
     "Host",
+    "Identity",
     "InputError",
     "ModelFileError",
     "PlainHost",
     "RestoreResult",
+    "compare",
+    "encode_identity",
+    "encode_people",
+    "load_face_analyzer",
+    "load_identity",
     "load_model",
     "restore",
+    "save_identity",
 ]

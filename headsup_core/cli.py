@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import benchmark, download, train, upscale
+from .commands import benchmark, download, faces, identity, train, upscale
 from .errors import HeadsUpError
 
 
@@ -29,6 +29,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module in (
         ("upscale", upscale),
+        ("faces", faces),
+        ("identity", identity),
         ("download", download),
         ("benchmark", benchmark),
         ("train", train),

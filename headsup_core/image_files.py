@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from .errors import InputError
 
 MAX_PIXELS = 178_956_970
 """Largest picture that is read, Pillow's own limit; a small file can claim any size and fill the memory."""
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""What counts as a picture in a folder; a file that is named itself may have any suffix."""
 
 # Suffix -> Pillow's format name.
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -30,6 +34,24 @@ class Picture:
 
     rgb: torch.Tensor
     alpha: torch.Tensor | None = None
+
+
+def picture_files(sources: Sequence[Path]) -> list[Path]:
+    """`sources` with every folder replaced by its pictures (`PICTURE_SUFFIXES`), sorted, one level deep.
+
+    Raises:
+        InputError: a folder without pictures.
+    """
+    files: list[Path] = []
+    for source in sources:
+        if not source.is_dir():
+            files.append(source)
+            continue
+        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+        if not inside:
+            raise InputError(f"folder {source} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
+        files += inside
+    return files
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:

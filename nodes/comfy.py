@@ -11,6 +11,7 @@ import comfy.utils as _utils  # pyright: ignore[reportMissingImports]
 import folder_paths as _folder_paths  # pyright: ignore[reportMissingImports]
 from comfy_api.latest import ComfyExtension as _ComfyExtension  # pyright: ignore[reportMissingImports]
 from comfy_api.latest import io as _io  # pyright: ignore[reportMissingImports]
+from comfy_api.latest import ui as _ui  # pyright: ignore[reportMissingImports]
 
 ComfyExtension: Any = _ComfyExtension
 folder_paths: Any = _folder_paths
@@ -19,10 +20,14 @@ model_management: Any = _model_management
 ModelPatcher: Any = _model_patcher.ModelPatcher
 ProgressBar: Any = _utils.ProgressBar
 ComfyNode: Any = _io.ComfyNode
+ImageSaveHelper: Any = _ui.ImageSaveHelper
 
 CATEGORY = "HeadsUp"
 HeadsUpModelSocket: Any = io.Custom("HEADSUP_MODEL")
+FaceAnalyzerSocket: Any = io.Custom("HEADSUP_FACE_ANALYZER")
 FacesSocket: Any = io.Custom("HEADSUP_FACES")
+IdentitiesSocket: Any = io.Custom("HEADSUP_IDENTITIES")
+SegsSocket: Any = io.Custom("SEGS")  # Impact Pack's
 
 
 def schema(**fields: Any) -> Any:  # noqa: ANN401 - ComfyUI's Schema

@@ -5,14 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from .comfy import ComfyExtension
+from .compare_identity import HeadsUpCompareIdentity
+from .detect_faces import HeadsUpDetectFaces
+from .encode_identity import HeadsUpEncodeIdentity
+from .faces_to_mask import HeadsUpFacesToMask
+from .faces_to_segs import HeadsUpFacesToSEGS
+from .load_face_analyzer import HeadsUpLoadFaceAnalyzer
 from .load_model import HeadsUpLoadModel
-from .model_files import register_folder
+from .model_files import register_folders
+from .save_load_identity import HeadsUpLoadIdentity, HeadsUpSaveIdentity
 from .upscale import HeadsUpUpscale
 
 
 class HeadsUpExtension(ComfyExtension):
-    """The nodes, and the model folder that they read."""
+    """The nodes, and the model folders that they read."""
 
     async def get_node_list(self) -> list[type[Any]]:
-        register_folder()  # not in on_load(), which 0.3.75 does not call
-        return [HeadsUpLoadModel, HeadsUpUpscale]
+        register_folders()  # not in on_load(), which 0.3.75 does not call
+        return [
+            HeadsUpLoadModel,
+            HeadsUpUpscale,
+            HeadsUpLoadFaceAnalyzer,
+            HeadsUpDetectFaces,
+            HeadsUpEncodeIdentity,
+            HeadsUpSaveIdentity,
+            HeadsUpLoadIdentity,
+            HeadsUpCompareIdentity,
+            HeadsUpFacesToMask,
+            HeadsUpFacesToSEGS,
+        ]

@@ -1,4 +1,4 @@
-"""Model files: the folder `models/headsup`, and weights shared by all nodes that load the same file."""
+"""Model files: our folders below `models`, and weights shared by all nodes that load the same file."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..headsup_core.models.one_step import OneStepModel
 
 FOLDER = "headsup"
+FOLDERS = (FOLDER, "insightface", "facedetection")
+"""Below ComfyUI's models folder; the last two under the names that other packs use, so that files are shared."""
+IDENTITIES = "identities"
+"""Folder in `models/headsup` for files of people, which are no models."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl")
 BUNDLED_MARK = " (bundled)"
 DEFAULT_CHOICE = DEFAULT_MODEL + BUNDLED_MARK
@@ -26,21 +30,24 @@ WeightsKey = tuple[Path, int, int, str, str]
 _shared: WeakValueDictionary[WeightsKey, OneStepModel] = WeakValueDictionary()
 
 
-def register_folder() -> None:
-    """Tell ComfyUI of `models/headsup`; folders of that name in `extra_model_paths.yaml` count as well."""
-    folder_paths.add_model_folder_path(FOLDER, os.path.join(folder_paths.models_dir, FOLDER))
+def register_folders() -> None:
+    """Tell ComfyUI of our folders; those of the same names of `extra_model_paths.yaml` and other packs stay first."""
+    for name in FOLDERS:
+        folder_paths.add_model_folder_path(name, os.path.join(folder_paths.models_dir, name))
 
 
 def choices() -> list[str]:
-    """The bundled models, the default first, then the weights files of the folders but for companions of adapters."""
+    """The bundled models, the default first, then the weights files of the folders."""
     bundled = [DEFAULT_MODEL, *(name for name in bundled_models() if name != DEFAULT_MODEL)]
     files: list[str] = folder_paths.get_filename_list(FOLDER)
-    offered = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_companion(name)]
-    return [name + BUNDLED_MARK for name in bundled] + offered
+    models = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_other(name)]
+    return [name + BUNDLED_MARK for name in bundled] + models
 
 
-def _is_companion(name: str) -> bool:
-    return PureWindowsPath(name).name in COMPANIONS  # splits at both kinds of slashes
+def _is_other(name: str) -> bool:
+    """Whether a file is a saved identity or an adapter's companion."""
+    parts = PureWindowsPath(name).parts  # splits at both kinds of slashes
+    return parts[0] == IDENTITIES or parts[-1] in COMPANIONS
 
 
 def find_choice(choice: str) -> Path:
@@ -56,15 +63,20 @@ def find_choice(choice: str) -> Path:
 
 
 def find_file(kind: str, name: str) -> Path:
-    """The file `name` in ComfyUI's folders of `kind`; raises as `find_choice`."""
+    """The file or folder `name` in ComfyUI's folders of `kind`; raises as `find_choice`."""
+    refuse_outside(name, f"models/{kind}")
+    folders: list[str] = folder_paths.get_folder_paths(kind)
+    for folder in folders:  # not get_full_path(), which finds no folders
+        if "\0" not in name and Path(folder, name).exists():
+            return Path(folder, name)
+    raise ModelFileError(f"model {name!r} not found; looked in {', '.join(folders)}")
+
+
+def refuse_outside(name: str, folder: str) -> None:
+    """Raise `InputError` for a name that is no name inside its folder, on any system."""
     for path in (PurePosixPath(name), PureWindowsPath(name)):
-        if path.is_absolute() or path.drive or ".." in path.parts:
-            raise InputError(f"model name {name!r} leaves its folder: use a name inside models/{kind}")
-    try:
-        return Path(folder_paths.get_full_path_or_raise(kind, name))
-    except (FileNotFoundError, ValueError) as error:  # ValueError: a NUL in the name
-        looked = ", ".join(folder_paths.get_folder_paths(kind))
-        raise ModelFileError(f"model {name!r} not found; looked in {looked}") from error
+        if path.is_absolute() or path.drive or ".." in path.parts or not path.parts:
+            raise InputError(f"name {name!r} leaves its folder: use a name inside {folder}")
 
 
 def fingerprint(path: Path) -> tuple[Path, int, int]:

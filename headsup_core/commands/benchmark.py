@@ -30,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ratios", metavar="MODEL", help="measure speed and memory of MODEL instead of quality")
     parser.add_argument("--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality")
     parser.add_argument(
+        "--faces", metavar="ANALYZERS", help="measure face detection of these (comma-separated) on degraded portraits"
+    )
+    parser.add_argument(
+        "--without-faces", nargs="+", type=Path, default=[], metavar="DIR", help="with --faces: every find is false"
+    )
+    parser.add_argument(
         "--comfyui", type=Path, metavar="DIR", help="with --ratios: time the pack in this ComfyUI's start"
     )
     add_host_arguments(parser)
@@ -55,6 +61,18 @@ def run(args: argparse.Namespace) -> int:
         from ..benchmark.artefacts import artefact_table
 
         return _finish(args.output, "artefacts.md", artefact_table(args.artefacts, folder, make_host(args)))
+    if args.faces:
+        if folder is None:
+            raise InputError("--faces needs a folder of clean portraits, one person in each")
+        from ..benchmark.cases import CleanFolder
+        from ..benchmark.face_detection import detection_table
+        from ..faces.registry import load_face_analyzer
+
+        host = make_host(args)
+        analyzers = [load_face_analyzer(name, host) for name in args.faces.split(",")]
+        people = CleanFolder(folder, args.degradation, args.size, args.hold_out, args.limit, args.seed)
+        table = detection_table(people, args.without_faces, analyzers)
+        return _finish(args.output, "faces.md", table)
     from ..benchmark.cases import CleanFolder, PairFolders
     from ..benchmark.evaluate import evaluate
     from ..benchmark.face_region import FaceRegion

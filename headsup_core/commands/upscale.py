@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import HeadsUpError, InputError
 from ..host import Host
-from ..image_files import read_picture, write_picture
+from ..image_files import picture_files, read_picture, write_picture
 from ..imaging.color import COLOR_FIXES
 from ..imaging.resizing import resize
 from ..models.loading import DEFAULT_MODEL, load_model
@@ -20,7 +20,6 @@ from ..restore.pipeline import restore
 from .hosting import add_host_arguments, check_folder, make_host
 
 log = logging.getLogger(__name__)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,17 +127,8 @@ def plan_outputs(pictures: list[Path], folder: Path) -> list[tuple[Path, Path]]:
     Raises:
         InputError: a folder without pictures, or nothing to do.
     """
-    sources: list[Path] = []
-    for path in pictures:
-        if not path.is_dir():
-            sources.append(path)
-            continue
-        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise InputError(f"folder {path} holds no pictures ({', '.join(SUFFIXES)})")
-        sources += inside
     jobs: dict[Path, Path] = {}
-    for source in dict.fromkeys(sources):
+    for source in dict.fromkeys(picture_files(pictures)):
         target = folder / f"{source.stem}.png"
         if target in jobs:
             target = folder / f"{source.name}.png"

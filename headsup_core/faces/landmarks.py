@@ -97,7 +97,7 @@ def bundled_landmark_net() -> LandmarkNet:
 def find_landmarks(
     image: torch.Tensor, candidates: Sequence[Candidate], net: LandmarkNet | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Landmarks `[n,5,2]` in pixels of `image` `[1,3,H,W]`, and probabilities `[n]` that each is a face.
+    """Landmarks `[n,5,2]` in pixels of `image` `[1,3,H,W]`, and logits `[n]` of being a face.
 
     The net looks twice: at the candidate's crop, then at the crop aligned by what it found, upright and mirrored.
     """
@@ -116,8 +116,7 @@ def find_landmarks(
         transform_points(inverse(matrix), (a + b) / 2)
         for matrix, a, b in zip(matrices, points, mirrored, strict=True)
     ]
-    scores = torch.sigmoid((logits + mirrored_logits + first_logits) / 3)
-    return torch.stack(found), scores
+    return torch.stack(found), (logits + mirrored_logits + first_logits) / 3
 
 
 def _crops(image: torch.Tensor, matrices: Sequence[torch.Tensor]) -> torch.Tensor:

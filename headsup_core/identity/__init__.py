@@ -3,6 +3,7 @@
 from .encoding import encode_identity, encode_people
 from .files import load_identity, save_identity
 from .identity import Identity, PhotoReport
+from .merging import merged
 from .similarity import Similarity, compare
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "encode_identity",
     "encode_people",
     "load_identity",
+    "merged",
     "save_identity",
 ]

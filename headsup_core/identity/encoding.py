@@ -37,6 +37,7 @@ def encode_identity(
     name: str = "person",
     labels: Sequence[str] | None = None,
     options: DetectionOptions | None = None,
+    faces: Sequence[Faces] | None = None,
 ) -> Identity:
     """One person from the largest face of each photo.
 
@@ -46,6 +47,7 @@ def encode_identity(
     Args:
         photos: pictures `[1,3,H,W]` in 0..1 of any sizes, or a batch `[B,3,H,W]`.
         labels: what the photos are called; None: their numbers, from 1.
+        faces: of each photo, when they were detected already; `options` do not matter then.
 
     Raises:
         InputError: no photo, none with a face, a photo with NaN, an empty name, or an analyzer that recognises nobody.
@@ -59,11 +61,13 @@ def encode_identity(
     labels = labels or [str(number) for number in range(1, len(pictures) + 1)]
     if len(labels) != len(pictures):
         raise InputError(f"{len(labels)} labels for {len(pictures)} photos: must be as many")
+    if faces is not None and len(faces) != len(pictures):
+        raise InputError(f"faces of {len(faces)} photos for {len(pictures)} photos: must be as many")
     found: list[_Photo] = []
     reports: dict[str, PhotoReport] = {}
-    for label, picture in zip(labels, pictures, strict=True):
-        faces = analyzer.detect(picture, options or DetectionOptions())
-        largest = replace(faces, pictures=(faces[0][:1],))
+    for index, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
+        found_here = faces[index] if faces is not None else analyzer.detect(picture, options or DetectionOptions())
+        largest = replace(found_here, pictures=(found_here[0][:1],))
         if not largest.count:
             size = f"{picture.shape[-1]}x{picture.shape[-2]}"
             reports[label] = PhotoReport(label, 0.0, False, f"no face found in its {size} px by {analyzer.name}")
@@ -78,17 +82,24 @@ def encode_identity(
 
 
 def encode_people(
-    picture: torch.Tensor, analyzer: FaceAnalyzer, names: Sequence[str] = (), options: DetectionOptions | None = None
+    picture: torch.Tensor,
+    analyzer: FaceAnalyzer,
+    names: Sequence[str] = (),
+    options: DetectionOptions | None = None,
+    faces: Faces | None = None,
 ) -> list[Identity]:
     """All faces of one photo `[1,3,H,W]` as several people, from left to right.
 
     Args:
         names: of the first people from the left; the others are called person 1, person 2 ...
+        faces: of the photo, when they were detected already; `options` do not matter then.
 
     Raises:
         InputError: no face, more names than faces, or an analyzer that recognises nobody.
     """
-    faces = analyzer.embed(picture, analyzer.detect(picture, options or DetectionOptions()))
+    if faces is None:
+        faces = analyzer.detect(picture, options or DetectionOptions())
+    faces = analyzer.embed(picture, faces)
     people = sorted(faces[0], key=lambda face: (face.box[0], face.box[1]))
     if not people:
         raise InputError(f"no face was found in the photo by {analyzer.name}: use a sharper or larger one")

@@ -13,9 +13,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ..errors import InputError
+from ..image_files import picture_files
 from .degradation import degrade
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,10 @@ class SourceConfig:
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Sorted pictures of a folder. Raises `InputError` when there are none."""
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
-    if not files:
-        raise InputError(f"no pictures ({', '.join(sorted(SUFFIXES))}) in {folder}")
-    return files
+    """Sorted pictures of a folder. Raises `InputError` when it is none, or holds none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: a folder of pictures is needed")
+    return picture_files([folder])
 
 
 def split_by_person(files: Sequence[Path], hold_out: int) -> tuple[list[Path], list[Path]]:

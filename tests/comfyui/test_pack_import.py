@@ -16,7 +16,18 @@ from support.comfyui import CURRENT, OLDEST, ensure_comfyui
 from support.server import make_base_directory
 
 PROBE = RUNNER.with_name("import_probe.py")
-NODES = ["HeadsUpLoadModel", "HeadsUpUpscale"]
+NODES = [
+    "HeadsUpLoadModel",
+    "HeadsUpUpscale",
+    "HeadsUpLoadFaceAnalyzer",
+    "HeadsUpDetectFaces",
+    "HeadsUpEncodeIdentity",
+    "HeadsUpSaveIdentity",
+    "HeadsUpLoadIdentity",
+    "HeadsUpCompareIdentity",
+    "HeadsUpFacesToMask",
+    "HeadsUpFacesToSEGS",
+]
 
 
 def probe(version: str, pack: Path, base: Path, log: Path) -> dict[str, Any]:

@@ -284,3 +284,8 @@ def test_block_transform_correction_reaches_no_further_than_its_radius() -> None
     assert rows[-1] * 4 <= 18 + 6
     with pytest.raises(ValueError, match="factor 1: must be 2 to 16"):
         BlockTransformAutoencoder(1)
+    deeper = BlockTransformAutoencoder(4, 8, refine_layers=5)
+    assert deeper.receptive_radius == (3, 8)
+    assert sum(isinstance(layer, torch.nn.Conv2d) for layer in deeper.refine) == 5
+    with pytest.raises(ValueError, match="refine_layers 1: must be 2 to 16"):
+        BlockTransformAutoencoder(4, 8, refine_layers=1)

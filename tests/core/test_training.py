@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.architecture import Architecture
+from headsup_core.models.headsup_file import save_headsup
 from headsup_core.training.config import LossWeights, TrainConfig, read_config
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, person_of, split_by_person
 from headsup_core.training.degradation import DEGRADATIONS, degrade, jpeg
@@ -212,6 +214,26 @@ def test_resumed_run_equals_an_unbroken_one(architecture: Architecture, folder: 
     assert [line.split(",")[0] for line in log] == ["step", "1", "2", "3", "4", "5", "6"]
 
 
+def test_run_starts_from_the_tensors_of_a_file_that_fit(
+    architecture: Architecture, folder: Path, backbone: Path
+) -> None:
+    old = architecture.build()
+    path = folder.parent / "old.safetensors"
+    save_headsup(path, old, architecture, torch.float32)
+    wider = replace(architecture, unet={**architecture.unet, "block_out_channels": [8, 24]})
+    config = TrainConfig(wider, (SourceConfig(str(folder), 1.0),), {"x8": 1.0}, str(backbone), init=str(path))
+    trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
+    own, given = trainer.networks.state_dict(), old.unet.state_dict()
+    assert torch.equal(own["unet.conv_in.weight"], given["conv_in.weight"])
+    assert torch.equal(own["codec.encoder.layers.0.weight"], old.codec.vae.state_dict()["encoder.layers.0.weight"])
+    assert own["unet.mid_block.resnets.0.conv1.weight"].shape != given["mid_block.resnets.0.conv1.weight"].shape
+    averaged = trainer.average.module.state_dict()
+    assert torch.equal(averaged["unet.conv_in.weight"], given["conv_in.weight"])
+    save_file({"other": torch.zeros(3)}, path)
+    with pytest.raises(ModelFileError, match="shares no tensor"):
+        Trainer(config, folder.parent / "run", torch.device("cpu"))
+
+
 def test_shipped_configuration_is_readable_and_small(tmp_path: Path) -> None:
     import headsup_core.training.config as module
 
@@ -238,4 +260,7 @@ def test_periodic_texture_is_the_amplitude_of_a_fixed_pattern() -> None:
     # a quarter of the places is 0.03 above the mean, the others 0.01 below it
     assert periodic_texture(board, 4).item() == pytest.approx(0.25 * 0.03 + 0.75 * 0.01, abs=1e-6)
     expected_noise = 0.1 / 5 * (2 / torch.pi) ** 0.5 * (15 / 16) ** 0.5
-    assert periodic_texture(noise, 4).item() == pytest.approx(expected_noise, rel=0.05)
+    assert periodic_texture(noise, 4, (5,)).item() == pytest.approx(expected_noise, rel=0.05)
+    three, seven = (periodic_texture(noise, 4, (window,)).item() for window in (3, 7))
+    assert periodic_texture(noise, 4).item() == pytest.approx((three + seven) / 2, rel=1e-5)
+    assert three > 2 * seven

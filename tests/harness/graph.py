@@ -24,6 +24,12 @@ UPSCALE: dict[str, Any] = {
     "tile_batch": 1,
 }
 
+# the face nodes; small faces are not asked for, which makes the detector fast
+LOAD_ANALYZER: dict[str, Any] = {"backend": "dlib", "pack": "buffalo_l", "device": "auto"}
+DETECT: dict[str, Any] = {"min_score": 0.5, "min_eye_distance": 20.0, "max_faces": 0, "no_face": "pass through"}
+ENCODE: dict[str, Any] = {"name": "Ada", "people": "one person", "min_score": 0.5, "no_face": "error"}
+SAVE: dict[str, Any] = {"prefix": "", "folder": "output/headsup/identities"}
+
 
 @dataclass(frozen=True)
 class Node:
@@ -54,3 +60,23 @@ class Graph:
     def upscale(self, model: Output, image: Output, **inputs: Any) -> Node:
         """A HeadsUpUpscale node."""
         return self.add("HeadsUpUpscale", model=model, image=image, **(UPSCALE | inputs))
+
+    def analyzer(self, **inputs: Any) -> Node:
+        """A HeadsUpLoadFaceAnalyzer node."""
+        return self.add("HeadsUpLoadFaceAnalyzer", **(LOAD_ANALYZER | inputs))
+
+    def detect(self, image: Output, **inputs: Any) -> Node:
+        """A HeadsUpDetectFaces node."""
+        return self.add("HeadsUpDetectFaces", image=image, **(DETECT | inputs))
+
+    def encode(self, photos: Output, **inputs: Any) -> Node:
+        """A HeadsUpEncodeIdentity node."""
+        return self.add("HeadsUpEncodeIdentity", photos=photos, **(ENCODE | inputs))
+
+    def save_identity(self, identities: Output, **inputs: Any) -> Node:
+        """A HeadsUpSaveIdentity node."""
+        return self.add("HeadsUpSaveIdentity", identities=identities, **(SAVE | inputs))
+
+    def compare(self, **inputs: Any) -> Node:
+        """A HeadsUpCompareIdentity node."""
+        return self.add("HeadsUpCompareIdentity", **({"no_face": "error"} | inputs))

@@ -13,7 +13,10 @@ from typing import Any
 
 from executor_runner import enter_comfyui, open_replies
 
-HEAVY = {"diffusers", "insightface", "facexlib", "onnxruntime", "transformers", "cv2", "dlib", "lpips", "skimage"}
+HEAVY = {
+    "diffusers", "transformers", "lpips", "skimage", "scipy", "cv2", "onnx", "onnxruntime",
+    "insightface", "facexlib", "dlib", "face_recognition_models",
+}  # fmt: skip
 
 
 def heavy_modules() -> list[str]:

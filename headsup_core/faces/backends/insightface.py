@@ -43,7 +43,8 @@ class InsightFaceAnalyzer(AnalyzerBase):
     def __init__(self, host: Host, pack: str = DEFAULT_PACK) -> None:
         zoo: Any = need("insightface.model_zoo", "'insightface>=2'", PURPOSE)
         runtime: Any = need("onnxruntime", purpose=PURPOSE)
-        providers = [name for name in runtime.get_available_providers() if name in PROVIDERS]
+        wanted = PROVIDERS[-1:] if host.device.type == "cpu" else PROVIDERS
+        providers = [name for name in runtime.get_available_providers() if name in wanted]
         folder = find_pack(host, pack)
         self._detector: Any = None
         self._recogniser: Any = None

@@ -76,12 +76,61 @@ class HarnessSlow(io.ComfyNode):
         return io.NodeOutput()
 
 
+class HarnessSegs(io.ComfyNode):
+    """Takes SEGS apart as Impact Pack's nodes do: fields by name, numpy masks."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessSegs",
+            category="harness",
+            inputs=[io.Custom("SEGS").Input("segs")],
+            outputs=[io.AnyType.Output()],
+        )
+
+    @classmethod
+    def execute(cls, segs: Any) -> io.NodeOutput:
+        size, found = segs
+        entries = [
+            {
+                "fields": list(seg._fields),
+                "cropped_image": seg.cropped_image,
+                "cropped_mask": torch.from_numpy(seg.cropped_mask.astype("float32")),
+                "mask_dtype": str(seg.cropped_mask.dtype),
+                "confidence": seg.confidence,
+                "crop_region": list(seg.crop_region),
+                "bbox": list(seg.bbox),
+                "label": seg.label,
+                "control_net_wrapper": seg.control_net_wrapper,
+            }
+            for seg in found
+        ]
+        return io.NodeOutput({"pair": isinstance(segs, tuple), "size": tuple(size), "segs": entries})
+
+
+class HarnessSame(io.ComfyNode):
+    """Whether two values are one object."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessSame",
+            category="harness",
+            inputs=[io.AnyType.Input("a"), io.AnyType.Input("b")],
+            outputs=[io.AnyType.Output()],
+        )
+
+    @classmethod
+    def execute(cls, a: Any, b: Any) -> io.NodeOutput:
+        return io.NodeOutput(a is b)
+
+
 class HarnessExtension(ComfyExtension):
     """The nodes of this pack."""
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [HarnessValues, HarnessRecord, HarnessSlow]
+        return [HarnessValues, HarnessRecord, HarnessSlow, HarnessSegs, HarnessSame]
 
 
 async def comfy_entrypoint() -> HarnessExtension:

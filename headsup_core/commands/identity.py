@@ -1,0 +1,132 @@
+"""Identities of people: encode photos, compare, calibrate a recogniser."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..errors import HeadsUpError, InputError
+from ..faces.analyzer import AnalyzerBase
+from ..identity.encoding import encode_identity, encode_people
+from ..identity.files import SUFFIX, load_identity, save_identity
+from ..identity.identity import Identity
+from ..identity.similarity import MeasuredMeans, compare, measure
+from ..image_files import picture_files, read_picture
+from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .hosting import add_host_arguments, check_folder, make_host
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    encode = actions.add_parser("encode", help="photos of one person -> an identity file")
+    encode.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photos, or folders of photos")
+    encode.add_argument("--name", action="append", required=True, help="of the person; several with --everybody")
+    encode.add_argument("--everybody", action="store_true", help="one photo, each face a person, from left to right")
+    encode.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the identity files")
+    compared = actions.add_parser("compare", help="two photos or identity files -> how alike")
+    compared.add_argument("a", type=Path, help="photo or identity file")
+    compared.add_argument("b", type=Path, help="photo or identity file")
+    compared.add_argument("--json", action="store_true", help="as JSON")
+    calibrated = actions.add_parser(
+        "calibrate", help="mean similarity within and between people, for the calibrated scale"
+    )
+    calibrated.add_argument("folder", type=Path, help="clean photos called PERSON_anything, two or more of each")
+    for action, run_action in ((encode, _encode), (compared, _compare), (calibrated, _calibrate)):
+        add_analyzer_arguments(action)
+        add_host_arguments(action)
+        action.set_defaults(run_action=run_action)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.run_action(args)
+
+
+def _encode(args: argparse.Namespace) -> int:
+    """Write the identities; photos that cannot be read or used are named. Status 2 when a photo could not be read."""
+    options = detection_options(args)
+    check_folder(args.output)
+    analyzer = make_analyzer(args, make_host(args))
+    pictures, labels, failed = _read_all(picture_files(args.photos))
+    if not pictures:
+        raise InputError("no photo could be read:\n" + "\n".join(failed))
+    if args.everybody:
+        if len(pictures) > 1:
+            raise InputError(f"--everybody takes one photo with several people, not {len(pictures)}")
+        people = encode_people(pictures[0], analyzer, args.name, options)
+    elif len(args.name) > 1:
+        raise InputError(f"{len(args.name)} names for one person: give one --name, or --everybody")
+    else:
+        people = [encode_identity(pictures, analyzer, args.name[0], labels, options)]
+    for identity in people:
+        path = save_identity(args.output, identity)
+        lines = [f"{identity.name}: {path}", *(f"  {photo}" for photo in identity.photos)]
+        sys.stdout.write("\n".join(lines) + "\n")
+    if failed:
+        raise InputError(f"{len(failed)} photos could not be read, the others were used:\n" + "\n".join(failed))
+    return 0
+
+
+def _read_all(paths: Sequence[Path]) -> tuple[list[torch.Tensor], list[str], list[str]]:
+    pictures: list[torch.Tensor] = []
+    labels: list[str] = []
+    failed: list[str] = []
+    for path in paths:
+        try:
+            pictures.append(read_picture(path).rgb)
+            labels.append(str(path))
+        except HeadsUpError as error:
+            failed.append(str(error))
+    return pictures, labels, failed
+
+
+def _compare(args: argparse.Namespace) -> int:
+    analyzer = make_analyzer(args, make_host(args))
+    sides = [_identity_of(path, analyzer, args) for path in (args.a, args.b)]
+    a, b = (side.embedding_for(analyzer) for side in sides)
+    similarity = compare(a, b, analyzer.embedder_id)
+    sys.stdout.write((json.dumps(asdict(similarity)) if args.json else str(similarity)) + "\n")
+    return 0
+
+
+def _identity_of(path: Path, analyzer: AnalyzerBase, args: argparse.Namespace) -> Identity:
+    if path.suffix == SUFFIX:
+        return load_identity(path)
+    return encode_identity([read_picture(path).rgb], analyzer, path.stem, [str(path)], detection_options(args))
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    from ..training.data import person_of
+
+    analyzer = make_analyzer(args, make_host(args))
+    options = detection_options(args)
+    people: dict[str, list[torch.Tensor]] = {}
+    for path in tqdm(picture_files([args.folder]), disable=True if args.quiet else None, leave=False):
+        image = read_picture(path).rgb
+        embedded = analyzer.embed(image, analyzer.detect(image, options))[0]
+        if embedded and embedded[0].embedding is not None:
+            people.setdefault(person_of(path), []).append(embedded[0].embedding)
+        else:
+            log.info("%s: no face", path)
+    sys.stdout.write(describe_means(measure(list(people.values())), analyzer.embedder_id) + "\n")
+    return 0
+
+
+def describe_means(means: MeasuredMeans, embedder_id: str) -> str:
+    """The figures in words."""
+    return (
+        f"{embedder_id}: {means.people} people; mean cosine of the same person {means.same:.4f} "
+        f"({means.same_pairs} pairs), of different people {means.different:.4f} ({means.different_pairs} pairs)\n"
+        f"at the thresholds: {means.false_accept:.2%} of different pairs called the same person, "
+        f"{means.false_reject:.2%} of same pairs called different people, "
+        f"{means.unsure[0]:.2%} of same and {means.unsure[1]:.2%} of different pairs unsure"
+    )

@@ -1,0 +1,189 @@
+"""Model files as face analyzers expect them, with the real input and output signatures and made-up weights.
+
+What they find is known: the SCRFD a face at each bright spot, the RetinaFace one in a small picture or none. So code
+that reads, feeds and interprets them does the same as on a user's machine, only the values differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+STRIDES = (8, 16, 32)
+ANCHORS = 2
+SCRFD_OUTPUTS = ("448", "471", "494", "451", "474", "497", "454", "477", "500")
+"""Names in det_10g.onnx: scores, boxes and keypoints of the three strides."""
+SCRFD_BOX = (2.5, 2.5, 2.5, 2.5)
+"""Distances left, up, right, down from the spot, in units of 32 px of the detector's square."""
+SCRFD_POINTS = ((-1.0, -0.8), (1.0, -0.8), (0.0, 0.2), (-0.8, 1.1), (0.8, 1.1))
+"""Landmarks from the spot, in the same units: the eyes are 64 px apart."""
+BRIGHT = 0.6
+"""Mean of a cell of 32 px, in -1..1, from which on it is a face."""
+OPSET = 13
+
+
+def make_scrfd(path: Path, *, blind: bool = False) -> Path:
+    """An ONNX file as SCRFD_10G_KPS: input `input.1` `[1,3,?,?]`, nine outputs, two anchors.
+
+    Args:
+        blind: it never finds a face; else one of score up to 1 at each spot of 32 px (of the detector's square) that
+            is almost white.
+    """
+    from onnx import helper
+
+    nodes: list[Any] = []
+    constants: dict[str, np.ndarray[Any, Any]] = {}
+    for level, stride in enumerate(STRIDES):
+        sees = stride == 32 and not blind
+        cell, size = f"cell{stride}", f"cells{stride}"
+        nodes += [
+            helper.make_node("AveragePool", ["input.1"], [size], kernel_shape=[stride] * 2, strides=[stride] * 2),
+            helper.make_node("ReduceMean", [size], [cell], axes=[1], keepdims=1),
+        ]
+        # score: the first anchor follows the brightness, the second is never sure
+        slope, offset = (20.0, -20.0 * BRIGHT) if sees else (0.0, -9.0)
+        heads = {
+            "score": ([slope, 0.0], [offset, -9.0]),
+            "box": ([0.0] * 8, [*SCRFD_BOX] * ANCHORS),
+            "points": ([0.0] * 20, [value for point in SCRFD_POINTS for value in point] * ANCHORS),
+        }
+        for kind, (name, (factors, summands)) in enumerate(heads.items()):
+            output = SCRFD_OUTPUTS[kind * len(STRIDES) + level]
+            nodes += _head(constants, f"{name}{stride}", cell, factors, summands, output, sigmoid=name == "score")
+    outputs = [
+        _tensor(name, ["rows" + name, (1, 4, 10)[index // len(STRIDES)]]) for index, name in enumerate(SCRFD_OUTPUTS)
+    ]
+    return _write(path, nodes, constants, [_tensor("input.1", [1, 3, "?", "?"])], outputs)
+
+
+def make_arcface(path: Path, *, size: int = 512, seed: int = 0) -> Path:
+    """An ONNX file as ArcFace (w600k_r50): input `input.1` `[None,3,112,112]`, output `683` `[1,size]`.
+
+    A random projection of the aligned face at 14x14 px, its brightness taken out: the same face gives the same
+    vector, similar crops similar ones.
+    """
+    from onnx import helper
+
+    generator = np.random.default_rng(seed)
+    constants = {"weight": (generator.standard_normal((588, size)) / 24).astype(np.float32)}
+    nodes = [
+        helper.make_node("ReduceMean", ["input.1"], ["brightness"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Sub", ["input.1", "brightness"], ["flat"], name="centred"),
+        helper.make_node("AveragePool", ["flat"], ["small"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Flatten", ["small"], ["row"]),
+        helper.make_node("MatMul", ["row", "weight"], ["683"]),
+    ]
+    return _write(path, nodes, constants, [_tensor("input.1", ["None", 3, 112, 112])], [_tensor("683", ["rows", size])])
+
+
+def make_pack(folder: Path, *, nested: bool = False, recogniser: bool = True, blind: bool = False) -> Path:
+    """A pack of the name of `folder`: det_10g.onnx and w600k_r50.onnx, in it or in a folder of the same name in it."""
+    place = folder / folder.name if nested else folder
+    place.mkdir(parents=True, exist_ok=True)
+    make_scrfd(place / "det_10g.onnx", blind=blind)
+    if recogniser:
+        make_arcface(place / "w600k_r50.onnx")
+    return folder
+
+
+def make_retinaface(path: Path, *, finds: bool = True, network: str = "mobile0.25", seed: int = 0) -> Path:
+    """A state dict of facexlib's RetinaFace with random weights.
+
+    Args:
+        finds: its heads are constant: there is one face in a picture of up to 90 px a side, with a box larger than
+            the picture and eyes 64 px apart; False: never a face.
+    """
+    from facexlib.detection.retinaface import RetinaFace
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = RetinaFace(network_name=network, half=False, device=torch.device("cpu"))
+    state = net.state_dict()
+    prior, variance = 512.0, 0.1  # the larger prior of the coarsest level; neighbours overlap and become one
+    points = torch.tensor(SCRFD_POINTS) * 32 / (prior * variance)
+    for level in range(len(STRIDES)):
+        for head, values in (
+            ("ClassHead", torch.tensor([5.0, -5.0] * ANCHORS)),
+            ("BboxHead", torch.zeros(4 * ANCHORS)),
+            ("LandmarkHead", torch.cat([points.flatten()] * ANCHORS)),
+        ):
+            state[f"{head}.{level}.conv1x1.weight"].zero_()
+            state[f"{head}.{level}.conv1x1.bias"].copy_(values)
+    if finds:
+        state[f"ClassHead.{len(STRIDES) - 1}.conv1x1.bias"].copy_(torch.tensor([5.0, -5.0, -5.0, 5.0]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path)
+    return path
+
+
+def make_parsenet(path: Path, *, seed: int = 0) -> Path:
+    """A state dict of facexlib's ParseNet (512 px, 19 classes) with random weights, some 80 MB."""
+    from facexlib.parsing.parsenet import ParseNet
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = ParseNet(in_size=512, out_size=512, parsing_ch=19)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(net.state_dict(), path)
+    return path
+
+
+def spots(height: int, width: int, *centres: tuple[int, int], radius: int = 12) -> torch.Tensor:
+    """A dark textured picture `[1,3,H,W]` in 0..1 with white discs at (x, y): faces to `make_scrfd`'s detector."""
+    y, x = torch.meshgrid(torch.arange(height).float(), torch.arange(width).float(), indexing="ij")
+    texture = 0.2 + 0.1 * torch.sin(x / 3) * torch.cos(y / 5)
+    image = torch.stack([texture, texture.flip(0), texture.flip(1)])
+    for cx, cy in centres:
+        image[:, (x - cx) ** 2 + (y - cy) ** 2 <= radius**2] = 1.0
+    return image[None]
+
+
+def _head(
+    constants: dict[str, Any],
+    name: str,
+    cell: str,
+    factors: Sequence[float],
+    summands: Sequence[float],
+    output: str,
+    *,
+    sigmoid: bool,
+) -> list[Any]:
+    """Rows `[cells * ANCHORS, values]` of cell * factor + summand, as SCRFD orders them."""
+    from onnx import helper
+
+    constants[f"{name}_factor"] = np.array(factors, dtype=np.float32).reshape(1, -1, 1, 1)
+    constants[f"{name}_summand"] = np.array(summands, dtype=np.float32).reshape(1, -1, 1, 1)
+    constants[f"{name}_shape"] = np.array([-1, len(factors) // ANCHORS], dtype=np.int64)
+    rows = f"{name}_rows" if sigmoid else output
+    nodes = [
+        helper.make_node("Mul", [cell, f"{name}_factor"], [f"{name}_scaled"]),
+        helper.make_node("Add", [f"{name}_scaled", f"{name}_summand"], [f"{name}_planes"]),
+        helper.make_node("Transpose", [f"{name}_planes"], [f"{name}_last"], perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", [f"{name}_last", f"{name}_shape"], [rows]),
+    ]
+    return [*nodes, helper.make_node("Sigmoid", [rows], [output])] if sigmoid else nodes
+
+
+def _tensor(name: str, shape: Sequence[int | str]) -> Any:
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+def _write(
+    path: Path, nodes: list[Any], constants: dict[str, Any], inputs: list[Any], outputs: list[Any]
+) -> Path:
+    from onnx import checker, helper, numpy_helper
+
+    tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, path.stem, inputs, outputs, tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    model.ir_version = 8  # what every onnxruntime of today reads
+    checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
