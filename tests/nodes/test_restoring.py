@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from comfyui_headsup.headsup_core import HeadsUpError, HeadsUpModel, InputError, PlainHost, restore
+from comfyui_headsup.headsup_core.faces import Face, Faces
 from comfyui_headsup.headsup_core.imaging.resizing import resize
 from comfyui_headsup.headsup_core.models.architecture import Architecture
 from comfyui_headsup.nodes.restoring import BatchReport, Options, restore_batch
@@ -225,3 +226,20 @@ def test_report_says_a_line_once() -> None:
     report.add(1, "second\nsame\nother")
 
     assert report.text() == "picture 1 of 2: first\nsame\npicture 2 of 2: second\nother"
+
+
+def test_faces_go_with_their_pictures(model: HeadsUpModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = Faces(tuple((Face((0.0, 0.0, 4.0, 4.0), torch.zeros(5, 2), score),) for score in (0.1, 0.2)), 9, 14)
+    seen: list[float] = []
+
+    def spy(picture: torch.Tensor, *others: Any, **options: Any) -> Any:
+        if options["faces"] is not None:
+            seen.extend(face.score for face in options["faces"][0])
+        return restore(picture, *others, **options)
+
+    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore", spy)
+    _, _, report = run(torch.rand(2, 9, 14, 3), model, faces=faces)
+    assert seen == [0.1, 0.2]
+    assert "the faces were not used" in report
+    with pytest.raises(InputError, match="faces of 2 pictures do not fit a batch of 1"):
+        run(torch.rand(1, 9, 14, 3), model, faces=faces)
