@@ -16,6 +16,7 @@ from ..imaging.color import COLOR_FIXES
 from ..imaging.resizing import resize
 from ..models.loading import DEFAULT_MODEL, load_model
 from ..models.one_step import HeadsUpModel
+from ..models.systems import SYSTEMS
 from ..restore.pipeline import restore
 from .hosting import add_host_arguments, check_folder, make_host
 
@@ -26,9 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures, or folders of pictures")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results (.png)")
     parser.add_argument("--model", help=f"bundled name, file, or name in models/headsup (default: {DEFAULT_MODEL})")
-    parser.add_argument("--adapter", help="a published system's file (OSEDiff, PiSA-SR, S3Diff, HYPIR), with --base")
+    parser.add_argument("--adapter", help="a published system's file (docs/models/published-systems.md), with --base")
     parser.add_argument("--base", help="Stable Diffusion 2.1-base or SD-Turbo: a diffusers folder or a single file")
-    parser.add_argument("--system", help="osediff, pisasr, s3diff or hypir (default: found by the adapter's keys)")
+    systems = ", ".join(system.id for system in SYSTEMS)
+    parser.add_argument("--system", help=f"{systems} (default: found by what the adapter's file holds)")
     parser.add_argument(
         "--option", action="append", default=[], metavar="NAME=NUMBER", help="a load option, as lambda_sem=0.6"
     )
