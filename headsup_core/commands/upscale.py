@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HeadsUpError, InputError
+from ..faces import FaceAnalyzer
 from ..host import Host
 from ..image_files import picture_files, read_picture, write_picture
 from ..imaging.color import COLOR_FIXES
@@ -18,6 +19,7 @@ from ..models.loading import DEFAULT_MODEL, load_model
 from ..models.one_step import HeadsUpModel
 from ..models.systems import SYSTEMS
 from ..restore.pipeline import restore
+from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .hosting import add_host_arguments, check_folder, make_host
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="skip pictures whose result is already there")
     parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
+    parser.add_argument(
+        "--aligned", action="store_true", help="for models of aligned faces: the pictures are such faces, look for none"
+    )
+    add_analyzer_arguments(parser)
     add_host_arguments(parser)
 
 
@@ -67,13 +73,15 @@ def run(args: argparse.Namespace) -> int:
         host=host,
         **_options(args.option),
     )
+    by_faces = model.one_step.aligned_face and not args.aligned and args.sizing == "pad"
+    analyzer = make_analyzer(args, host) if by_faces else None
     failed: list[str] = []
     for source, target in jobs:
         if args.resume and target.exists():
             log.info("%s is already there", target)
             continue
         try:
-            _restore_file(source, target, model, host, args)
+            _restore_file(source, target, model, host, args, analyzer)
         except HeadsUpError as error:
             failed.append(f"{source}: {error}" if str(source) not in str(error) else str(error))
     if failed:
@@ -81,7 +89,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _restore_file(source: Path, target: Path, model: HeadsUpModel, host: Host, args: argparse.Namespace) -> None:
+def _restore_file(
+    source: Path,
+    target: Path,
+    model: HeadsUpModel,
+    host: Host,
+    args: argparse.Namespace,
+    analyzer: FaceAnalyzer | None,
+) -> None:
     picture = read_picture(source)
     result = restore(
         picture.rgb,
@@ -92,6 +107,7 @@ def _restore_file(source: Path, target: Path, model: HeadsUpModel, host: Host, a
         prompt=args.prompt,
         tags=args.tags,
         sizing=args.sizing,
+        faces=None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args)),
         tile=args.tile,
         overlap=args.overlap,
         tile_batch=args.tile_batch,

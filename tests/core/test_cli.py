@@ -4,18 +4,25 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from harness.osdface import osdface_files
+from harness.systems import base_folder
 from PIL import Image
 
 from headsup_core.cli import main
 from headsup_core.commands.hosting import read_extra_model_paths
 from headsup_core.commands.upscale import plan_outputs
+from headsup_core.faces import Face, Faces
+from headsup_core.faces.alignment import template
 from headsup_core.image_files import read_picture
 from headsup_core.models.architecture import Architecture
+from headsup_core.models.base import Base
 from headsup_core.models.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
+from headsup_core.models.systems import osdface, visual_prompt
 
 
 @pytest.fixture
@@ -133,3 +140,23 @@ def test_json_goes_to_stdout_one_line_a_picture(model: str, tmp_path: Path) -> N
     assert record["output_size"] == [36, 48]
     assert record["tile"] % 8 == 0
     assert torch.isfinite(read_picture(record["output"]).rgb).all()
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_models_of_aligned_faces_get_the_faces(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aligned: bool
+) -> None:
+    for module in (osdface, visual_prompt):  # the tiny dictionary attends over half of each side
+        monkeypatch.setattr(module, "SIDE", 32)
+    adapter = osdface_files(base, tmp_path)
+    folder = base_folder(base, tmp_path / "base")
+    _save(tmp_path / "a.png", (64, 64))
+    face = Face((0.0, 0.0, 9.0, 9.0), template("ffhq", 32) + 16.0, 1.0)
+    analyzer = SimpleNamespace(detect=lambda image, options: Faces(((face,),), 64, 64))
+    monkeypatch.setattr("headsup_core.commands.upscale.make_analyzer", lambda *_: analyzer)
+    command = ["upscale", str(tmp_path / "a.png"), "--output", str(tmp_path / "out"), "--adapter", str(adapter)]
+    command += ["--base", str(folder), "--quiet", *(["--aligned"] if aligned else [])]
+    assert main(command) == 0
+    changed = (read_picture(tmp_path / "out" / "a.png").rgb - read_picture(tmp_path / "a.png").rgb).abs()
+    assert changed[..., 16:48, 16:48].max() > 0.05
+    assert bool(changed[..., :16, :].max() > 0.05) == aligned
