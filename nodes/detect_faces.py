@@ -49,12 +49,12 @@ class HeadsUpDetectFaces(ComfyNode):
                 min_score_input(),
                 io.Float.Input(
                     "min_eye_distance",
-                    default=8.0,
+                    default=12.0,
                     min=1.0,
                     max=1024.0,
                     step=1.0,
                     round=0.01,
-                    tooltip="Smaller faces are left out; pixels between the eyes, 1 to 1024, default 8. The detector "
+                    tooltip="Smaller faces are left out; pixels between the eyes, 1 to 1024, default 12. The detector "
                     "looks as finely as this asks: a smaller value takes longer, above all on large photos.",
                 ),
                 io.Int.Input(

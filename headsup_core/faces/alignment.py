@@ -110,7 +110,7 @@ def crop(image: torch.Tensor, matrix: torch.Tensor, size: int, antialias: bool =
     if antialias and reduction > 2:
         small = (max(1, round(height / reduction * 2)), max(1, round(width / reduction * 2)))
         image = F.interpolate(image, size=small, mode="bilinear", align_corners=False, antialias=True)
-        matrix = matrix @ _resized(height, width, *small)
+        matrix = matrix @ _resized(height, width, *small).to(matrix)
     return warp(image, matrix, size, size)
 
 

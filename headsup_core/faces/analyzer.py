@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..errors import InputError
 from ..image_files import check_image
@@ -40,7 +41,7 @@ class DetectionOptions:
     """
 
     min_score: float = 0.5
-    min_eye_distance: float = 10.0
+    min_eye_distance: float = 12.0
     max_faces: int = 0
 
     def __post_init__(self) -> None:
@@ -151,6 +152,17 @@ def without_doubles(faces: Sequence[Face]) -> list[Face]:
         ):
             kept.append(face)
     return kept
+
+
+def enlarged(picture: torch.Tensor, needed: float, smallest: float, max_side: int) -> torch.Tensor:
+    """`picture` `[1,3,H,W]` enlarged until faces of eye distance `smallest` have `needed` px; at most `max_side` px.
+
+    A picture that is larger than `max_side` is reduced to it.
+    """
+    height, width = picture.shape[-2:]
+    factor = min(max(1.0, needed / smallest), max_side / max(height, width))
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    return F.interpolate(picture, size=size, mode="bicubic", antialias=factor < 1).clamp(0, 1)
 
 
 def unit(vector: torch.Tensor) -> torch.Tensor:

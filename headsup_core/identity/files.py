@@ -74,7 +74,8 @@ def save_identity(folder: Path, identity: Identity, name: str | None = None) -> 
         reason = error.strerror or error
         raise InputError(f"identity {identity.name!r} cannot be written into {folder} ({reason})") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if os.path.lexists(temporary):
+            temporary.unlink()
     return path
 
 

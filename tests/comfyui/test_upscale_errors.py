@@ -57,6 +57,19 @@ def test_bad_picture_in_a_list_does_not_stop_the_others(executor: Executor) -> N
     assert "nan" not in reports[0].lower()
 
 
+def test_very_long_picture_is_done_when_it_fits_and_named_when_not(executor: Executor) -> None:
+    strip = picture(2, 20_000)
+
+    result, image, report = attempt(executor, strip, scale=2.0)
+    too_large, kept, complaint = attempt(executor, strip, picture(10, 10), scale=4.0, max_megapixels=0.0)
+
+    assert result.status == too_large.status == "success", result.complaint + too_large.complaint
+    assert executor.recorded(image)[0].shape == (1, 4, 40_000, 3)
+    assert "40000x4" in executor.recorded(report)[0]
+    assert [tuple(entry.shape) for entry in executor.recorded(kept)] == [(1, 2, 20_000, 3), (1, 40, 40, 3)]
+    assert "20000x2 px would become 80000x8: at most 65536 px a side" in executor.recorded(complaint)[0]
+
+
 def test_bad_picture_in_a_batch_does_not_stop_the_others(executor: Executor) -> None:
     good = picture(20, 20)
     _, alone, _ = attempt(executor, good)

@@ -95,7 +95,7 @@ def make_retinaface(path: Path, *, finds: bool = True, network: str = "mobile0.2
 
     Args:
         finds: its heads are constant: there is one face in a picture of up to 90 px a side, with a box larger than
-            the picture and eyes 51 px apart; False: never a face.
+            the picture and eyes 64 px apart; False: never a face.
     """
     from facexlib.detection.retinaface import RetinaFace
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from typing_extensions import override
 
@@ -16,7 +15,7 @@ from ...host import Host
 from ...libraries import need
 from ...models.weights import check_finite, read_weights
 from ..alignment import align_matrix, crop
-from ..analyzer import AnalyzerBase, DetectionOptions, Licence, to_bgr
+from ..analyzer import AnalyzerBase, DetectionOptions, Licence, enlarged, to_bgr
 from ..face import Face
 
 FOLDER = "facedetection"
@@ -77,16 +76,14 @@ class FacexlibAnalyzer(AnalyzerBase):
     @torch.no_grad()
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
         height, width = picture.shape[-2:]
-        factor = max(1.0, ENLARGED_EYES / options.min_eye_distance)
-        factor = min(factor, MAX_SIDE / max(height, width))
-        size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        work = F.interpolate(picture, size=size, mode="bicubic", antialias=factor < 1).clamp(0, 1)
+        work = enlarged(picture, ENLARGED_EYES, options.min_eye_distance, MAX_SIDE)
+        x, y = width / work.shape[-1], height / work.shape[-2]
         rows = self._detector.detect_faces(to_bgr(work), conf_threshold=max(options.min_score, 0.05))
         faces: list[Face] = []
         for row in rows:
             x0, y0, x1, y1, score = (float(value) for value in row[:5])
             points = torch.from_numpy(row[5:15].copy()).float().reshape(5, 2)
-            faces.append(Face((x0, y0, x1, y1), points, score).scaled(width / size[1], height / size[0]))
+            faces.append(Face((x0, y0, x1, y1), points, score).scaled(x, y))
         return faces
 
     @override

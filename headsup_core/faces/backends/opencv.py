@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from typing_extensions import override
 
 from ...errors import ModelFileError
 from ...host import Host
 from ...libraries import need
 from ..alignment import align_matrix, crop
-from ..analyzer import AnalyzerBase, DetectionOptions, Licence, to_bgr
+from ..analyzer import AnalyzerBase, DetectionOptions, Licence, enlarged, to_bgr
 from ..face import Face
 
 FOLDER = "facedetection"
@@ -56,16 +55,14 @@ class OpenCvAnalyzer(AnalyzerBase):
     @override
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
         height, width = picture.shape[-2:]
-        factor = max(1.0, ENLARGED_EYES / options.min_eye_distance)
-        factor = min(factor, MAX_SIDE / max(height, width))
-        size = (max(1, round(height * factor)), max(1, round(width * factor)))
-        work = F.interpolate(picture, size=size, mode="bicubic", antialias=factor < 1).clamp(0, 1)
-        self._detector.setInputSize((size[1], size[0]))
+        work = enlarged(picture, ENLARGED_EYES, options.min_eye_distance, MAX_SIDE)
+        x, y = width / work.shape[-1], height / work.shape[-2]
+        self._detector.setInputSize((work.shape[-1], work.shape[-2]))
         self._detector.setScoreThreshold(max(options.min_score, 0.05))
         self._detector.setNMSThreshold(NMS_THRESHOLD)
         self._detector.setTopK(TOP_K)
         rows = self._detector.detect(to_bgr(work))[1]
-        return [] if rows is None else [_face(row).scaled(width / size[1], height / size[0]) for row in rows]
+        return [] if rows is None else [_face(row).scaled(x, y) for row in rows]
 
     @override
     def _embed(self, picture: torch.Tensor, faces: Sequence[Face]) -> Sequence[torch.Tensor]:

@@ -1,0 +1,163 @@
+"""insightface, OpenCV and facexlib: the real libraries, with model files of the real signatures and made-up weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from harness.face_models import SCRFD_POINTS, make_arcface, make_pack, make_parsenet, make_retinaface, spots
+from harness.faces import face_at
+
+from headsup_core.errors import InputError, ModelFileError
+from headsup_core.faces import BACKENDS, DetectionOptions, Faces, load_face_analyzer
+from headsup_core.faces.backends.facexlib import FacexlibAnalyzer
+from headsup_core.faces.masks import faces_mask
+from headsup_core.host import PlainHost
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PlainHost:
+    return PlainHost("cpu", tmp_path)
+
+
+def _pack(tmp_path: Path, name: str = "buffalo_l") -> Path:
+    return tmp_path / "insightface" / "models" / name
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_insightface_finds_and_embeds_from_flat_and_nested_packs(
+    tmp_path: Path, host: PlainHost, nested: bool
+) -> None:
+    make_pack(_pack(tmp_path, "antelopev2"), nested=nested)
+    analyzer = load_face_analyzer("insightface", host, pack="antelopev2")
+    assert analyzer.embedder_id == "insightface_w600k_r50"
+    image = spots(640, 640, (176, 240), (432, 400), radius=24)
+    faces = analyzer.detect(image)
+    assert faces.count == 2
+    left = min(faces[0], key=lambda face: face.box[0])
+    centre = left.landmarks - torch.tensor(SCRFD_POINTS) * left.eye_distance / 2
+    assert float((centre - torch.tensor([176.0, 240.0])).norm(dim=1).max()) < 40
+    embedded = analyzer.embed(image, faces)
+    vectors = [face.embedding for face in embedded[0]]
+    assert all(vector is not None and vector.shape == (512,) for vector in vectors)
+    assert all(abs(float(vector.norm()) - 1) < 1e-5 for vector in vectors if vector is not None)
+    assert faces[0][0].embedding is None
+
+
+def test_insightface_without_faces_and_without_a_recogniser(tmp_path: Path, host: PlainHost) -> None:
+    make_pack(_pack(tmp_path), recogniser=False, blind=True)
+    analyzer = load_face_analyzer("insightface", host)
+    assert analyzer.embedder_id == ""
+    assert analyzer.detect(spots(200, 300)).count == 0
+    with pytest.raises(InputError, match="this insightface pack has no recognition model"):
+        analyzer.embed(spots(200, 300), Faces(((),), 200, 300))
+
+
+def test_insightface_packs_that_are_no_packs(tmp_path: Path, host: PlainHost) -> None:
+    with pytest.raises(ModelFileError, match=r"not found; looked in .*download buffalo_l"):
+        load_face_analyzer("insightface", host)
+    _pack(tmp_path).mkdir(parents=True)
+    (_pack(tmp_path) / "readme.txt").write_text("")
+    with pytest.raises(ModelFileError, match=r"holds no \.onnx file \(found: readme.txt\)"):
+        load_face_analyzer("insightface", host)
+    make_arcface(_pack(tmp_path) / "w600k_r50.onnx")
+    with pytest.raises(ModelFileError, match=r"no detection model among .*w600k_r50.onnx.*incomplete"):
+        load_face_analyzer("insightface", host)
+    (_pack(tmp_path) / "det_10g.onnx").write_bytes(b"no network at all")
+    with pytest.raises(ModelFileError, match=r"det_10g.onnx cannot be loaded .*damaged"):
+        load_face_analyzer("insightface", host)
+    with pytest.raises(InputError, match="leaves its folder"):
+        load_face_analyzer("insightface", host, pack="../../..")
+
+
+def test_facexlib_finds_with_a_random_network_and_parses(tmp_path: Path, host: PlainHost) -> None:
+    make_retinaface(tmp_path / "facedetection" / "detection_mobilenet0.25_Final.pth")
+    analyzer = load_face_analyzer("facexlib", host)
+    assert isinstance(analyzer, FacexlibAnalyzer)
+    faces = analyzer.detect(torch.rand(1, 3, 80, 80))
+    assert faces.count == 1
+    assert faces[0][0].eye_distance == pytest.approx(64, abs=1)
+    assert not analyzer.parses
+    with pytest.raises(InputError, match=r"parsing_parsenet\.pth in models/facedetection"):
+        analyzer.parse(torch.rand(1, 3, 80, 80), faces[0][0])
+    with pytest.raises(InputError, match="facexlib detects faces but cannot recognise them"):
+        analyzer.embed(torch.rand(1, 3, 80, 80), faces)
+    make_parsenet(tmp_path / "facedetection" / "parsing_parsenet.pth")
+    parsing = load_face_analyzer("facexlib", host)
+    assert isinstance(parsing, FacexlibAnalyzer)
+    image = torch.rand(1, 3, 120, 140)
+    at = Faces(((face_at(70, 60, 25),),), 120, 140)
+    labels, matrix = parsing.parse(image, at[0][0])
+    assert labels.shape == (1, 1, 512, 512)
+    assert set(labels.unique().tolist()) <= {0.0, 1.0}
+    assert matrix.shape == (2, 3)
+    mask = faces_mask(at, shape="parsing", image=image, parser=parsing)
+    assert mask.shape == (1, 1, 120, 140)
+    assert float(mask.min()) >= 0
+    assert float(mask.max()) <= 1
+
+
+def test_facexlib_finds_nothing_where_its_network_sees_nothing(tmp_path: Path, host: PlainHost) -> None:
+    make_retinaface(tmp_path / "facedetection" / "detection_mobilenet0.25_Final.pth", finds=False)
+    assert load_face_analyzer("facexlib", host).detect(torch.rand(2, 3, 60, 90)).count == 0
+
+
+def test_facexlib_files_that_are_none(tmp_path: Path, host: PlainHost) -> None:
+    folder = tmp_path / "facedetection"
+    with pytest.raises(ModelFileError, match=r"detection_Resnet50_Final.pth.*download retinaface"):
+        load_face_analyzer("facexlib", host)
+    path = make_retinaface(folder / "detection_mobilenet0.25_Final.pth")
+    state = torch.load(path, weights_only=True)
+    torch.save({name: value for name, value in state.items() if "BboxHead.1" not in name}, path)
+    with pytest.raises(ModelFileError, match=r"does not fit RetinaFace: .*BboxHead\.1"):
+        load_face_analyzer("facexlib", host)
+    state["BboxHead.1.conv1x1.bias"] = torch.full_like(state["BboxHead.1.conv1x1.bias"], float("nan"))
+    torch.save(state, path)
+    with pytest.raises(ModelFileError, match=r"BboxHead\.1\.conv1x1\.bias"):
+        load_face_analyzer("facexlib", host)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelFileError, match=r"detection_mobilenet0\.25_Final\.pth"):
+        load_face_analyzer("facexlib", host)
+
+
+def test_opencv_files_that_are_none(tmp_path: Path, host: PlainHost) -> None:
+    with pytest.raises(ModelFileError, match=r"face_detection_yunet_2023mar\.onnx"):
+        load_face_analyzer("opencv", host)
+    folder = tmp_path / "facedetection"
+    folder.mkdir()
+    (folder / "face_detection_yunet_2023mar.onnx").write_bytes(b"no network at all")
+    with pytest.raises(ModelFileError, match="is damaged or of another kind"):
+        load_face_analyzer("opencv", host)
+
+
+def test_unknown_names_and_options_are_refused(host: PlainHost) -> None:
+    with pytest.raises(InputError, match="'yolo' is unknown: choose one of dlib, insightface, opencv, facexlib"):
+        load_face_analyzer("yolo")
+    with pytest.raises(InputError, match="face analyzer dlib: got an unexpected keyword argument 'pack'"):
+        load_face_analyzer("dlib", host, pack="x")
+
+
+def test_a_missing_library_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPatch, host: PlainHost) -> None:
+    import sys
+
+    for backend, module, package in (
+        ("dlib", "dlib", "dlib-bin"),
+        ("insightface", "insightface.model_zoo", "'insightface>=2'"),
+        ("opencv", "cv2", "opencv-python"),
+    ):
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(InputError, match=rf"needs {module}, which cannot be imported .*pip install {package}"):
+            load_face_analyzer(backend, host)
+        monkeypatch.undo()
+
+
+def test_every_backend_says_its_licence_and_whether_it_may_be_used_commercially() -> None:
+    assert {name: backend.licence.commercial_use for name, backend in BACKENDS.items()} == {
+        "dlib": True,
+        "insightface": False,
+        "opencv": True,
+        "facexlib": False,
+    }
+    assert "commercial use: NO" in str(BACKENDS["insightface"].licence)
+    assert DetectionOptions().min_eye_distance <= 16

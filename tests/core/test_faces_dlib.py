@@ -1,0 +1,143 @@
+"""The default analyzer on real photos."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from harness.faces import astronaut, group_photo, tom_hanks
+
+from headsup_core.errors import InputError
+from headsup_core.faces import DetectionOptions, load_face_analyzer
+from headsup_core.faces.analyzer import AnalyzerBase
+from headsup_core.faces.landmarks import Candidate, find_landmarks
+from headsup_core.identity.similarity import calibration_of, compare
+from headsup_core.training.degradation import degrade
+
+# where the eyes, the nose and the mouth corners of the astronaut are, read off the picture at 800 %
+ASTRONAUT = torch.tensor([[203.0, 100.1], [246.6, 103.3], [223.0, 126.4], [202.3, 140.1], [243.3, 141.8]])
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> AnalyzerBase:
+    return load_face_analyzer("dlib")
+
+
+def _error(landmarks: torch.Tensor, true: torch.Tensor) -> float:
+    """Mean distance in eye distances."""
+    return float((landmarks - true).norm(dim=1).mean() / (true[1] - true[0]).norm())
+
+
+def test_finds_the_astronaut_and_her_landmarks(analyzer: AnalyzerBase) -> None:
+    faces = analyzer.detect(astronaut())
+    assert faces.count == 1
+    assert (faces.height, faces.width) == (512, 512)
+    (face,) = faces[0]
+    assert face.score > 0.9
+    assert _error(face.landmarks, ASTRONAUT) < 0.1
+    x0, y0, x1, y1 = face.box
+    assert x0 < ASTRONAUT[:, 0].min() < ASTRONAUT[:, 0].max() < x1
+    assert y0 < ASTRONAUT[:, 1].min() < ASTRONAUT[:, 1].max() < y1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_finds_her_degraded_at_a_quarter(analyzer: AnalyzerBase, seed: int) -> None:
+    portrait = astronaut()[..., :256, 96:352]
+    bad = degrade(F.interpolate(portrait, size=(384, 384), mode="bicubic").clamp(0, 1), "realesrgan", seed)
+    faces = analyzer.detect(bad).scaled_to(256, 256)
+    assert faces.count == 1
+    assert _error(faces[0][0].landmarks, ASTRONAUT - torch.tensor([96.0, 0.0])) < 0.3
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_finds_a_picture_that_lies_or_stands_on_its_head(analyzer: AnalyzerBase, quarters: int) -> None:
+    faces = analyzer.detect(torch.rot90(astronaut(), quarters, dims=(-2, -1)))
+    assert faces.count == 1
+    points = ASTRONAUT
+    for _ in range(quarters):  # a quarter turn counterclockwise of a square picture
+        points = torch.stack([points[:, 1], 511 - points[:, 0]], dim=1)
+    assert _error(faces[0][0].landmarks, points) < 0.1
+
+
+def test_finds_everybody_in_the_group_in_a_stable_order(analyzer: AnalyzerBase) -> None:
+    faces = analyzer.detect(group_photo())
+    assert faces.count == 6
+    areas = [face.area for face in faces[0]]
+    assert all(later < 1.12 * earlier for earlier, later in itertools.pairwise(areas))
+    again = analyzer.detect(group_photo())
+    assert [face.box for face in again[0]] == [face.box for face in faces[0]]
+    largest = analyzer.detect(group_photo(), DetectionOptions(max_faces=2))
+    assert [face.box for face in largest[0]] == [face.box for face in faces[0][:2]]
+
+
+def test_finds_a_face_that_fills_the_picture(analyzer: AnalyzerBase) -> None:
+    assert analyzer.detect(tom_hanks()).count == 1
+
+
+def test_finds_none_where_there_is_none(analyzer: AnalyzerBase) -> None:
+    from skimage import data
+
+    for name in ("coffee", "rocket", "camera"):
+        picture = torch.from_numpy(getattr(data, name)())
+        planes = picture.expand(3, *picture.shape[:2]) if picture.ndim == 2 else picture.permute(2, 0, 1)
+        found = analyzer.detect(planes[None].float() / 255)[0]
+        # the cameraman is seen from the side
+        assert len(found) <= (name == "camera"), name
+
+
+def test_tiny_and_thin_pictures_have_no_face_and_do_no_harm(analyzer: AnalyzerBase) -> None:
+    for height, width in ((1, 1), (2, 400), (300, 3)):
+        faces = analyzer.detect(torch.rand(1, 3, height, width))
+        assert (faces.count, faces.height, faces.width) == (0, height, width)
+
+
+def test_a_batch_is_the_sum_of_its_pictures(analyzer: AnalyzerBase) -> None:
+    empty = torch.full_like(astronaut(), 0.5)
+    faces = analyzer.detect(torch.cat([empty, astronaut()]))
+    assert [len(found) for found in faces] == [0, 1]
+    assert faces[1][0].box == analyzer.detect(astronaut())[0][0].box
+    with pytest.raises(InputError, match="image 1 of the batch of 2 has 3 NaN"):
+        analyzer.detect(torch.cat([empty, empty.clone().index_fill_(-1, torch.tensor([0]), 0)]).masked_fill(
+            torch.arange(2).view(2, 1, 1, 1).bool() & (torch.arange(512 * 512).view(1, 1, 512, 512) == 5), float("nan")
+        ))  # fmt: skip
+
+
+def test_embedding_knows_a_person_again(analyzer: AnalyzerBase) -> None:
+    faces = analyzer.embed(astronaut(), analyzer.detect(astronaut()))
+    (face,) = faces[0]
+    assert face.embedding is not None
+    assert float(face.embedding.norm()) == pytest.approx(1, abs=1e-5)
+    changed = (F.interpolate(astronaut(), scale_factor=0.6, mode="bicubic", antialias=True).clamp(0, 1) * 0.8).flip(-1)
+    same = analyzer.embed(changed, analyzer.detect(changed))[0][0].embedding
+    people = analyzer.embed(group_photo(), analyzer.detect(group_photo()))[0]
+    assert same is not None
+    assert compare(face.embedding, same, analyzer.embedder_id).verdict == "same person"
+    strangers = [compare(face.embedding, other.embedding, analyzer.embedder_id) for other in people if
+                 other.embedding is not None]  # fmt: skip
+    assert len(strangers) == 6
+    assert all(stranger.verdict == "different people" for stranger in strangers)
+    assert calibration_of(analyzer.embedder_id).measured
+
+
+def test_embedding_scales_the_faces_to_the_picture(analyzer: AnalyzerBase) -> None:
+    faces = analyzer.detect(astronaut())
+    double = F.interpolate(astronaut(), scale_factor=2, mode="bicubic").clamp(0, 1)
+    a = analyzer.embed(astronaut(), faces)[0][0].embedding
+    b = analyzer.embed(double, faces)[0][0].embedding
+    assert a is not None
+    assert b is not None
+    assert float(a @ b) > 0.995
+    with pytest.raises(InputError, match="faces of 1 pictures do not fit a batch of 2"):
+        analyzer.embed(torch.cat([double, double]), faces)
+
+
+def test_landmark_net_doubts_what_is_no_face() -> None:
+    here = Candidate(228.0, 131.0, 43.0)
+    nowhere = Candidate(400.0, 400.0, 43.0)
+    landmarks, logits = find_landmarks(astronaut(), [here, nowhere])
+    assert landmarks.shape == (2, 5, 2)
+    assert logits[0] > 2
+    assert logits[1] < -2
+    assert find_landmarks(astronaut(), [])[0].shape == (0, 5, 2)

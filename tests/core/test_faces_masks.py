@@ -1,0 +1,82 @@
+"""Masks of faces."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from harness.faces import face_at
+
+from headsup_core.errors import InputError
+from headsup_core.faces import Faces
+from headsup_core.faces.masks import ELLIPSE, HULL_MARGIN, Shape, faces_mask
+
+FACES = Faces(((face_at(60, 50, 20), face_at(150, 60, 12)), ()), 120, 200)
+
+
+def _eye_middle(index: int) -> torch.Tensor:
+    return FACES[0][index].landmarks[:2].mean(0)
+
+
+def test_box_is_the_box() -> None:
+    mask = faces_mask(FACES, shape="box", feather=0.0, only=[0])
+    assert mask.shape == (1, 1, 120, 200)
+    # the box reaches from 40 to 80 and from 24 to 76, its border included
+    expected = torch.zeros(120, 200)
+    expected[24:77, 40:81] = 1
+    assert torch.equal(mask[0, 0], expected)
+
+
+def test_ellipse_has_its_area_and_follows_a_turned_head() -> None:
+    mask = faces_mask(FACES, shape="ellipse", feather=0.0, only=[0])
+    eyes = FACES[0][0].eye_distance
+    area = math.pi * ELLIPSE[2] * ELLIPSE[3] * eyes**2
+    assert float(mask.sum()) == pytest.approx(area, rel=0.02)
+    face = FACES[0][0]
+    quarter = face.landmarks - face.landmarks.mean(0)
+    quarter = torch.stack([-quarter[:, 1], quarter[:, 0]], dim=1) + face.landmarks.mean(0)
+    turned = Faces(((type(face)(face.box, quarter, 1.0),),), 120, 200)
+    rows = faces_mask(turned, shape="ellipse", feather=0.0)[0, 0].any(1).sum()
+    columns = faces_mask(turned, shape="ellipse", feather=0.0)[0, 0].any(0).sum()
+    assert columns > rows  # lying
+
+
+def test_hull_holds_the_landmarks_with_its_margin() -> None:
+    mask = faces_mask(FACES, shape="hull", feather=0.0, only=[0])[0, 0]
+    for x, y in FACES[0][0].landmarks.round().long().tolist():
+        assert mask[y, x] == 1
+    left = FACES[0][0].landmarks[0]
+    reach = HULL_MARGIN * FACES[0][0].eye_distance
+    assert mask[round(float(left[1])), round(float(left[0] - reach + 1))] == 1
+    assert mask[round(float(left[1])), round(float(left[0] - reach - 2))] == 0
+
+
+@pytest.mark.parametrize("shape", ["box", "ellipse", "hull"])
+def test_feather_is_inside_and_grow_moves_the_outline(shape: Shape) -> None:
+    hard = faces_mask(FACES, shape=shape, feather=0.0, only=[0])
+    soft = faces_mask(FACES, shape=shape, feather=0.3, only=[0])
+    assert bool((soft <= hard).all())
+    assert 0.2 * float(hard.sum()) < float(soft.sum()) < 0.95 * float(hard.sum())
+    assert len(soft.unique()) > 5
+    sums = [float(faces_mask(FACES, shape=shape, grow=grow, only=[0]).sum()) for grow in (-0.3, 0.0, 0.3)]
+    assert all(smaller < larger for smaller, larger in itertools.pairwise(sums))
+
+
+def test_several_faces_are_joined_and_none_is_black() -> None:
+    both, first, second = (faces_mask(FACES, only=only) for only in (None, [0], [1]))
+    assert torch.equal(both, torch.maximum(first, second))
+    assert float(second[0, 0, 60, 150]) == 1
+    assert float(faces_mask(FACES, picture=1).max()) == 0
+
+
+def test_wrong_wishes_are_refused() -> None:
+    with pytest.raises(InputError, match="face 2 does not exist: the picture has 2"):
+        faces_mask(FACES, only=[2])
+    with pytest.raises(InputError, match="'star' is unknown: choose one of ellipse, box"):
+        faces_mask(FACES, shape="star")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="parsing needs the picture and the facexlib"):
+        faces_mask(FACES, shape="parsing")
+    with pytest.raises(InputError, match="feather -1"):
+        faces_mask(FACES, feather=-1)

@@ -1,0 +1,71 @@
+"""Face, Faces, their order and what counts as a face."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from harness.faces import face_at
+
+from headsup_core.errors import InputError
+from headsup_core.faces import DetectionOptions, Face, Faces, in_order
+from headsup_core.faces.analyzer import select, unit
+
+
+def test_scaling_keeps_the_picture_s_borders_in_place() -> None:
+    face = Face((-0.5, -0.5, 9.5, 19.5), torch.tensor([[-0.5, -0.5], [9.5, 19.5], [0, 0], [1, 1], [2, 2.0]]), 1.0)
+    scaled = Faces(((face,),), 20, 10).scaled_to(40, 30)[0][0]
+    assert scaled.box == (-0.5, -0.5, 29.5, 39.5)
+    assert scaled.landmarks[:2].tolist() == [[-0.5, -0.5], [29.5, 39.5]]
+    assert scaled.landmarks[2].tolist() == [1.0, 0.5]
+    assert face.box == (-0.5, -0.5, 9.5, 19.5)
+
+
+def test_order_is_largest_first_equals_from_left_to_right() -> None:
+    faces = [face_at(50, 10, 30), face_at(10, 50, 20), face_at(200, 0, 20.4), face_at(5, 5, 10), face_at(90, 0, 29)]
+    wanted = [faces[0], faces[4], faces[1], faces[2], faces[3]]
+    for seed in range(20):
+        shuffled = list(faces)
+        random.Random(seed).shuffle(shuffled)  # noqa: S311 - no cryptography
+        assert list(in_order(shuffled)) == wanted
+
+
+def test_thresholds_and_number() -> None:
+    faces = [face_at(20, 20, 30, 0.4), face_at(100, 20, 20, 0.9), face_at(200, 20, 7, 0.99), face_at(300, 20, 15, 0.8)]
+    assert [round(face.eye_distance, 3) for face in select(faces, DetectionOptions())] == [20, 15]
+    assert [round(face.eye_distance, 3) for face in select(faces, DetectionOptions(0.3, 5))] == [30, 20, 15, 7]
+    assert [round(face.eye_distance, 3) for face in select(faces, DetectionOptions(0.3, 5, 2))] == [30, 20]
+
+
+def test_a_face_found_twice_counts_once_and_neighbours_both() -> None:
+    twice = [face_at(50, 50, 20, 0.8), face_at(53, 51, 22, 0.95), face_at(95, 50, 20, 0.7)]
+    kept = select(twice, DetectionOptions())
+    assert sorted(face.score for face in kept) == [0.7, 0.95]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"min_score": 1.5}, "minimum score 1.5: must be from 0 to 1"),
+        ({"min_eye_distance": 0}, "minimum eye distance 0: must be at least 1 px"),
+        ({"min_eye_distance": float("nan")}, "minimum eye distance nan"),
+        ({"max_faces": -1}, "maximum number of faces -1"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DetectionOptions(**options)  # type: ignore[arg-type]
+
+
+def test_faces_of_another_batch_are_refused() -> None:
+    with pytest.raises(InputError, match="faces of 2 pictures do not fit a batch of 3"):
+        Faces(((), ()), 10, 10).check_batch(3)
+
+
+def test_an_embedding_that_is_none_is_refused() -> None:
+    assert unit(torch.tensor([3.0, 4.0])).tolist() == pytest.approx([0.6, 0.8])
+    with pytest.raises(InputError, match="length 0"):
+        unit(torch.zeros(4))
+    with pytest.raises(InputError, match="length nan"):
+        unit(torch.tensor([float("nan"), 1.0]))
