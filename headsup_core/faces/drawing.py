@@ -20,8 +20,8 @@ Mark = Literal["good", "bad", "none"]
 
 TINY = 384
 """Pictures with a shorter long side are enlarged until text can be read on them."""
-LINES_PER_SIDE = 30
-"""Lines of text along the long side: nodes show a picture some 350 px wide."""
+LINES_PER_SIDE = (18, 30)
+"""Lines of text along the long side, with one face and with many: a node shows a picture 200 to 400 px wide."""
 COLOURS = ((255, 214, 10), (64, 224, 255), (255, 120, 200), (140, 255, 120), (255, 160, 70), (190, 170, 255))
 MARKS: dict[Mark, tuple[int, int, int]] = {"good": (70, 200, 90), "bad": (235, 75, 65), "none": (150, 150, 150)}
 BACKGROUND = (32, 32, 36)
@@ -60,7 +60,8 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:
     canvas = _image(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
     side = max(canvas.size)
-    font, line = _font(max(11, side // LINES_PER_SIDE)), max(1, round(side / 300))
+    few, many = LINES_PER_SIDE
+    font, line = _font(max(11, side // min(many, few + 2 * max(0, len(faces) - 1)))), max(1, round(side / 250))
     shown = [face.scaled(factor, factor) for face in faces]
     for index, face in enumerate(shown):
         colour = COLOURS[index % len(COLOURS)]

@@ -13,7 +13,8 @@ def test_every_input_and_output_is_explained(executor: Executor, root: Path) -> 
     for name, info in infos.items():
         page = root / "web" / "docs" / f"{name}.md"
         text = page.read_text() if page.is_file() else ""
-        inputs = {key: spec for section in info["input"].values() for key, spec in section.items()}
+        sections = (info["input"].get(section, {}) for section in ("required", "optional"))  # not "hidden"
+        inputs = {key: spec for section in sections for key, spec in section.items()}
         missing += [f"{name}: tooltip of {key}" for key, spec in inputs.items() if not spec[1].get("tooltip")]
         tooltips = zip(info["output_name"], info["output_tooltips"], strict=True)
         missing += [f"{name}: tooltip of output {key}" for key, tooltip in tooltips if not tooltip]

@@ -46,16 +46,14 @@ def test_tiny_pictures_are_enlarged(size: tuple[int, int], enlarged: tuple[int, 
 
 
 def test_labels_of_neighbours_do_not_cover_each_other() -> None:
-    """Five faces in a row: as much label colour of each as when it is alone."""
+    """Five faces in a row: of each as much label is seen."""
     left = [40.0 + 90 * number for number in range(5)]
     row = [Face((x, 150, x + 80, 250), POINTS + torch.tensor([x - 70, 100]), 0.9) for x in left]
-    picture = torch.zeros(1, 3, 400, 520)
 
-    together = annotate(picture, row)
+    drawn = annotate(torch.zeros(1, 3, 400, 520), row)
 
-    for index, face in enumerate(row):
-        alone = coloured(annotate(picture, [face]), COLOURS[0]).sum()
-        assert coloured(together, COLOURS[index]).sum() >= 0.9 * alone
+    seen = [int(coloured(drawn, COLOURS[index]).sum()) for index in range(len(row))]
+    assert min(seen) > 0.8 * max(seen)
 
 
 def test_sheet_has_a_tile_for_each_card() -> None:
