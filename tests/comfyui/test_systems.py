@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ def files(executor: Executor) -> Iterator[Files]:
     yield Files(adapters, folder)
     for name in (*LICENCES, *COMPANIONS):
         (adapters / name).unlink()
+    shutil.rmtree(folder)  # other tests compare the choices that are offered
 
 
 def run(
