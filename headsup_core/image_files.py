@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from .errors import InputError
+from .whole_files import whole_file
 
 MAX_PIXELS = 178_956_970
 """Largest picture that is read, Pillow's own limit; a small file can claim any size and fill the memory."""
@@ -175,21 +175,15 @@ def write_picture(
     if limit and max(image.size) > limit:
         raise InputError(f"{path}: {image.width}x{image.height} px, but {kind} holds {limit} px a side: use .png")
     options = {"PNG": {}, "JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality, "exact": True}}
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as file:
+        with whole_file(path) as temporary, temporary.open("xb") as file:
             image.save(file, format=kind, **options[kind])
-        os.replace(temporary, path)
     except (OSError, ValueError) as error:  # ValueError: the encoder's, or a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(
             f"cannot write {path.name} into folder {path.parent.absolute()} ({reason}): "
             "choose a folder that exists, may be written to and has room"
         ) from error
-    finally:
-        # nothing half-written stays; after the rename there is nothing to remove
-        if os.path.lexists(temporary):
-            temporary.unlink()
 
 
 def _to_pillow(rgb: torch.Tensor, alpha: torch.Tensor | None, *, flatten: bool) -> Image.Image:

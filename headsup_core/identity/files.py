@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from ..errors import InputError, ModelFileError
 from ..host import resolve_inside
-from ..models.weights import WeightsFile, check_finite, read_weights
+from ..models.weights import WeightsFile, check_finite, read_weights, write_safetensors
 from .encoding import MAX_CROPS, checked_name
 from .identity import CROP_SIDE, Identity, PhotoReport
 
@@ -56,8 +53,8 @@ def save_identity(folder: Path, identity: Identity, name: str | None = None) -> 
         InputError: unusable name, or the folder cannot be written.
     """
     path = resolve_inside(folder, file_name(name or identity.name) + SUFFIX)
-    tensors = {f"embedding.{key}": value.float().contiguous().cpu() for key, value in identity.embeddings.items()}
-    tensors |= {f"fitted.{key}": value.float().contiguous().cpu() for key, value in identity.fitted.items()}
+    tensors = {f"embedding.{key}": value.float().cpu() for key, value in identity.embeddings.items()}
+    tensors |= {f"fitted.{key}": value.float().cpu() for key, value in identity.fitted.items()}
     tensors |= {f"crop.{index:03d}": _to_jpeg(crop) for index, crop in enumerate(identity.crops)}
     metadata = {
         "format": FORMAT,
@@ -65,17 +62,12 @@ def save_identity(folder: Path, identity: Identity, name: str | None = None) -> 
         "name": identity.name,
         "photos": json.dumps([asdict(photo) for photo in identity.photos]),
     }
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
+        write_safetensors(path, tensors, metadata)
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"identity {identity.name!r} cannot be written into {folder} ({reason})") from error
-    finally:
-        if os.path.lexists(temporary):
-            temporary.unlink()
     return path
 
 

@@ -16,10 +16,9 @@ from typing import Any, get_args
 import torch
 
 from ..errors import ModelFileError
-from .headsup_file import write_safetensors
 from .lora import Adapter
 from .one_step import ModelCard, NoReference
-from .weights import WeightsFile
+from .weights import WeightsFile, write_safetensors
 
 FORMAT = "headsup-adapter"
 FORMAT_VERSION = 1

@@ -6,17 +6,15 @@ Header metadata (strings): `format` = "headsup"; `format_version`; `architecture
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from ..errors import ModelFileError
 from .architecture import Architecture
 from .one_step import OneStepModel
-from .weights import WeightsFile, check_finite, load_network
+from .weights import WeightsFile, check_finite, load_network, write_safetensors
 
 FORMAT = "headsup"
 FORMAT_VERSION = 1
@@ -46,14 +44,6 @@ def save_headsup(
         "architecture": json.dumps(architecture.to_json()),
     }
     write_safetensors(path, stored, metadata)
-
-
-def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write a file atomically, readable by everybody."""
-    temporary = path.with_name(path.name + ".tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-    temporary.chmod(0o644)  # safetensors makes it readable by the owner alone, but models are there to be shared
-    os.replace(temporary, path)
 
 
 def load_headsup(file: WeightsFile, dtype: torch.dtype) -> OneStepModel:

@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from ..errors import ModelFileError
+from ..whole_files import whole_file
 
 PICKLES = {".pkl", ".pth", ".pt", ".ckpt", ".bin"}
 
@@ -83,6 +85,13 @@ def _read_pickle(path: Path, size: int) -> Mapping[str, Any]:
     if not isinstance(content, Mapping):
         raise ModelFileError(f"{path} holds a {type(content).__name__}, expected a dictionary of tensors")
     return content  # pyright: ignore[reportUnknownVariableType]
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a file whole or not at all, readable by everybody."""
+    with whole_file(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors makes it readable by the owner alone, but models are there to be shared
 
 
 def load_network(

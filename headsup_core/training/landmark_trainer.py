@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch.utils.data import DataLoader, Subset
 
 from ..errors import InputError
 from ..faces.landmarks import SIDE, LandmarkNet
+from ..models.weights import write_safetensors
+from ..whole_files import whole_file
 from .landmark_data import LandmarkDataset, Teacher, load_faces, load_others
 
 log = logging.getLogger(__name__)
@@ -112,15 +112,14 @@ class LandmarkTrainer:
 
     def _save(self) -> None:
         state = {"step": self.step, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
+        with whole_file(self.checkpoint) as temporary:
+            torch.save(state, temporary)
 
     def export(self, path: Path) -> None:
         """Write the net as float16, as the pack ships it."""
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in
                    self.net.state_dict().items()}  # fmt: skip
-        save_file(tensors, path, {"format": "headsup-landmarks", "licence": "MIT"})
+        write_safetensors(path, tensors, {"format": "headsup-landmarks", "licence": "MIT"})
 
 
 def landmark_loss(found: torch.Tensor, true: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

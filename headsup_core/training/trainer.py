@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,6 +23,7 @@ from ..models.codec import Codec
 from ..models.one_step import OneStepModel
 from ..models.prompts import CachedPrompt
 from ..models.weights import read_weights
+from ..whole_files import whole_file
 from .config import TrainConfig
 from .data import CropSource, RestorationDataset
 from .losses import periodic_texture
@@ -148,9 +148,8 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = self.checkpoint.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
+        with whole_file(self.checkpoint) as temporary:
+            torch.save(state, temporary)
 
     def _resume(self) -> None:
         if not self.checkpoint.exists():

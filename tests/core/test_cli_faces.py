@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.faces import astronaut, group_photo
+from harness.people import astronaut_photo, group_photo
 
 from headsup_core.cli import main
 from headsup_core.identity import load_identity
@@ -18,7 +18,7 @@ from headsup_core.image_files import write_picture
 def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
-    portrait = astronaut()[..., :256, 96:352]
+    portrait = astronaut_photo()[..., :256, 96:352]
     write_picture(folder / "ada.png", portrait)
     write_picture(folder / "ada_dark.png", portrait.flip(-1) * 0.7)
     write_picture(folder / "stranger.png", group_photo()[..., 90:390, 230:500])

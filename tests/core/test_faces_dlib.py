@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from harness.faces import astronaut, group_photo, tom_hanks
+from harness.people import aligned_photo, astronaut_photo, group_photo
 
 from headsup_core.errors import InputError
 from headsup_core.faces import DetectionOptions, load_face_analyzer
@@ -31,7 +31,7 @@ def _error(landmarks: torch.Tensor, true: torch.Tensor) -> float:
 
 
 def test_finds_the_astronaut_and_her_landmarks(analyzer: AnalyzerBase) -> None:
-    faces = analyzer.detect(astronaut())
+    faces = analyzer.detect(astronaut_photo())
     assert faces.count == 1
     assert (faces.height, faces.width) == (512, 512)
     (face,) = faces[0]
@@ -44,7 +44,7 @@ def test_finds_the_astronaut_and_her_landmarks(analyzer: AnalyzerBase) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_finds_her_degraded_at_a_quarter(analyzer: AnalyzerBase, seed: int) -> None:
-    portrait = astronaut()[..., :256, 96:352]
+    portrait = astronaut_photo()[..., :256, 96:352]
     bad = degrade(F.interpolate(portrait, size=(384, 384), mode="bicubic").clamp(0, 1), "realesrgan", seed)
     faces = analyzer.detect(bad).scaled_to(256, 256)
     assert faces.count == 1
@@ -53,7 +53,7 @@ def test_finds_her_degraded_at_a_quarter(analyzer: AnalyzerBase, seed: int) -> N
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_finds_a_picture_that_lies_or_stands_on_its_head(analyzer: AnalyzerBase, quarters: int) -> None:
-    faces = analyzer.detect(torch.rot90(astronaut(), quarters, dims=(-2, -1)))
+    faces = analyzer.detect(torch.rot90(astronaut_photo(), quarters, dims=(-2, -1)))
     assert faces.count == 1
     points = ASTRONAUT
     for _ in range(quarters):  # a quarter turn counterclockwise of a square picture
@@ -73,7 +73,7 @@ def test_finds_everybody_in_the_group_in_a_stable_order(analyzer: AnalyzerBase) 
 
 
 def test_finds_a_face_that_fills_the_picture(analyzer: AnalyzerBase) -> None:
-    assert analyzer.detect(tom_hanks()).count == 1
+    assert analyzer.detect(aligned_photo()).count == 1
 
 
 def test_finds_none_where_there_is_none(analyzer: AnalyzerBase) -> None:
@@ -94,10 +94,10 @@ def test_tiny_and_thin_pictures_have_no_face_and_do_no_harm(analyzer: AnalyzerBa
 
 
 def test_a_batch_is_the_sum_of_its_pictures(analyzer: AnalyzerBase) -> None:
-    empty = torch.full_like(astronaut(), 0.5)
-    faces = analyzer.detect(torch.cat([empty, astronaut()]))
+    empty = torch.full_like(astronaut_photo(), 0.5)
+    faces = analyzer.detect(torch.cat([empty, astronaut_photo()]))
     assert [len(found) for found in faces] == [0, 1]
-    assert faces[1][0].box == analyzer.detect(astronaut())[0][0].box
+    assert faces[1][0].box == analyzer.detect(astronaut_photo())[0][0].box
     with pytest.raises(InputError, match="image 1 of the batch of 2 has 3 NaN"):
         analyzer.detect(torch.cat([empty, empty.clone().index_fill_(-1, torch.tensor([0]), 0)]).masked_fill(
             torch.arange(2).view(2, 1, 1, 1).bool() & (torch.arange(512 * 512).view(1, 1, 512, 512) == 5), float("nan")
@@ -105,11 +105,12 @@ def test_a_batch_is_the_sum_of_its_pictures(analyzer: AnalyzerBase) -> None:
 
 
 def test_embedding_knows_a_person_again(analyzer: AnalyzerBase) -> None:
-    faces = analyzer.embed(astronaut(), analyzer.detect(astronaut()))
+    faces = analyzer.embed(astronaut_photo(), analyzer.detect(astronaut_photo()))
     (face,) = faces[0]
     assert face.embedding is not None
     assert float(face.embedding.norm()) == pytest.approx(1, abs=1e-5)
-    changed = (F.interpolate(astronaut(), scale_factor=0.6, mode="bicubic", antialias=True).clamp(0, 1) * 0.8).flip(-1)
+    smaller = F.interpolate(astronaut_photo(), scale_factor=0.6, mode="bicubic", antialias=True).clamp(0, 1)
+    changed = (smaller * 0.8).flip(-1)
     same = analyzer.embed(changed, analyzer.detect(changed))[0][0].embedding
     people = analyzer.embed(group_photo(), analyzer.detect(group_photo()))[0]
     assert same is not None
@@ -122,9 +123,9 @@ def test_embedding_knows_a_person_again(analyzer: AnalyzerBase) -> None:
 
 
 def test_embedding_scales_the_faces_to_the_picture(analyzer: AnalyzerBase) -> None:
-    faces = analyzer.detect(astronaut())
-    double = F.interpolate(astronaut(), scale_factor=2, mode="bicubic").clamp(0, 1)
-    a = analyzer.embed(astronaut(), faces)[0][0].embedding
+    faces = analyzer.detect(astronaut_photo())
+    double = F.interpolate(astronaut_photo(), scale_factor=2, mode="bicubic").clamp(0, 1)
+    a = analyzer.embed(astronaut_photo(), faces)[0][0].embedding
     b = analyzer.embed(double, faces)[0][0].embedding
     assert a is not None
     assert b is not None
@@ -136,8 +137,8 @@ def test_embedding_scales_the_faces_to_the_picture(analyzer: AnalyzerBase) -> No
 def test_landmark_net_doubts_what_is_no_face() -> None:
     here = Candidate(228.0, 131.0, 43.0)
     nowhere = Candidate(400.0, 400.0, 43.0)
-    landmarks, logits = find_landmarks(astronaut(), [here, nowhere])
+    landmarks, logits = find_landmarks(astronaut_photo(), [here, nowhere])
     assert landmarks.shape == (2, 5, 2)
     assert logits[0] > 2
     assert logits[1] < -2
-    assert find_landmarks(astronaut(), [])[0].shape == (0, 5, 2)
+    assert find_landmarks(astronaut_photo(), [])[0].shape == (0, 5, 2)

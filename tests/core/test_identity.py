@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from harness.faces import astronaut, face_at, group_photo
+from harness.faces import face_at
+from harness.people import group_photo
 from safetensors.torch import save_file
 
 from headsup_core.errors import InputError, ModelFileError
@@ -274,4 +275,3 @@ def test_damaged_files_are_refused(identity: Identity, tmp_path: Path) -> None:
 
 def test_report_line() -> None:
     assert str(PhotoReport("a.jpg", 0.876, True)) == "photo a.jpg: used, quality 0.88"
-    assert astronaut().shape == (1, 3, 512, 512)

@@ -1,4 +1,7 @@
-"""Photos of people that come with packages of the test environment. Nothing is imported for them, nothing fetched."""
+"""Photos of people that come with packages of the test environment. Nothing is imported for them, nothing fetched.
+
+`astronaut`, `hanks` and `friends` are IMAGEs for nodes; the `…_photo` are whole, as the core has pictures.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+
+from headsup_core.image_files import read_picture
 
 
 def astronaut(side: int = 256) -> torch.Tensor:
@@ -28,6 +33,24 @@ def friends() -> torch.Tensor:
     """Six people at a table, one in profile, `[1,443,640,3]`: insightface's group photo at half its size."""
     image = Image.open(_file("insightface", "data/images/t1.jpg")).convert("RGB")
     return _tensor(image.resize((640, 443), Image.Resampling.LANCZOS))
+
+
+@lru_cache(maxsize=1)
+def astronaut_photo() -> torch.Tensor:
+    """NASA's portrait of Eileen Collins, `[1,3,512,512]` in 0..1."""
+    return read_picture(_file("skimage", "data/astronaut.png")).rgb
+
+
+@lru_cache(maxsize=1)
+def group_photo() -> torch.Tensor:
+    """insightface's six people at a table, `[1,3,886,1280]` in 0..1."""
+    return read_picture(_file("insightface", "data/images/t1.jpg")).rgb
+
+
+@lru_cache(maxsize=1)
+def aligned_photo() -> torch.Tensor:
+    """insightface's aligned face of Tom Hanks, `[1,3,112,112]` in 0..1."""
+    return read_picture(_file("insightface", "data/images/Tom_Hanks_54745.png")).rgb
 
 
 def _file(package: str, name: str) -> Path:
