@@ -16,16 +16,19 @@ from ..training.data import list_pictures
 from .metrics import luma
 
 
-def seam_energy(image: torch.Tensor, plan: TilePlan) -> float:
+def seam_energy(image: torch.Tensor, plan: TilePlan, margin: int = 0) -> float:
     """How visible tile borders are in `[1,3,H,W]`: 1 = no more than elsewhere.
 
     The mean absolute second difference of luma across the middle line of each overlap, where two tiles meet,
     divided by the same over all lines. 1.0 when the plan has a single tile.
+
+    Args:
+        plan: of the picture with a margin of `margin` pixels on each side.
     """
     y = luma(image)[0, 0]
     ratios: list[float] = []
-    rows = {tile.y0 + tile.top // 2 for tile in plan.tiles if tile.top}
-    columns = {tile.x0 + tile.left // 2 for tile in plan.tiles if tile.left}
+    rows = {tile.y0 + tile.top // 2 - margin for tile in plan.tiles if tile.top}
+    columns = {tile.x0 + tile.left // 2 - margin for tile in plan.tiles if tile.left}
     for lines, borders in ((y, rows), (y.T, columns)):
         second = (lines[2:] - 2 * lines[1:-1] + lines[:-2]).abs().mean(dim=1)
         here = [second[b - 2 : b + 2].max() for b in sorted(borders) if 2 <= b < len(second) - 2]
@@ -73,13 +76,14 @@ def artefact_table(model: str, pictures: Path, host: Host) -> str:
             tiled = restore(small, loaded, 4, tile=512, host=host)
             difference = (whole.image - tiled.image).abs()
             tiling = resolve_tiling(loaded.one_step, host, 512, None, None)
-            rule = loaded.one_step.size_rule.multiple
-            padded = [-(-edge // rule) * rule // tiling.factor for edge in tiled.image.shape[-2:]]
+            rule, margin = loaded.one_step.size_rule.multiple, loaded.one_step.margin
+            padded = [-(-(edge + 2 * margin) // rule) * rule // tiling.factor for edge in tiled.image.shape[-2:]]
             plan = tiling.plan(*padded).scaled(tiling.factor)
             cells = [
                 path.stem,
                 str(side),
-                f"{seam_energy(tiled.image, plan):.2f} (untiled, same lines {seam_energy(whole.image, plan):.2f})",
+                f"{seam_energy(tiled.image, plan, margin):.2f} "
+                f"(untiled, same lines {seam_energy(whole.image, plan, margin):.2f})",
                 f"{float(difference.max()):.3f} / {float(difference.mean()):.4f}",
                 *(f"{periodic_energy(picture, p):.2f}" for picture in (whole.image, whole.before) for p in (2, 4)),
             ]

@@ -10,16 +10,30 @@ import torch.nn.functional as F
 from ..errors import InputError
 
 
+def add_margin(image: torch.Tensor, margin: int) -> torch.Tensor:
+    """`image` `[B,C,H,W]` continued by `margin` pixels on each side: mirrored, repeated along a side that is too short.
+
+    Convolutions see zeros beyond a picture's border and paint specks there; with a margin they do so outside of it.
+    """
+    height, width = image.shape[-2:]
+    for size, amounts in ((width, (margin, margin, 0, 0)), (height, (0, 0, margin, margin))):
+        if margin:
+            image = F.pad(image, amounts, mode="reflect" if margin < size else "replicate")
+    return image
+
+
 @dataclass(frozen=True)
 class Crop:
-    """The part of a padded picture that is picture: its first `height` rows and `width` columns."""
+    """The part of a padded picture that is picture: `height` rows and `width` columns, behind `margin` of each."""
 
     height: int
     width: int
+    margin: int = 0
 
     def apply(self, image: torch.Tensor, scale: int = 1) -> torch.Tensor:
         """Cut the padding off `image` `[..., H, W]`, which is `scale` times as large as when it was padded."""
-        return image[..., : self.height * scale, : self.width * scale]
+        start = self.margin * scale
+        return image[..., start : start + self.height * scale, start : start + self.width * scale]
 
 
 def pad_to_multiple(image: torch.Tensor, multiple: int, minimum: int = 0) -> tuple[torch.Tensor, Crop]:

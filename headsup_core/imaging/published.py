@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ..errors import InputError
-from .padding import pad_to_multiple
+from .padding import Crop, add_margin, pad_to_multiple
 from .resizing import resize
 
 Step = Callable[[torch.Tensor], torch.Tensor]
@@ -51,14 +51,16 @@ class PublishedSizing(Protocol):
 
 @dataclass(frozen=True)
 class PadSizing:
-    """Ours: bicubic to exactly the asked size, mirrored up to the size rule, cropped afterwards."""
+    """Ours: bicubic to exactly the asked size, mirrored beyond the border and up to the size rule, then cropped."""
 
     multiple: int
     minimum: int
+    margin: int = 0
 
     def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
         before = resize(image, height, width)
-        network, crop = pad_to_multiple(before, self.multiple, self.minimum)
+        network, _ = pad_to_multiple(add_margin(before, self.margin), self.multiple, self.minimum)
+        crop = Crop(height, width, self.margin)
         return Prepared(network, before, self.multiple, lambda picture: crop.apply(picture).clamp(0, 1))
 
 

@@ -27,6 +27,7 @@ class Architecture:
         rule: {"kind": "latent_residual", "timestep": t} or {"kind": "epsilon", "timestep": t}.
         prompt_tokens: length n of the one stored prompt embedding `[1,n,D]`.
         trained_size: side in output pixels of the training crops.
+        margin: pixels by which a picture is continued on each side before it is encoded.
     """
 
     codec_class: CodecClass
@@ -38,6 +39,7 @@ class Architecture:
     prompt_tokens: int = 1
     default_color_fix: str = "none"
     default_tile: int = 0
+    margin: int = 0
     no_reference: NoReference = "zero_latent"
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
@@ -99,6 +101,7 @@ class Architecture:
             trained_size=self.trained_size,
             default_color_fix=self.default_color_fix,
             default_tile=self.default_tile,
+            margin=self.margin,
             no_reference=self.no_reference,
             card=self.card,
         )

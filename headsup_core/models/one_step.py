@@ -87,6 +87,7 @@ class OneStepModel:
         unet: takes C latent channels, or 2C+1 (latent, reference latent, face mask).
         scale: enlargement the model was trained for.
         trained_size: side in output pixels of the pictures it was trained on.
+        margin: pixels by which a picture is continued on each side before it is encoded.
         unet_radius: receptive radius of the UNet in latents, None when unbounded.
         no_reference: what fills the reference channels of the 2C+1 when nobody is known.
         passes: the UNet calls whose weighted sum is the prediction.
@@ -109,6 +110,7 @@ class OneStepModel:
     no_reference: NoReference = "zero_latent"
     unet_radius: int | None = None
     default_tile: int = 0
+    margin: int = 0
     passes: tuple[Pass, ...] = (Pass(),)
     observer: Observer | None = None
     published: PublishedSizing | None = None

@@ -43,7 +43,7 @@ def auto_tile(model: OneStepModel, free_bytes: int) -> int:
         return model.default_tile
     multiple = model.size_rule.multiple
     side = int((free_bytes * MEMORY_SHARE / bytes_per_pixel(model)) ** 0.5)
-    return max(smallest_tile(model), min(AUTO_TILE_LIMIT, side) // multiple * multiple)
+    return max(smallest_tile(model), min(AUTO_TILE_LIMIT + 2 * model.margin, side) // multiple * multiple)
 
 
 def smallest_tile(model: OneStepModel) -> int:

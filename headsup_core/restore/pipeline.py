@@ -217,7 +217,7 @@ def _sizing(
     if sizing == "pad":
         if model.aligned_face and square:
             return FaceSizing(model.aligned_face, keep=False)
-        return PadSizing(model.size_rule.multiple, model.size_rule.minimum)
+        return PadSizing(model.size_rule.multiple, model.size_rule.minimum, model.margin)
     if model.published is None:
         raise InputError(f"{model.card.name} has no published sizing of its own: use sizing pad")
     return model.published

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headsup_core.errors import InputError
-from headsup_core.imaging.padding import Crop, pad_to_multiple
+from headsup_core.imaging.padding import Crop, add_margin, pad_to_multiple
 
 
 def image_of(height: int, width: int, batch: int = 2) -> torch.Tensor:
@@ -59,3 +59,16 @@ def test_crop_of_an_enlarged_picture() -> None:
 def test_nothing_to_pad_is_refused(size: tuple[int, int], multiple: int) -> None:
     with pytest.raises(InputError, match="must be at least 1"):
         pad_to_multiple(torch.zeros(1, 3, *size), multiple)
+
+
+def test_margin_mirrors_and_is_cut_off_again() -> None:
+    image = torch.rand(2, 3, 20, 30)
+    wider = add_margin(image, 4)
+    assert wider.shape == (2, 3, 28, 38)
+    assert torch.equal(wider[..., 4:-4, 3], image[..., 1])
+    assert torch.equal(wider[..., 27, 4:-4], image[..., -5, :])
+    assert torch.equal(Crop(20, 30, 4).apply(wider), image)
+    double = wider.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    assert torch.equal(Crop(20, 30, 4).apply(double, 2)[..., ::2, ::2], image)
+    assert add_margin(torch.rand(1, 3, 1, 2), 4).shape == (1, 3, 9, 10)
+    assert add_margin(image, 0) is image

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import headsup_core as hu
+from headsup_core.imaging.padding import add_margin
 from headsup_core.imaging.resizing import resize
 from headsup_core.models.one_step import HeadsUpModel, OneStepModel
 
@@ -277,3 +279,14 @@ def test_restoration_is_the_published_formula(toy_model: OneStepModel) -> None:
     noise = toy_model.unet(sample, 1, encoder_hidden_states=toy_model.prompt.embeddings(None)).sample
     expected = (toy_model.codec.vae.decode(z - noise).sample / 2 + 0.5).clamp(0, 1)
     assert torch.allclose(hu.restore(image, HeadsUpModel(toy_model), 4, host=HOST).image, expected, atol=1e-5)
+
+
+def test_margin_is_restored_with_the_picture_and_cut_off(toy_model: OneStepModel) -> None:
+    image = _picture(10, 12)
+    plain = hu.restore(image, HeadsUpModel(toy_model), 4, host=HOST)
+    around = hu.restore(image, HeadsUpModel(replace(toy_model, margin=8)), 4, host=HOST)
+    wide = hu.restore(add_margin(plain.before, 8), HeadsUpModel(toy_model), 1, host=HOST)
+    assert around.image.shape == plain.image.shape
+    assert torch.equal(around.before, plain.before)
+    assert torch.allclose(around.image, wide.image[..., 8:-8, 8:-8], atol=1e-5)
+    assert not torch.allclose(around.image, plain.image, atol=1e-4)
