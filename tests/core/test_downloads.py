@@ -141,6 +141,15 @@ def test_cut_connection_is_continued(site: Site, record: Download, tmp_path: Pat
     assert _names(tmp_path) == ["model.onnx"]
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """As at a terminal; a process that a script started in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_interrupt_keeps_what_came(site: Site, record: Download, tmp_path: Path) -> None:
     site.cut_after = 200_000
     site.interrupt_when = tmp_path / "model.onnx.part"

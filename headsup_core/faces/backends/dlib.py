@@ -51,6 +51,8 @@ LOOKS = (Look(0.6), Look(1.3, 0.5, 1.5))
 MAX_WORK_PIXELS = 48_000_000
 BORDER = 0.2
 """Share of the shorter side by which the picture is continued where no face is found at first."""
+FILLING = 1 / 12
+"""Least eye distance of a face that the border of the picture can cut, as a share of the picture's shorter side."""
 TURNED_DOUBT = 0.33
 """Taken off the HOG score of faces that lie or stand on their head: few do, and wheels and fruit look like them."""
 SURE = 0.8
@@ -83,13 +85,15 @@ class DlibAnalyzer(AnalyzerBase):
 
     @override
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
-        """Upright faces, up to 45 degrees either way. When none of them is sure, the picture's border is continued, so
-        that faces that fill it are found, and it is turned, too; for time's sake a little more coarsely."""
+        """Upright faces, up to 45 degrees either way. When none of them is sure, the picture is turned, too, and its
+        border continued, so that a face that fills it is found; for time's sake a little more coarsely."""
         faces = self._look(picture, options.min_eye_distance, 0, (0,))
         if any(face.score >= max(SURE, options.min_score) for face in faces):
             return faces
-        border = math.ceil(BORDER * min(picture.shape[-2:]))
-        return [*faces, *self._look(picture, 1.5 * options.min_eye_distance, border, (0, 1, 2, 3))]
+        side, coarser = min(picture.shape[-2:]), 1.5 * options.min_eye_distance
+        faces += self._look(picture, coarser, 0, (1, 2, 3))
+        filling = max(coarser, side * FILLING)
+        return faces + self._look(picture, filling, math.ceil(BORDER * side), (0, 1, 2, 3))
 
     def _look(
         self, picture: torch.Tensor, min_eye_distance: float, border: int, quarters: Sequence[int]
