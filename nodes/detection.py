@@ -32,13 +32,13 @@ def analyzer_input(use: str) -> Any:  # noqa: ANN401 - ComfyUI's input
     )
 
 
-def no_face_input(default: str, passed: str) -> Any:  # noqa: ANN401 - ComfyUI's input
+def no_face_input(default: str, passed: str, when: str = "a picture has no") -> Any:  # noqa: ANN401 - ComfyUI's input
     """What happens without a face; `passed` says what "pass through" gives."""
     return io.Combo.Input(
         "no_face",
         options=[PASS, ERROR],
         default=default,
-        tooltip=f"When a picture has no face. pass through{' (default)' * (default == PASS)}: {passed}. "
+        tooltip=f"When {when} face. pass through{' (default)' * (default == PASS)}: {passed}. "
         f"error{' (default)' * (default == ERROR)}: the workflow stops and says which picture it was.",
     )
 

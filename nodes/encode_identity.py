@@ -71,7 +71,9 @@ class HeadsUpEncodeIdentity(ComfyNode):
                     "everybody in the photo: each face is a person of its own, from left to right.",
                 ),
                 min_score_input(),
-                no_face_input(ERROR, "identities are passed on as they came, and the report says so"),
+                no_face_input(
+                    ERROR, "identities are passed on as they came, and the report says so", "none of the photos has a"
+                ),
                 identities_input("People who are known already, from another HeadsUp Encode or Load Identity; this one "
                                  "is added to them."),
                 analyzer_input("finds and recognises the faces; all identities should be of the same"),

@@ -68,12 +68,15 @@ def save_all(place: str, identities: Sequence[Identity], prefix: str) -> list[Pa
     folder = folders_of(place)[0]
     paths: list[Path] = []
     taken: set[str] = set()
+    names: list[str] = []
     for identity in identities:
-        plain = file_name(prefix + identity.name)
-        name, number = plain, 1
+        wanted, number = prefix + identity.name, 1
+        name = file_name(wanted)
         while name.lower() in taken:  # two names may look alike as files: "A/B" and "A:B"
             number += 1
-            name = f"{plain} {number}"
+            name = file_name(wanted, f" {number}")
         taken.add(name.lower())
+        names.append(name)
+    for identity, name in zip(identities, names, strict=True):
         paths.append(save_identity(folder, identity, name))
     return paths

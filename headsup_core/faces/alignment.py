@@ -105,21 +105,35 @@ def crop(image: torch.Tensor, matrix: torch.Tensor, size: int, antialias: bool =
         matrix: `[2,3]`, picture to crop; no gradient flows into it.
         antialias: reduce the picture first when the crop is less than half as fine, so that no pixel is skipped.
     """
+    if antialias:
+        image, matrix = _reduced(image, matrix)
+    return warp(image, matrix, size, size)
+
+
+def _reduced(image: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`image` made smaller, and `matrix` for it, where `matrix` reduces more than twofold and would skip pixels."""
     height, width = image.shape[-2:]
     reduction = 1 / max(scale_of(matrix), 1e-9)
-    if antialias and reduction > 2:
-        small = (max(1, round(height / reduction * 2)), max(1, round(width / reduction * 2)))
-        image = F.interpolate(image, size=small, mode="bilinear", align_corners=False, antialias=True)
-        matrix = matrix @ _resized(height, width, *small).to(matrix)
-    return warp(image, matrix, size, size)
+    if reduction <= 2:
+        return image, matrix
+    small = (max(1, round(height / reduction * 2)), max(1, round(width / reduction * 2)))
+    resized = F.interpolate(_computable(image), size=small, mode="bilinear", align_corners=False, antialias=True)
+    return resized.to(image.dtype), matrix @ _resized(height, width, *small).to(matrix)
+
+
+def _computable(image: torch.Tensor) -> torch.Tensor:
+    """In float32 when it is less: positions in half precision are off by pixels, and not every kernel takes it."""
+    return image if image.dtype in (torch.float32, torch.float64) else image.float()
 
 
 def warp(image: torch.Tensor, matrix: torch.Tensor, height: int, width: int, padding: str = "border") -> torch.Tensor:
     """`image` `[B,C,H,W]` through `matrix` `[2,3]` onto a canvas `[B,C,height,width]`, bilinear (`cv2.warpAffine`)."""
     back = inverse(matrix.detach().double())
-    theta = _normalised(back, image.shape[-2:], (height, width)).to(image)
+    source = _computable(image)
+    theta = _normalised(back, image.shape[-2:], (height, width)).to(source)
     grid = F.affine_grid(theta.expand(len(image), 2, 3), [len(image), 1, height, width], align_corners=False)
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    sampled = F.grid_sample(source, grid, mode="bilinear", padding_mode=padding, align_corners=False)
+    return sampled.to(image.dtype)
 
 
 def paste(base: torch.Tensor, aligned: torch.Tensor, matrix: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -142,8 +156,9 @@ def paste(base: torch.Tensor, aligned: torch.Tensor, matrix: torch.Tensor, mask:
         return base.clone()
     shifted = inverse(matrix) - torch.tensor([[0.0, 0.0, x0], [0.0, 0.0, y0]])
     canvas = (y1 - y0, x1 - x0)
-    colours = warp(aligned, shifted, *canvas)
-    opacity = warp(mask.to(aligned), shifted, *canvas, padding="zeros")
+    # both reduced first where the face is small, so that it does not shimmer
+    colours = warp(*_reduced(aligned, shifted), *canvas)
+    opacity = warp(*_reduced(mask.to(aligned), shifted), *canvas, padding="zeros")
     result = base.clone()
     window = result[..., y0:y1, x0:x1]
     result[..., y0:y1, x0:x1] = window + opacity * (colours - window)

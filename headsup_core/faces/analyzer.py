@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -136,6 +137,9 @@ def select(faces: Sequence[Face], options: DetectionOptions) -> tuple[Face, ...]
         if face.score >= options.min_score
         and face.eye_distance >= options.min_eye_distance
         and bool(face.landmarks.isfinite().all())
+        and all(math.isfinite(edge) for edge in face.box)
+        and face.box[0] < face.box[2]
+        and face.box[1] < face.box[3]
     ]
     ordered = in_order(without_doubles(good))
     return ordered[: options.max_faces] if options.max_faces else ordered

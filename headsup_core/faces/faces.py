@@ -71,7 +71,8 @@ def in_order(faces: Sequence[Face]) -> tuple[Face, ...]:
     remaining = sorted(faces, key=lambda face: (-face.area, face.box[0], face.box[1]))
     ordered: list[Face] = []
     while remaining:
-        alike = [face for face in remaining if face.area >= 0.9 * remaining[0].area]
+        largest = remaining[0]
+        alike = [face for face in remaining if face is largest or face.area >= 0.9 * largest.area]
         ordered += sorted(alike, key=lambda face: (face.box[0], face.box[1]))
-        remaining = remaining[len(alike) :]
+        remaining = [face for face in remaining if not any(face is other for other in alike)]
     return tuple(ordered)

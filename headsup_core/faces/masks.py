@@ -137,6 +137,8 @@ def _parsed(
     inside = labels[0, 0].numpy() > 0
     eyes = float(torch.linalg.vector_norm(transform_points(matrix, face.landmarks)[:2].diff(dim=0)))
     # distance to the outline, positive inside
+    if not inside.any():
+        return torch.zeros(1, 1, *image.shape[-2:])
     within: Any = distance_transform_edt(inside)
     beyond: Any = distance_transform_edt(~inside)
     soft = _ramp(torch.from_numpy(within - beyond).float() / eyes + grow, feather)

@@ -27,20 +27,26 @@ FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
 MAX_BYTES = 64_000_000
 JPEG_QUALITY = 95
+MAX_NAME_BYTES = 80
+"""Of a file name without suffix; file systems take 255 bytes, in which a letter may have four."""
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}
 
 
-def file_name(name: str) -> str:
+def file_name(name: str, ending: str = "") -> str:
     """A plain file name, without suffix, that is valid on every system and cannot leave its folder.
+
+    Args:
+        ending: kept whole at the end when the name is cut to `MAX_NAME_BYTES`.
 
     Raises:
         InputError: nothing usable remains of the name.
     """
-    kept = "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in checked_name(name))
-    plain = kept.strip(" .")[:80].rstrip()
+    kept = "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in " ".join(name.split()))
+    room = MAX_NAME_BYTES - len(ending.encode())
+    plain = kept.strip(" .").encode()[:room].decode(errors="ignore").rstrip()
     if not plain.strip("_- "):
         raise InputError(f"name {name!r} has no letter or digit: a file cannot be called that")
-    return f"_{plain}" if plain.lower() in _RESERVED else plain
+    return f"_{plain}{ending}" if plain.lower() in _RESERVED else plain + ending
 
 
 def save_identity(folder: Path, identity: Identity, name: str | None = None) -> Path:
@@ -92,11 +98,12 @@ def load_identity(path: Path) -> Identity:
             f"{path} has identity version {version!r}, this pack reads {FORMAT_VERSION}: update the pack"
         )
     embeddings = _vectors(file, "embedding.")
-    crops = [_from_jpeg(name, value, path) for name, value in sorted(file.content.items()) if name.startswith("crop.")]
-    if not embeddings and not crops:
+    pictures = sorted(name for name in file.content if name.startswith("crop."))
+    if not embeddings and not pictures:
         raise ModelFileError(f"{path} holds neither embeddings nor photos")
-    if len(crops) > MAX_CROPS:
-        raise ModelFileError(f"{path} holds {len(crops)} photos, an identity has at most {MAX_CROPS}")
+    if len(pictures) > MAX_CROPS:  # before any is decoded
+        raise ModelFileError(f"{path} holds {len(pictures)} photos, an identity has at most {MAX_CROPS}")
+    crops = [_from_jpeg(name, file.content[name], path) for name in pictures]
     return Identity(
         name=_name(file),
         embeddings=embeddings,
@@ -118,6 +125,8 @@ def _vectors(file: WeightsFile, prefix: str, *, flat: bool = True) -> dict[str, 
     for name, value in file.content.items():
         if not name.startswith(prefix):
             continue
+        if value.dtype not in (torch.float16, torch.bfloat16, torch.float32):
+            raise ModelFileError(f"{file.path}: {name} holds {value.dtype}, not float32: the file is damaged")
         check_finite(name, value, file.path)
         if flat and (value.ndim != 1 or abs(float(value.norm()) - 1) > 1e-3):
             raise ModelFileError(f"{file.path}: {name} is {tuple(value.shape)}, not a unit vector: the file is damaged")
@@ -128,8 +137,11 @@ def _vectors(file: WeightsFile, prefix: str, *, flat: bool = True) -> dict[str, 
 def _reports(file: WeightsFile) -> tuple[PhotoReport, ...]:
     try:
         records: list[dict[str, Any]] = json.loads(file.metadata.get("photos", "[]"))
-        return tuple(PhotoReport(**record) for record in records)
-    except (ValueError, TypeError) as error:
+        return tuple(
+            PhotoReport(str(record["photo"]), float(record["quality"]), bool(record["used"]), str(record["reason"]))
+            for record in records
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelFileError(f"{file.path}: the list of photos in its header is damaged ({error})") from error
 
 
@@ -142,11 +154,13 @@ def _to_jpeg(crop: torch.Tensor) -> torch.Tensor:
 
 def _from_jpeg(name: str, value: torch.Tensor, path: Path) -> torch.Tensor:
     """`[1,3,512,512]` in 0..1; only JPEG of that size is decoded."""
+    if value.dtype != torch.uint8 or value.ndim != 1:
+        raise ModelFileError(f"{path}: {name} holds {value.dtype} {tuple(value.shape)}, not the bytes of a picture")
     try:
-        with Image.open(io.BytesIO(value.to(torch.uint8).numpy().tobytes()), formats=["JPEG"]) as image:
+        with Image.open(io.BytesIO(value.numpy().tobytes()), formats=["JPEG"]) as image:
             if image.size != (CROP_SIDE, CROP_SIDE):
                 raise ModelFileError(f"{path}: {name} is a picture of {image.size}, expected {CROP_SIDE} px a side")
             array = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ModelFileError(f"{path}: {name} is no JPEG picture ({error}): the file is damaged") from error
     return torch.from_numpy(array).permute(2, 0, 1)[None]

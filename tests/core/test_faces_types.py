@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from harness.faces import face_at
 from headsup_core.errors import InputError
 from headsup_core.faces import DetectionOptions, Face, Faces, in_order
 from headsup_core.faces.analyzer import select, unit
+from headsup_core.faces.face import Box
 
 
 def test_scaling_keeps_the_picture_s_borders_in_place() -> None:
@@ -69,3 +71,10 @@ def test_an_embedding_that_is_none_is_refused() -> None:
         unit(torch.zeros(4))
     with pytest.raises(InputError, match="length nan"):
         unit(torch.tensor([float("nan"), 1.0]))
+
+
+@pytest.mark.parametrize("box", [(0, 0, float("nan"), 5), (5, 0, 0, 5), (0, 5, 5, 5), (0, 0, float("inf"), 5)])
+def test_boxes_that_are_none_are_dropped_and_do_not_hang(box: Box) -> None:
+    good, bad = face_at(100, 100, 30), replace(face_at(20, 20, 30), box=box)
+    assert select([bad, good], DetectionOptions()) == (good,)
+    assert len(in_order([bad, good, bad])) == 3

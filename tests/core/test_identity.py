@@ -219,6 +219,7 @@ def test_another_analyzer_embeds_the_crops(identity: Identity) -> None:
         ("Zoë 李", "Zoë 李"),
         ("CON", "_CON"),
         ("x" * 99, "x" * 80),
+        ("\U00020000" * 70, "\U00020000" * 20),
     ],
 )
 def test_file_names_stay_in_their_folder(name: str, expected: str, identity: Identity, tmp_path: Path) -> None:
@@ -226,6 +227,10 @@ def test_file_names_stay_in_their_folder(name: str, expected: str, identity: Ide
     path = save_identity(tmp_path, identity, name)
     assert path.parent == tmp_path
     assert load_identity(path).name == "Ada"
+
+
+def test_ending_of_a_long_file_name_is_kept() -> None:
+    assert file_name("x" * 99, " 2") == "x" * 78 + " 2"
 
 
 def test_unusable_names_and_folders_are_refused(identity: Identity, tmp_path: Path) -> None:
@@ -265,6 +270,19 @@ def test_damaged_files_are_refused(identity: Identity, tmp_path: Path) -> None:
     refused("embedding.x is .* not a unit vector")
     save_file({"crop.000": torch.zeros(50, dtype=torch.uint8)}, bad, head)
     refused("crop.000 is no JPEG")
+    save_file({"embedding.x": torch.ones(4, dtype=torch.int64)}, bad, head)
+    refused("embedding.x holds torch.int64, not float32")
+    save_file({"crop.000": torch.zeros(50)}, bad, head)
+    refused("not the bytes of a picture")
+    bomb = torch.frombuffer(bytearray.fromhex("ffd8ffc0001108ffffffff03012200021101031101ffd9"), dtype=torch.uint8)
+    save_file({"crop.000": bomb}, bad, head)
+    refused("crop.000 is no JPEG")
+    save_file({f"crop.{index:03d}": torch.zeros(9, dtype=torch.uint8) for index in range(17)}, bad, head)
+    refused("holds 17 photos, an identity has at most 16")
+    save_file({"embedding.x": torch.tensor([1.0, 0])}, bad, head | {"photos": "[" * 100_000})
+    refused("the list of photos in its header is damaged")
+    save_file({"embedding.x": torch.tensor([1.0, 0])}, bad, head | {"photos": '[{"photo": "1", "quality": "x"}]'})
+    refused("the list of photos in its header is damaged")
     save_file({"embedding.x": torch.tensor([1.0, 0])}, bad, head | {"photos": "[{"})
     refused("the list of photos in its header is damaged")
     save_file({"embedding.x": torch.tensor([1.0, 0])}, bad, head | {"name": " "})

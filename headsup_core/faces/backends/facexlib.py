@@ -25,7 +25,7 @@ NETWORKS = {
 }
 PARSENET = "parsing_parsenet.pth"
 PARSED_SIDE = 512
-FACE_LABELS = frozenset(range(1, 14))
+FACE_LABELS = frozenset(range(1, 13))
 """ParseNet's classes of the face itself: skin, nose, glasses, eyes, brows, ears, mouth, lips; not hair, hat, neck."""
 MAX_SIDE = 1536
 ENLARGED_EYES = 10.0

@@ -19,8 +19,11 @@ from ..face import Face
 
 KIND = "insightface"
 DEFAULT_PACK = "buffalo_l"
-DETECTION_SIDES = (640, 320, 1280)
-"""Squares that the picture is fitted into, one after the other until a face is found."""
+DETECTION_SIDES = (320, 640, 1280, 2560)
+"""Squares that the picture is fitted into: first the one in which the smallest wanted eyes are `SCRFD_EYES` apart, then
+the others until a face is found. SCRFD keeps memory for each size it has seen, so there are few."""
+SCRFD_EYES = 8.0
+"""Pixels between the eyes that SCRFD needs."""
 BORDER = 0.25
 PURPOSE = "the insightface face analyzer"
 
@@ -62,7 +65,7 @@ class InsightFaceAnalyzer(AnalyzerBase):
             )
         if self._recogniser is None:
             self.embedder_id = ""
-        side = DETECTION_SIDES[0]
+        side = DETECTION_SIDES[1]
         self._detector.prepare(ctx_id=0 if _on_gpu(providers) else -1, input_size=(side, side))
 
     @override
@@ -71,12 +74,17 @@ class InsightFaceAnalyzer(AnalyzerBase):
         border = round(BORDER * min(height, width))
         padded = F.pad(picture, (border, border, border, border), mode="replicate")
         array = to_bgr(padded)
-        needed = int(max(padded.shape[-2:]) * 12 / options.min_eye_distance)  # SCRFD finds eyes 12 px apart
-        sides: list[int] = list(DETECTION_SIDES)
-        if needed > max(sides):
-            sides.append(min(2560, -(-needed // 32) * 32))
-        for side in sides:
-            boxes, points = self._detector.detect(array, input_size=(side, side), max_num=0, metric="default")
+        needed = max(padded.shape[-2:]) * SCRFD_EYES / options.min_eye_distance
+        fine = next((side for side in DETECTION_SIDES if side >= needed), DETECTION_SIDES[-1])
+        threshold = max(0.05, options.min_score)
+        for side in dict.fromkeys((fine, *DETECTION_SIDES)):
+            if round(side * min(array.shape[:2]) / max(array.shape[:2])) < 1:
+                continue  # nothing would be left of the shorter side
+            boxes, points = self._detector.detect(
+                array, input_size=(side, side), max_num=0, metric="default", det_thresh=threshold
+            )
+            if points is None:
+                raise ModelFileError("this insightface pack's detector gives no landmarks: use buffalo_l or antelopev2")
             faces = [_face(box, five, border) for box, five in zip(boxes, points, strict=True)] if len(boxes) else []
             if any(face.score >= options.min_score for face in faces):
                 return faces
