@@ -50,7 +50,7 @@ class OpenCvAnalyzer(AnalyzerBase):
         recogniser_path = _optional(host, recogniser)
         if recogniser_path is not None:
             self._recogniser = _open(self._cv2, self._cv2.FaceRecognizerSF.create, recogniser_path, "")
-            self.embedder_id = "sface_2021dec"
+            self.embedder_id = f"opencv_{recogniser_path.stem}"
 
     @override
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
