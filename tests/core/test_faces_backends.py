@@ -11,7 +11,7 @@ from harness.faces import face_at
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces import BACKENDS, DetectionOptions, Faces, load_face_analyzer
-from headsup_core.faces.backends.facexlib import FacexlibAnalyzer
+from headsup_core.faces.backends.facexlib import FACE_LABELS, FacexlibAnalyzer
 from headsup_core.faces.masks import faces_mask
 from headsup_core.host import PlainHost
 
@@ -90,12 +90,14 @@ def test_facexlib_finds_with_a_random_network_and_parses(tmp_path: Path, host: P
     at = Faces(((face_at(70, 60, 25),),), 120, 140)
     labels, matrix = parsing.parse(image, at[0][0])
     assert labels.shape == (1, 1, 512, 512)
-    assert set(labels.unique().tolist()) <= {0.0, 1.0}
+    assert set(labels.unique().tolist()) == {0.0, 1.0}
+    # background, hair, hat, earrings, necklace, neck, clothes
+    assert FACE_LABELS.isdisjoint({0, 13, 14, 15, 16, 17, 18})
     assert matrix.shape == (2, 3)
     mask = faces_mask(at, shape="parsing", image=image, parser=parsing)
     assert mask.shape == (1, 1, 120, 140)
     assert float(mask.min()) >= 0
-    assert float(mask.max()) <= 1
+    assert 0 < float(mask.max()) <= 1
 
 
 def test_facexlib_finds_nothing_where_its_network_sees_nothing(tmp_path: Path, host: PlainHost) -> None:

@@ -121,14 +121,20 @@ def make_retinaface(path: Path, *, finds: bool = True, network: str = "mobile0.2
 
 
 def make_parsenet(path: Path, *, seed: int = 0) -> Path:
-    """A state dict of facexlib's ParseNet (512 px, 19 classes) with random weights, some 80 MB."""
+    """A state dict of facexlib's ParseNet (512 px, 19 classes) with random weights, some 80 MB.
+
+    Nearly everything is hair (13) or neck (17) to it; hair is swapped with skin (1), so that there is a face.
+    """
     from facexlib.parsing.parsenet import ParseNet
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = ParseNet(in_size=512, out_size=512, parsing_ch=19)
+    state = net.state_dict()
+    for name in ("out_mask_conv.conv2d.weight", "out_mask_conv.conv2d.bias"):
+        state[name][[1, 13]] = state[name][[13, 1]]
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(net.state_dict(), path)
+    torch.save(state, path)
     return path
 
 
