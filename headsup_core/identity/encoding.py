@@ -161,8 +161,3 @@ def agreeing(photos: Sequence[_Photo], embedder_id: str) -> tuple[list[_Photo], 
         if index != medoid and float(alike[medoid, index]) < reject
     }
     return [photo for photo in photos if photo.label not in dropped], dropped
-
-
-def best_face(faces: Faces, picture: int = 0) -> Face | None:
-    """The largest face of a picture, None without one."""
-    return faces[picture][0] if faces[picture] else None
