@@ -53,9 +53,8 @@ def encode_identity(
         InputError: no photo, none with a face, a photo with NaN, an empty name, or an analyzer that recognises nobody.
     """
     name = checked_name(name)
-    pictures = [picture[index : index + 1] for picture in photos for index in range(len(picture))] if isinstance(
-        photos, Sequence
-    ) else list(photos.split(1))
+    batches = photos if isinstance(photos, Sequence) else [photos]
+    pictures = [picture for batch in batches for picture in batch.split(1)]
     if not pictures:
         raise InputError("no photo was given: at least one is needed")
     labels = labels or [str(number) for number in range(1, len(pictures) + 1)]

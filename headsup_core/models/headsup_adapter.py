@@ -18,7 +18,7 @@ import torch
 from ..errors import ModelFileError
 from .lora import Adapter
 from .one_step import ModelCard, NoReference
-from .weights import WeightsFile, write_safetensors
+from .weights import WeightsFile, check_version, write_safetensors
 
 FORMAT = "headsup-adapter"
 FORMAT_VERSION = 1
@@ -115,12 +115,7 @@ def save_headsup_adapter(
 
 def read_record(file: WeightsFile) -> AdapterRecord:
     """The record in the header. Raises `ModelFileError` when it is newer than this code, or damaged."""
-    version = file.metadata.get("format_version", "")
-    if not version.isdigit() or int(version) > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{file.path} has format version {version or 'none'}, this version of the pack reads up to "
-            f"{FORMAT_VERSION}: update ComfyUI-HeadsUp"
-        )
+    check_version(file, FORMAT_VERSION)
     try:
         return AdapterRecord.from_json(json.loads(file.metadata["record"]))
     except (KeyError, ValueError, TypeError, AttributeError) as error:

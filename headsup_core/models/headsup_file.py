@@ -14,7 +14,7 @@ import torch
 from ..errors import ModelFileError
 from .architecture import Architecture
 from .one_step import OneStepModel
-from .weights import WeightsFile, check_finite, load_network, write_safetensors
+from .weights import WeightsFile, check_finite, check_version, load_network, write_safetensors
 
 FORMAT = "headsup"
 FORMAT_VERSION = 1
@@ -66,12 +66,7 @@ def load_headsup(file: WeightsFile, dtype: torch.dtype) -> OneStepModel:
 
 def read_architecture(file: WeightsFile) -> Architecture:
     """The record in the header. Raises `ModelFileError` when it is newer than this code, or damaged."""
-    version = file.metadata.get("format_version", "")
-    if not version.isdigit() or int(version) > FORMAT_VERSION:
-        raise ModelFileError(
-            f"{file.path} has format version {version or 'none'}, this version of the pack reads up to "
-            f"{FORMAT_VERSION}: update ComfyUI-HeadsUp"
-        )
+    check_version(file, FORMAT_VERSION)
     try:
         return Architecture.from_json(json.loads(file.metadata["architecture"]))
     except (KeyError, ValueError, TypeError) as error:

@@ -94,6 +94,16 @@ def write_safetensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata:
         temporary.chmod(0o644)  # safetensors makes it readable by the owner alone, but models are there to be shared
 
 
+def check_version(file: WeightsFile, newest: int) -> None:
+    """Raise `ModelFileError` when the header's `format_version` is missing or above `newest`."""
+    version = file.metadata.get("format_version", "")
+    if not version.isdigit() or int(version) > newest:
+        raise ModelFileError(
+            f"{file.path} has format version {version or 'none'}, this version of the pack reads up to {newest}: "
+            "update ComfyUI-HeadsUp"
+        )
+
+
 def load_network(
     network: nn.Module, tensors: Mapping[str, torch.Tensor], dtype: torch.dtype, path: Path, *, prefix: str = ""
 ) -> None:
