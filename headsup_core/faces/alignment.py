@@ -136,6 +136,20 @@ def warp(image: torch.Tensor, matrix: torch.Tensor, height: int, width: int, pad
     return sampled.to(image.dtype)
 
 
+def uncrop(
+    aligned: torch.Tensor, matrix: torch.Tensor, height: int, width: int, padding: str = "border"
+) -> torch.Tensor:
+    """The crop `aligned` `[B,C,S,S]` back at its place in a picture `[B,C,height,width]`; the opposite of `crop`.
+
+    Reduced first where the face is small in the picture, so that it does not shimmer.
+
+    Args:
+        matrix: `[2,3]`, picture to crop, as for `crop`.
+        padding: what surrounds the crop: its "border" repeated, or "zeros".
+    """
+    return warp(*_reduced(aligned, inverse(matrix)), height, width, padding=padding)
+
+
 def paste(base: torch.Tensor, aligned: torch.Tensor, matrix: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """`base` `[1,C,H,W]` with the crop `aligned` `[1,C,S,S]` laid back where it came from.
 
@@ -154,11 +168,10 @@ def paste(base: torch.Tensor, aligned: torch.Tensor, matrix: torch.Tensor, mask:
     x1, y1 = (min(edge, int(high) + 2) for edge, high in zip((width, height), covered.amax(0).tolist(), strict=True))
     if x0 >= x1 or y0 >= y1:
         return base.clone()
-    shifted = inverse(matrix) - torch.tensor([[0.0, 0.0, x0], [0.0, 0.0, y0]])
+    shifted = inverse(inverse(matrix) - torch.tensor([[0.0, 0.0, x0], [0.0, 0.0, y0]]))
     canvas = (y1 - y0, x1 - x0)
-    # both reduced first where the face is small, so that it does not shimmer
-    colours = warp(*_reduced(aligned, shifted), *canvas)
-    opacity = warp(*_reduced(mask.to(aligned), shifted), *canvas, padding="zeros")
+    colours = uncrop(aligned, shifted, *canvas)
+    opacity = uncrop(mask.to(aligned), shifted, *canvas, padding="zeros")
     result = base.clone()
     window = result[..., y0:y1, x0:x1]
     result[..., y0:y1, x0:x1] = window + opacity * (colours - window)

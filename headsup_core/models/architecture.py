@@ -11,7 +11,7 @@ import torch
 from ..errors import ModelFileError
 from .block_transform import BlockTransformAutoencoder
 from .codec import Codec
-from .one_step import ModelCard, NoReference, OneStepModel, SizeRule
+from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule
 from .prediction import Epsilon, LatentResidual, PredictionRule
 from .prompts import CachedPrompt
 
@@ -41,6 +41,7 @@ class Architecture:
     default_tile: int = 0
     margin: int = 0
     no_reference: NoReference = "zero_latent"
+    reference_placement: ReferencePlacement = "aligned"
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
@@ -103,6 +104,7 @@ class Architecture:
             default_tile=self.default_tile,
             margin=self.margin,
             no_reference=self.no_reference,
+            reference_placement=self.reference_placement,
             card=self.card,
         )
 

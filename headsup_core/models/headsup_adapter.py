@@ -17,7 +17,7 @@ import torch
 
 from ..errors import ModelFileError
 from .lora import Adapter
-from .one_step import ModelCard, NoReference
+from .one_step import ModelCard, NoReference, ReferencePlacement
 from .weights import WeightsFile, check_version, write_safetensors
 
 FORMAT = "headsup-adapter"
@@ -49,6 +49,7 @@ class AdapterRecord:
     trained_size: int = 1024
     default_color_fix: str = "adain"
     no_reference: NoReference = "zero_latent"
+    reference_placement: ReferencePlacement = "aligned"
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
@@ -61,8 +62,9 @@ class AdapterRecord:
         layers = {name: tuple(map(str, record[name])) for name in ("unet_layers", "vae_layers") if name in record}
         fields: dict[str, Any] = {**record, **layers, "card": ModelCard(**record.get("card", {}))}
         made = cls(**fields)
-        if made.no_reference not in get_args(NoReference):
-            raise ValueError(f"no_reference is {made.no_reference!r}, expected one of {get_args(NoReference)}")
+        for name, kind in (("no_reference", NoReference), ("reference_placement", ReferencePlacement)):
+            if getattr(made, name) not in get_args(kind):
+                raise ValueError(f"{name} is {getattr(made, name)!r}, expected one of {get_args(kind)}")
         for name, least, most in (("rank", 1, 1024), ("timestep", 0, 999), ("scale", 1, 64), ("trained_size", 8, 8192)):
             value = getattr(made, name)
             if type(value) is not int or not least <= value <= most:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..imaging.published import PublishedSizing
 
 NoReference = Literal["zero_latent", "encoded_zero_image"]
+ReferencePlacement = Literal["aligned", "warped"]
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class OneStepModel:
         margin: pixels by which a picture is continued on each side before it is encoded.
         unet_radius: receptive radius of the UNet in latents, None when unbounded.
         no_reference: what fills the reference channels of the 2C+1 when nobody is known.
+        reference_placement: where a reference lies in its channels: "aligned", the upright crop resized to the tile
+            (HeadsUp, 3.3), or "warped" onto the face (`faces.reference`).
         passes: the UNet calls whose weighted sum is the prediction.
         observer: reads conditions off the whole picture, or None.
         published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
@@ -108,6 +111,7 @@ class OneStepModel:
     default_color_fix: str
     card: ModelCard
     no_reference: NoReference = "zero_latent"
+    reference_placement: ReferencePlacement = "aligned"
     unet_radius: int | None = None
     default_tile: int = 0
     margin: int = 0

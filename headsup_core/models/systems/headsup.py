@@ -42,6 +42,7 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         color_fix=record.default_color_fix,
         trained_size=record.trained_size,
         no_reference=record.no_reference,
+        reference_placement=record.reference_placement,
     )
 
 

@@ -11,7 +11,17 @@ from ...imaging.published import PublishedSizing
 from ..base import Base
 from ..codec import Codec
 from ..lora import Adapter, merge_into
-from ..one_step import ModelCard, NoReference, Observer, OneStepModel, Pass, SizeRule, unet_in_channels, widen_conv_in
+from ..one_step import (
+    ModelCard,
+    NoReference,
+    Observer,
+    OneStepModel,
+    Pass,
+    ReferencePlacement,
+    SizeRule,
+    unet_in_channels,
+    widen_conv_in,
+)
 from ..prediction import PredictionRule
 from ..prompts import PromptSource
 from ..skips import SkipConvolutions
@@ -88,6 +98,7 @@ class System:
             default_color_fix=self.color_fix if parts.color_fix is None else parts.color_fix,
             card=parts.card or self.card,
             no_reference=parts.no_reference,
+            reference_placement=parts.reference_placement,
             passes=passes,
             observer=parts.observer,
             published=parts.published,
@@ -123,6 +134,7 @@ class Parts:
     base: str = ""
     trained_size: int = 512
     no_reference: NoReference = "zero_latent"
+    reference_placement: ReferencePlacement = "aligned"
 
 
 def _widen(base: Base, adapters: tuple[Adapter, ...]) -> None:
