@@ -12,7 +12,7 @@ from ..imaging.resizing import output_size, resize
 from ..imaging.tiles import TilePlan
 from ..models.loading import load_model
 from ..restore.pipeline import resolve_tiling, restore
-from ..training.data import list_pictures
+from ..training.people import list_pictures
 from .metrics import luma
 
 

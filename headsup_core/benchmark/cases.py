@@ -11,8 +11,8 @@ import torch
 from ..errors import InputError
 from ..image_files import read_picture
 from ..imaging.resizing import resize
-from ..training.data import list_pictures, split_by_person
 from ..training.degradation import degrade, find_degradation
+from ..training.people import list_pictures, split_by_person
 
 
 @dataclass(frozen=True, eq=False)

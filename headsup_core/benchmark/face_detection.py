@@ -14,8 +14,8 @@ from tqdm import tqdm
 from ..faces.analyzer import DetectionOptions, FaceAnalyzer
 from ..faces.face import Face
 from ..image_files import read_picture
-from ..training.data import list_pictures
 from ..training.landmark_data import read_tem
+from ..training.people import list_pictures
 from .cases import CleanFolder
 
 CONDITIONS: dict[str, DetectionOptions] = {

@@ -14,12 +14,17 @@ from .data import SourceConfig
 
 @dataclass(frozen=True)
 class LossWeights:
-    """L = l1 * |y - x| + lpips * LPIPS(y, x) + codec * |D(E(x)) - x| + periodic * P(y - x), see `periodic_texture`."""
+    """The loss is the sum of these weights times their terms, y being the restored crop and x the true one:
+
+    |y - x|, LPIPS(y, x), 1 - SSIM(y, x), |D(E(x)) - x|, `losses.periodic_texture(y - x)`, `losses.identity_loss`.
+    """
 
     l1: float = 1.0
     lpips: float = 0.15
+    ssim: float = 0.0
     codec: float = 0.25
     periodic: float = 8.0
+    identity: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ class TrainConfig:
         decay_steps: last steps, over which the learning rate falls to zero.
         init: HeadsUp file to start from, read only when the run begins: tensors of the same name and shape are taken
             over, others start anew. "" starts from random weights.
+        reference_drop: how often a reference is left out.
+        teacher: YuNet's file, which finds the landmarks of sources with references; "" without such sources.
+        recogniser: MobileFaceNet's file, for the identity loss; "" without one.
         lpips_backbone: file with squeezenet1_1's weights (see `perceptual.squeeze_lpips`).
     """
 
@@ -41,6 +49,9 @@ class TrainConfig:
     degradations: dict[str, float]
     lpips_backbone: str
     init: str = ""
+    teacher: str = ""
+    recogniser: str = ""
+    reference_drop: float = 0.2
     crop: int = 192
     batch: int = 6
     steps: int = 4000
@@ -86,7 +97,9 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
         for source in sources:
             source["folder"] = str(root / source["folder"])
         record["sources"] = tuple(SourceConfig(**source) for source in sources)
-        record["lpips_backbone"] = str(root / record["lpips_backbone"])
+        for name in ("lpips_backbone", "teacher", "recogniser"):
+            if record.get(name):
+                record[name] = str(root / record[name])
         record["loss"] = LossWeights(**record.get("loss", {}))
         return TrainConfig(**record)
     except (TypeError, KeyError) as error:

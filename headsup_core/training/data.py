@@ -1,4 +1,7 @@
-"""Training crops: folders of clean pictures mixed by ratio, degraded on the fly, deterministic by index."""
+"""Training crops: folders of clean pictures mixed by ratio, degraded on the fly, deterministic by index.
+
+Portraits may come with a reference: another photo of the person, or an altered copy.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,23 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..errors import InputError
-from ..image_files import picture_files
 from .degradation import degrade
+from .people import list_pictures, person_of, split_by_person
+from .portraits import (
+    Bytes,
+    FindLandmarks,
+    Portrait,
+    Reference,
+    References,
+    find_landmarks,
+    lies_inside,
+    make_portrait,
+    make_reference,
+    no_reference,
+    placed_landmarks,
+)
+
+Sample = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,6 +44,8 @@ class SourceConfig:
         zoom: range of the factor by which a picture is reduced before cropping.
         centre: standard deviation of the crop's centre about the picture's, as a share of its side; 0: anywhere.
         hold_out: leave out every n-th person (sorted by the file name up to the first `_`) for measuring; 0: none.
+        references: another photo of the person, or an altered copy of the photo; "none": no faces, or none to know.
+        whole_face: share of the crops that are cut about a whole face, in a source with references.
     """
 
     folder: str
@@ -35,46 +54,95 @@ class SourceConfig:
     zoom: Sequence[float] = (0.5, 1.0)
     centre: float = 0.0
     hold_out: int = 0
+    references: References = "none"
+    whole_face: float = 0.5
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Sorted pictures of a folder. Raises `InputError` when it is none, or holds none."""
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: a folder of pictures is needed")
-    return picture_files([folder])
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A clean crop `[3,S,S]` in 0..1; with a portrait also its landmarks `[5,2]` in the crop, and its reference."""
 
-
-def split_by_person(files: Sequence[Path], hold_out: int) -> tuple[list[Path], list[Path]]:
-    """(training, held out): every `hold_out`-th person is held out with all photos."""
-    people = sorted({person_of(path) for path in files})
-    held = set(people[::hold_out]) if hold_out else set[str]()
-    return [f for f in files if person_of(f) not in held], [f for f in files if person_of(f) in held]
-
-
-def person_of(path: Path) -> str:
-    """Who is in the picture: the file name up to the first underscore."""
-    return path.stem.split("_")[0]
+    image: torch.Tensor
+    landmarks: torch.Tensor | None = None
+    reference: Reference | None = None
 
 
 class CropSource:
-    """Pictures of one folder in memory; draws square crops."""
+    """Pictures of one folder in memory; draws square crops.
 
-    def __init__(self, config: SourceConfig) -> None:
+    Args:
+        teacher: finds the landmarks of photos that nobody annotated, in a source with references; photos without a
+            face are left as they are.
+    """
+
+    def __init__(self, config: SourceConfig, teacher: FindLandmarks | None = None) -> None:
         self.config = config
         files, _ = split_by_person(list_pictures(Path(config.folder)), config.hold_out)
-        self._pictures = [_load(path, config.longest_side) for path in files]
+        self._pictures = [load_reduced(path, config.longest_side) for path in files]
+        self._portraits: list[Portrait | None] = [None] * len(files)
+        self._photos: dict[str, list[int]] = {}
+        if config.references == "none":
+            return
+        for index, (path, picture) in enumerate(zip(files, self._pictures, strict=True)):
+            landmarks = find_landmarks(path, picture, teacher)
+            if landmarks is not None:
+                self._portraits[index] = make_portrait(person_of(path), picture, landmarks)
+                self._photos.setdefault(person_of(path), []).append(index)
 
-    def crop(self, rng: np.random.Generator, size: int) -> torch.Tensor:
-        """A crop `[3,size,size]` in 0..1, reduced by a random zoom, mirrored half the time."""
-        picture = self._pictures[rng.integers(len(self._pictures))]
-        shortest = min(picture.size)
-        low, high = self.config.zoom
-        side = min(size / rng.uniform(low, high), shortest)
-        corner = [self._start(rng, extent, side) for extent in picture.size]
+    def crop(self, rng: np.random.Generator, size: int, reference_drop: float = 0.0) -> Crop:
+        """A crop of `size` px, reduced by a random zoom, mirrored half the time.
+
+        Args:
+            reference_drop: how often the reference is left out (HeadsUp 4.1: p = 0.2).
+        """
+        index = int(rng.integers(len(self._pictures)))
+        picture, portrait = self._pictures[index], self._portraits[index]
+        if portrait is not None and rng.random() < self.config.whole_face:
+            corner, side = self._about_face(rng, portrait, size)
+        else:
+            corner, side = self._anywhere(rng, picture, size)
         box = (corner[0], corner[1], corner[0] + side, corner[1] + side)
         array = np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS, box=box), dtype=np.float32) / 255
-        crop = torch.from_numpy(array.copy()).permute(2, 0, 1)
-        return crop.flip(-1) if rng.random() < 0.5 else crop
+        image = torch.from_numpy(array.copy()).permute(2, 0, 1)
+        mirrored = rng.random() < 0.5
+        if mirrored:
+            image = image.flip(-1)
+        if portrait is None:
+            return Crop(image)
+        landmarks = placed_landmarks(portrait.landmarks, corner, side, size, mirrored)
+        aligned, copy = self._reference_photo(rng, index)
+        if aligned is None or rng.random() < reference_drop:
+            return Crop(image, landmarks)
+        return Crop(image, landmarks, make_reference(aligned, landmarks, size, mirrored, rng, copy=copy))
+
+    def _anywhere(self, rng: np.random.Generator, picture: Image.Image, size: int) -> tuple[list[float], float]:
+        low, high = self.config.zoom
+        side = min(size / rng.uniform(low, high), min(picture.size))
+        return [self._start(rng, extent, side) for extent in picture.size], side
+
+    def _about_face(self, rng: np.random.Generator, portrait: Portrait, size: int) -> tuple[list[float], float]:
+        """A square in which the face is whole: 3.4 to 12 eye distances wide, the face about its middle."""
+        eyes = portrait.eye_distance
+        least = max(3.4 * eyes, size / self.config.zoom[1])
+        side = float(np.exp(rng.uniform(np.log(least), np.log(max(12 * eyes, least)))))
+        side = min(side, *portrait.picture.size)
+        spare = max(0.0, side - 3.4 * eyes) / 2
+        corner: list[float] = []
+        for centre, extent in zip(portrait.landmarks.mean(0).tolist(), portrait.picture.size, strict=True):
+            start = centre - side / 2 + rng.uniform(-1, 1) * min(spare, side * 0.2)
+            corner.append(float(np.clip(start, 0, extent - side)))
+        return corner, side
+
+    def _reference_photo(self, rng: np.random.Generator, index: int) -> tuple[Bytes | None, bool]:
+        """The aligned face of a reference for the photo at `index`, and whether it is the same photo."""
+        portrait = self._portraits[index]
+        if portrait is None:
+            return None, False
+        others = [other for other in self._photos[portrait.person] if other != index]
+        if self.config.references == "other_photo" and others:
+            other = self._portraits[others[int(rng.integers(len(others)))]]
+            return (None if other is None else other.aligned), False
+        return portrait.aligned, True
 
     def _start(self, rng: np.random.Generator, extent: int, side: float) -> float:
         spare = extent - side
@@ -83,21 +151,32 @@ class CropSource:
         return float(np.clip(spare / 2 + rng.normal(0, self.config.centre) * extent, 0, spare))
 
 
-def _load(path: Path, longest_side: int) -> Image.Image:
+def load_reduced(path: Path, longest_side: int) -> Image.Image:
+    """A picture in RGB, reduced to `longest_side` px where it is larger."""
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
     return picture
 
 
-class RestorationDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Pairs (bad picture enlarged to the good one's size, good picture), `[3,S,S]` in 0..1.
+class RestorationDataset(Dataset[Sample]):
+    """Samples of one size S: dictionaries of tensors.
+
+    * bad `[3,S,S]`: the degraded picture enlarged to S; good `[3,S,S]`, both in 0..1.
+    * reference `[3,S,S]`, mask `[1,S,S]`: see `faces.reference`; reference_face `[3,112,112]` aligned to ArcFace.
+    * has_reference, has_face: 1.0 or 0.0; landmarks `[5,2]` of the face. A face counts when it is wholly inside.
 
     Item i depends on (seed, i) alone, so a resumed run continues with the very samples it would have seen.
     """
 
     def __init__(
-        self, sources: Sequence[CropSource], degradations: dict[str, float], size: int, length: int, seed: int
+        self,
+        sources: Sequence[CropSource],
+        degradations: dict[str, float],
+        size: int,
+        length: int,
+        seed: int,
+        reference_drop: float = 0.0,
     ) -> None:
         self._sources = sources
         self._source_probs = _normalised([source.config.ratio for source in sources])
@@ -106,17 +185,29 @@ class RestorationDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._size = size
         self._length = length
         self._seed = seed
+        self._reference_drop = reference_drop
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self._seed, index])
         source = self._sources[rng.choice(len(self._sources), p=self._source_probs)]
-        clean = source.crop(rng, self._size)
+        clean = source.crop(rng, self._size, self._reference_drop)
         name = self._degradations[rng.choice(len(self._degradations), p=self._degradation_probs)]
-        small = degrade(clean[None], name, int(rng.integers(2**31)))
-        return enlarge(small, self._size)[0], clean
+        small = degrade(clean.image[None], name, int(rng.integers(2**31)))
+        reference = clean.reference or no_reference(self._size)
+        whole = clean.landmarks is not None and lies_inside(clean.landmarks, self._size)
+        return {
+            "bad": enlarge(small, self._size)[0],
+            "good": clean.image,
+            "reference": reference.picture,
+            "mask": reference.mask,
+            "reference_face": reference.aligned,
+            "has_reference": torch.tensor(float(clean.reference is not None)),
+            "has_face": torch.tensor(float(whole)),
+            "landmarks": torch.zeros(5, 2) if clean.landmarks is None else clean.landmarks,
+        }
 
 
 def enlarge(small: torch.Tensor, size: int) -> torch.Tensor:

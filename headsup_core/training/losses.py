@@ -2,10 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+
+Embed = Callable[[torch.Tensor], torch.Tensor]
+
+
+def identity_loss(
+    embed: Embed,
+    restored: torch.Tensor,
+    truth: torch.Tensor,
+    reference: torch.Tensor | None = None,
+    known: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """HeadsUp's L_id on aligned faces `[B,3,h,w]` (arXiv 2510.09924, 3.2), mean over the faces, scalar.
+
+    -log((phi(x, gt) + 1) / 2) - phi(gt, ref) log((phi(x, ref) + 1) / 2), phi the cosine of `embed`'s vectors `[B,D]`.
+    The reference's term counts as much as the reference is like the truth, and not at all without one or where
+    phi(gt, ref) < 0.
+
+    Args:
+        known: `[B]`, 1 where there is a reference; None: everywhere.
+    """
+    vector, true = embed(restored), embed(truth).detach()
+    loss = _surprise(F.cosine_similarity(vector, true))
+    if reference is not None:
+        other = embed(reference).detach()
+        alike = F.cosine_similarity(true, other).clamp_min(0)
+        if known is not None:
+            alike = alike * known
+        loss = loss + alike * _surprise(F.cosine_similarity(vector, other))
+    return loss.mean()
+
+
+def _surprise(cosine: torch.Tensor) -> torch.Tensor:
+    return -torch.log(((cosine + 1) / 2).clamp_min(1e-4))
 
 
 def periodic_texture(error: torch.Tensor, period: int, windows: Sequence[int] = (3, 7)) -> torch.Tensor:

@@ -25,12 +25,13 @@ from ..models.prompts import CachedPrompt
 from ..models.weights import read_weights
 from ..whole_files import whole_file
 from .config import TrainConfig
-from .data import CropSource, RestorationDataset
-from .losses import periodic_texture
+from .data import CropSource, RestorationDataset, Sample
+from .landmark_data import Teacher
+from .losses import identity_loss, periodic_texture
 from .perceptual import squeeze_lpips
+from .recogniser import aligned_faces, load_mobilefacenet
 
 log = logging.getLogger(__name__)
-Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Trainer:
@@ -64,6 +65,7 @@ class Trainer:
         """The model with exponentially averaged weights: what is shipped."""
         self.optimizer = torch.optim.AdamW(self.networks.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         self.lpips = squeeze_lpips(Path(config.lpips_backbone)).to(device)
+        self.recogniser = load_mobilefacenet(Path(config.recogniser)).to(device) if config.recogniser else None
         self._resume()
 
     @property
@@ -75,7 +77,7 @@ class Trainer:
         config = self.config
         for batch in self._batches():
             started = time.perf_counter()
-            losses = self._train_step([part.to(self.device) for part in batch])
+            losses = self._train_step({name: part.to(self.device) for name, part in batch.items()})
             self.step += 1
             self._seconds += time.perf_counter() - started
             self._report(losses)
@@ -84,10 +86,10 @@ class Trainer:
             if self.step % config.sample_every == 0 or self.step == config.steps:
                 self._write_samples()
 
-    def _train_step(self, batch: list[torch.Tensor]) -> dict[str, float]:
+    def _train_step(self, batch: Sample) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
-        losses = self._losses(*batch)
+        losses = self._losses(batch)
         self.optimizer.zero_grad(set_to_none=True)
         total = sum(losses.values(), torch.zeros((), device=self.device))
         total.backward()
@@ -96,11 +98,11 @@ class Trainer:
         self.average.update_parameters(self.networks)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _losses(self, bad: torch.Tensor, good: torch.Tensor) -> dict[str, torch.Tensor]:
-        weights, codec = self.config.loss, self.model.codec
+    def _losses(self, batch: Sample) -> dict[str, torch.Tensor]:
+        weights, codec, good = self.config.loss, self.model.codec, batch["good"]
         if self.step < self.config.codec_steps:
             return {"codec": F.l1_loss(codec.decode(codec.encode(good)), good)}
-        restored = _restore(self.model, bad)
+        restored = _restore(self.model, batch)
         some = good[: max(1, len(good) // 3)]
         losses = {
             "l1": weights.l1 * F.l1_loss(restored, good),
@@ -109,7 +111,20 @@ class Trainer:
         }
         if self.step >= self.config.lpips_from:
             losses["lpips"] = weights.lpips * self._shifted_lpips(restored, good)
+        if weights.ssim:
+            losses["ssim"] = weights.ssim * (1 - similarity_of_structure(restored, good))
+        if weights.identity and self.recogniser is not None and bool(batch["has_face"].any()):
+            losses["identity"] = weights.identity * self._identity(restored, batch)
         return losses
+
+    def _identity(self, restored: torch.Tensor, batch: Sample) -> torch.Tensor:
+        """L_id over the faces that lie wholly in their crops, as a mean over the batch."""
+        assert self.recogniser is not None  # noqa: S101 - narrows the type: asked before
+        whole = batch["has_face"].nonzero().flatten().tolist()
+        landmarks = batch["landmarks"][whole].cpu()
+        faces, truths = (aligned_faces(source[whole], landmarks) for source in (restored, batch["good"]))
+        reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
+        return identity_loss(self.recogniser, faces, truths, reference, known) * (len(whole) / len(restored))
 
     def _shifted_lpips(self, restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
         """LPIPS at a random phase of its strided grid, so that no fixed checkerboard can please it."""
@@ -117,17 +132,22 @@ class Trainer:
         dy, dx = torch.randint(0, 16, (2,), generator=chooser).tolist()
         return self.lpips(restored[..., dy:, dx:], good[..., dy:, dx:], normalize=True).mean()
 
-    def _batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[Sample]:
         config = self.config
-        sources = [CropSource(source) for source in config.sources]
         total = config.steps * config.batch
-        dataset = RestorationDataset(sources, config.degradations, config.crop, total, config.seed)
+        dataset = RestorationDataset(
+            self._sources(), config.degradations, config.crop, total, config.seed, config.reference_drop
+        )
         remaining = Subset(dataset, range(self.step * config.batch, total))
         yield from DataLoader(remaining, config.batch, num_workers=config.workers, worker_init_fn=_one_thread)
 
+    def _sources(self, only: int | None = None) -> list[CropSource]:
+        teacher = Teacher(Path(self.config.teacher)) if self.config.teacher else None
+        return [CropSource(source, teacher) for source in self.config.sources[:only]]
+
     def _report(self, losses: dict[str, float]) -> None:
         path = self.folder / "log.csv"
-        fields = ["step", "seconds", "lr", "l1", "lpips", "codec", "periodic"]
+        fields = ["step", "seconds", "lr", "l1", "lpips", "ssim", "identity", "codec", "periodic"]
         new = not path.exists()
         with path.open("a", newline="") as file:
             writer = csv.DictWriter(file, fields, restval="")
@@ -163,13 +183,14 @@ class Trainer:
 
     @torch.no_grad()
     def _write_samples(self) -> None:
-        """Rows of (enlarged input | restored | true) of the averaged model, always the same crops."""
-        sources = [CropSource(source) for source in self.config.sources[:1]]
-        dataset = RestorationDataset(sources, self.config.degradations, 256, 6, seed=12345)
+        """Rows of (enlarged input | restored | with reference | reference | true), always the same crops."""
+        dataset = RestorationDataset(self._sources(1), self.config.degradations, 256, 6, seed=12345)
         rows: list[torch.Tensor] = []
-        for bad, good in (dataset[index] for index in range(6)):
-            restored = _restore(self.averaged_model, bad[None].to(self.device))[0].cpu().clamp(0, 1)
-            rows.append(torch.cat([bad, restored, good], dim=2))
+        for sample in (dataset[index] for index in range(6)):
+            batch = {name: part[None].to(self.device) for name, part in sample.items()}
+            without = batch | {"has_reference": torch.zeros(1, device=self.device)}
+            pictures = [_restore(self.averaged_model, each)[0].cpu().clamp(0, 1) for each in (without, batch)]
+            rows.append(torch.cat([sample["bad"], *pictures, sample["reference"], sample["good"]], dim=2))
         sheet = torch.cat(rows, dim=1)[None]
         (self.folder / "samples").mkdir(exist_ok=True)
         write_picture(self.folder / "samples" / f"{self.step:06d}.png", sheet)
@@ -189,9 +210,24 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * min(1.0, up, down)
 
 
-def _restore(model: OneStepModel, enlarged: torch.Tensor) -> torch.Tensor:
-    """The whole model on a batch, untiled and differentiable."""
-    return model.codec.decode(model.denoise(model.codec.encode(enlarged), model.prompt.embeddings(None)))
+def _restore(model: OneStepModel, batch: Sample) -> torch.Tensor:
+    """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one."""
+    codec, prompt = model.codec, model.prompt.embeddings(None)
+    latent = codec.encode(batch["bad"])
+    if not model.takes_reference:
+        return codec.decode(model.denoise(latent, prompt))
+    known = batch["has_reference"].view(-1, 1, 1, 1)
+    mask = F.avg_pool2d(batch["mask"], codec.factor) * known
+    reference = codec.encode(batch["reference"]) * known
+    return codec.decode(model.denoise(latent, prompt, reference, mask))
+
+
+def similarity_of_structure(restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
+    """SSIM of pictures `[B,3,H,W]` in 0..1, scalar, by piq."""
+    from piq import ssim
+
+    value: Any = ssim(restored.clamp(0, 1), good, downsample=False)
+    return value
 
 
 def _over(model: OneStepModel, networks: nn.Module) -> OneStepModel:

@@ -142,3 +142,14 @@ def tiny_base() -> tuple[Any, Any]:
 def base(tiny_base: tuple[Any, Any]) -> Base:
     """A base whose text encoder is a formula."""
     return Base(Path("tiny"), *tiny_base, WordStates())
+
+
+@pytest.fixture
+def backbone(tmp_path: Path) -> Path:
+    """squeezenet1_1 with random weights: the code path of the real file."""
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    path = tmp_path / "squeezenet.pth"
+    torch.save(squeezenet1_1(weights=None).state_dict(), path)
+    return path

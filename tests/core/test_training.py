@@ -13,10 +13,11 @@ from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.headsup_file import save_headsup
 from headsup_core.training.config import LossWeights, TrainConfig, read_config
-from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, person_of, split_by_person
+from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
 from headsup_core.training.degradation import DEGRADATIONS, degrade, jpeg
 from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.losses import periodic_texture
+from headsup_core.training.people import person_of, split_by_person
 from headsup_core.training.perceptual import squeeze_lpips
 from headsup_core.training.trainer import Trainer, learning_rate
 
@@ -112,23 +113,14 @@ def test_samples_depend_on_the_index_alone(folder: Path) -> None:
     dataset = RestorationDataset([source], {"realesrgan": 0.5, "x8": 0.5}, 48, 20, seed=1)
     again = RestorationDataset([source], {"realesrgan": 0.5, "x8": 0.5}, 48, 20, seed=1)
     for index in (7, 3):
-        bad, good = dataset[index]
-        assert bad.shape == good.shape == (3, 48, 48)
-        assert torch.equal(bad, again[index][0])
-    assert not torch.equal(dataset[7][1], dataset[3][1])
+        sample = dataset[index]
+        assert sample["bad"].shape == sample["good"].shape == (3, 48, 48)
+        assert torch.equal(sample["bad"], again[index]["bad"])
+        assert not sample["has_face"]
+        assert not sample["has_reference"]
+    assert not torch.equal(dataset[7]["good"], dataset[3]["good"])
     with pytest.raises(InputError, match="no pictures"):
         CropSource(SourceConfig(str(folder.parent), 1.0))
-
-
-@pytest.fixture
-def backbone(tmp_path: Path) -> Path:
-    """squeezenet1_1 with random weights: the code path of the real file."""
-    from torchvision.models import squeezenet1_1
-
-    torch.manual_seed(0)
-    path = tmp_path / "squeezenet.pth"
-    torch.save(squeezenet1_1(weights=None).state_dict(), path)
-    return path
 
 
 def test_ncnn_backbone_equals_the_torch_one(backbone: Path, tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""Who is in a folder of pictures, by their file names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..image_files import picture_files
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Sorted pictures of a folder. Raises `InputError` when it is none, or holds none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder: a folder of pictures is needed")
+    return picture_files([folder])
+
+
+def split_by_person(files: Sequence[Path], hold_out: int) -> tuple[list[Path], list[Path]]:
+    """(training, held out): every `hold_out`-th person is held out with all photos."""
+    people = sorted({person_of(path) for path in files})
+    held = set(people[::hold_out]) if hold_out else set[str]()
+    return [f for f in files if person_of(f) not in held], [f for f in files if person_of(f) in held]
+
+
+def person_of(path: Path) -> str:
+    """Who is in the picture: the file name up to the first underscore."""
+    return path.stem.split("_")[0]

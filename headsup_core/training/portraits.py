@@ -1,0 +1,167 @@
+"""Portraits with known landmarks, and what a second photo of the same person looks like as a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from ..errors import InputError
+from ..faces.alignment import align_matrix, crop, inverse, template, transform_points
+from ..faces.face import Face
+from ..faces.reference import warped_reference
+from .landmark_data import MIRROR, read_tem
+
+References = Literal["none", "other_photo", "augmented_copy"]
+FindLandmarks = Callable[[torch.Tensor], torch.Tensor | None]
+"""Landmarks `[5,2]` of the best face of `[1,3,H,W]` in 0..1, None without one."""
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+
+REFERENCE_EYES = 126.0
+"""Eye distance in pixels of aligned faces of 512 px; references of small photos are kept at half of it."""
+LANDMARK_JITTER = 0.015
+"""Standard deviation of the landmarks in use, in eye distances: detectors are about that wrong on bad pictures."""
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """One photo of one person.
+
+    Attributes:
+        landmarks: `[5,2]` in its pixels.
+        aligned: the face, aligned to the FFHQ template, `[S,S,3]` of 8-bit RGB, S = 512 or 256.
+    """
+
+    person: str
+    picture: Image.Image
+    landmarks: torch.Tensor
+    aligned: Bytes
+
+    @property
+    def eye_distance(self) -> float:
+        return float((self.landmarks[1] - self.landmarks[0]).norm())
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A reference for a training crop of S px.
+
+    Attributes:
+        picture, mask: `[3,S,S]` and `[1,S,S]`, see `faces.reference.warped_reference`; both as without a reference when
+            there is none.
+        aligned: `[3,112,112]`, aligned for a recogniser; zero without one.
+    """
+
+    picture: torch.Tensor
+    mask: torch.Tensor
+    aligned: torch.Tensor
+
+
+def find_landmarks(path: Path, picture: Image.Image, teacher: FindLandmarks | None) -> torch.Tensor | None:
+    """Landmarks `[5,2]` in `picture`, the file's picture, perhaps reduced; by annotation where there is one.
+
+    Raises:
+        InputError: neither an annotation nor a teacher.
+    """
+    annotated = path.with_suffix(".tem")
+    if not annotated.exists():
+        if teacher is None:
+            raise InputError(f"{path} has no landmarks beside it ({annotated.name}): name a teacher, or no references")
+        return teacher(as_image(np.asarray(picture)))
+    with Image.open(path) as original:
+        factor = picture.width / original.width
+    return (read_tem(annotated) + 0.5) * factor - 0.5
+
+
+def make_portrait(person: str, picture: Image.Image, landmarks: torch.Tensor) -> Portrait:
+    """With its face aligned at 512 px, or at 256 px where the photo is no finer."""
+    eyes = float((landmarks[1] - landmarks[0]).norm())
+    side = 512 if eyes > REFERENCE_EYES / 2 else 256
+    aligned = crop(as_image(np.asarray(picture)), align_matrix(landmarks, side), side)
+    return Portrait(person, picture, landmarks, (aligned[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
+
+
+def as_image(array: Bytes) -> torch.Tensor:
+    """`[1,3,H,W]` in 0..1 of 8-bit RGB `[H,W,3]`."""
+    return torch.from_numpy(array.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def placed_landmarks(
+    landmarks: torch.Tensor, corner: Sequence[float], side: float, size: int, mirrored: bool
+) -> torch.Tensor:
+    """Landmarks `[5,2]` in a crop of `size` px of the square at `corner` with `side`, perhaps mirrored."""
+    points = (landmarks + 0.5 - torch.tensor(corner)) * (size / side) - 0.5
+    return mirrored_landmarks(points, size) if mirrored else points
+
+
+def mirrored_landmarks(points: torch.Tensor, size: int) -> torch.Tensor:
+    """Landmarks of the mirrored picture of `size` px: left and right change their names."""
+    return torch.stack([size - 1 - points[:, 0], points[:, 1]], dim=1)[MIRROR]
+
+
+def make_reference(
+    aligned: Bytes, landmarks: torch.Tensor, size: int, mirrored: bool, rng: np.random.Generator, *, copy: bool
+) -> Reference:
+    """A reference laid onto the face with `landmarks` of a crop of `size` px.
+
+    Args:
+        aligned: the reference photo's aligned face.
+        mirrored: the crop is mirrored, so the reference is, too.
+        copy: the reference is the target's own photo: bend it, so that copying its pixels does not pay.
+    """
+    image = as_image(aligned)
+    if mirrored:
+        image = image.flip(-1)
+    if copy:
+        image = _bent(image, rng)
+    image = _developed(image, rng)
+    eyes = float((landmarks[1] - landmarks[0]).norm())
+    wobble = torch.from_numpy(rng.normal(0, LANDMARK_JITTER * eyes, (5, 2)).astype(np.float32))
+    face = Face((0.0, 0.0, 1.0, 1.0), landmarks + wobble, 1.0)
+    picture, mask = warped_reference(image, face, size, size)
+    recognised = crop(image, _ffhq_to_arcface(image.shape[-1]), 112)
+    return Reference(picture[0], mask[0], recognised[0])
+
+
+def no_reference(size: int) -> Reference:
+    """What `warped_reference` gives far from a face."""
+    return Reference(torch.full((3, size, size), 0.5), torch.zeros(1, size, size), torch.zeros(3, 112, 112))
+
+
+def _ffhq_to_arcface(side: int) -> torch.Tensor:
+    return align_matrix(template("ffhq", side), 112, "arcface")
+
+
+def _bent(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """`image` `[1,3,S,S]` through a smooth random displacement of a few hundredths of the eye distance."""
+    side = image.shape[-1]
+    coarse = torch.from_numpy(rng.normal(0, 0.02, (1, 2, 7, 7)).astype(np.float32)) * (2 * REFERENCE_EYES / 512)
+    shift = F.interpolate(coarse, size=(side, side), mode="bicubic", align_corners=True)
+    still = torch.eye(2, 3)[None]
+    grid = F.affine_grid(still, [1, 3, side, side], align_corners=False) + shift.permute(0, 2, 3, 1)
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _developed(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Exposure, contrast and colour balance of another camera, sometimes a little softer."""
+    gain = torch.from_numpy((rng.normal(1, 0.05, (1, 3, 1, 1)) * rng.normal(1, 0.1)).astype(np.float32))
+    image = ((image.clamp(0, 1) ** float(np.exp(rng.normal(0, 0.15)))) * gain).clamp(0, 1)
+    if rng.random() < 0.4:
+        side = image.shape[-1]
+        less = max(32, int(side / rng.uniform(1.2, 4.0)))
+        small = F.interpolate(image, size=(less, less), mode="bilinear", antialias=True)
+        image = F.interpolate(small, size=(side, side), mode="bicubic").clamp(0, 1)
+    return image
+
+
+def lies_inside(landmarks: torch.Tensor, size: int) -> bool:
+    """Whether the face's ArcFace crop lies wholly in a crop of `size` px."""
+    corners = torch.tensor([[0.0, 0.0], [111.0, 0.0], [0.0, 111.0], [111.0, 111.0]])
+    placed = transform_points(inverse(align_matrix(landmarks, 112, "arcface")), corners)
+    return bool((placed >= 0).all() and (placed <= size - 1).all())

@@ -1,0 +1,116 @@
+"""MobileFaceNet (arXiv 1804.07573), a differentiable face recogniser for the identity loss."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import ModelFileError
+from ..faces.alignment import align_matrix, crop
+from ..models.weights import read_weights
+
+SIDE = 112
+"""Pixels of a face aligned to ArcFace's template."""
+
+_BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+"""Expansion, channels, repetitions, stride of the first."""
+
+
+def load_mobilefacenet(path: Path) -> nn.Module:
+    """The frozen network: faces `[B,3,112,112]` in 0..1 -> embeddings `[B,128]` of any length.
+
+    Raises:
+        ModelFileError: the file is missing or holds other layers.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"the identity loss needs MobileFaceNet's weights as a local file: {path} is missing")
+    network = MobileFaceNet()
+    content = {name: value for name, value in read_weights(path).content.items() if isinstance(value, torch.Tensor)}
+    try:
+        network.load_state_dict(content)
+    except RuntimeError as error:
+        raise ModelFileError(f"{path} does not hold MobileFaceNet as published: {str(error)[:300]}") from error
+    return network.eval().requires_grad_(False)
+
+
+def aligned_faces(images: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
+    """Faces `[B,3,112,112]` of pictures `[B,3,H,W]` with landmarks `[B,5,2]`, differentiable in the pixels."""
+    crops = [
+        crop(image[None], align_matrix(points, SIDE, "arcface"), SIDE)
+        for image, points in zip(images, landmarks, strict=True)
+    ]
+    return torch.cat(crops)
+
+
+class MobileFaceNet(nn.Module):
+    """Layers are named as in the published weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = _conv(3, 64, 3, stride=2)
+        self.dw_conv = _Separable(64, 64)
+        blocks: list[nn.Module] = []
+        channels = 64
+        for expansion, width, repetitions, stride in _BOTTLENECKS:
+            for index in range(repetitions):
+                blocks.append(_Bottleneck(channels, width, stride if index == 0 else 1, expansion))
+                channels = width
+        self.features = nn.Sequential(*blocks)
+        self.conv2 = _conv(128, 512, 1)
+        self.gdconv = _GlobalDepthwise(512)
+        self.conv3 = nn.Conv2d(512, 128, 1)
+        self.bn = nn.BatchNorm2d(128)
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        """`[B,3,112,112]` in 0..1 -> `[B,128]`."""
+        hidden = self.dw_conv(self.conv1(faces * 2 - 1))
+        hidden = self.gdconv(self.conv2(self.features(hidden)))
+        return self.bn(self.conv3(hidden)).flatten(1)
+
+
+class _Separable(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        hidden = torch.relu(self.bn1(self.depthwise(hidden)))
+        return torch.relu(self.bn2(self.pointwise(hidden)))
+
+
+class _GlobalDepthwise(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 7, groups=channels, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.bn(self.depthwise(hidden))
+
+
+class _Bottleneck(nn.Module):
+    """Inverted residual of MobileNetV2."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        layers: list[Any] = [_conv(inputs, hidden, 1), _conv(hidden, hidden, 3, stride, hidden)]
+        self.conv = nn.Sequential(*layers, nn.Conv2d(hidden, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden + self.conv(hidden) if self.residual else self.conv(hidden)
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU6(),
+    )

@@ -1,0 +1,226 @@
+"""Training with references: what a sample holds, the identity loss, and a run that uses both."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from headsup_core.errors import InputError, ModelFileError
+from headsup_core.faces.alignment import template
+from headsup_core.models.architecture import Architecture
+from headsup_core.training.config import LossWeights, TrainConfig
+from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
+from headsup_core.training.losses import identity_loss
+from headsup_core.training.portraits import (
+    lies_inside,
+    make_portrait,
+    make_reference,
+    mirrored_landmarks,
+    placed_landmarks,
+)
+from headsup_core.training.recogniser import MobileFaceNet, aligned_faces, load_mobilefacenet
+from headsup_core.training.trainer import Trainer
+
+SIDE = 160
+# eyes 40 px apart, upright
+LANDMARKS = template("ffhq", 512) * (40 / 126) - torch.tensor([0.0, 5.0])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two people, two photos each, with landmarks beside them; red and green, the second photo darker."""
+    made = tmp_path / "people"
+    made.mkdir()
+    for person, colour in (("a", (200, 40, 40)), ("b", (40, 200, 40))):
+        for photo, light in (("1", 1.0), ("2", 0.5)):
+            Image.new("RGB", (SIDE, SIDE), tuple(int(c * light) for c in colour)).save(made / f"{person}_{photo}.png")
+            write_tem(made / f"{person}_{photo}.tem", LANDMARKS)
+    return made
+
+
+def write_tem(path: Path, landmarks: torch.Tensor) -> None:
+    points = torch.zeros(94, 2)
+    points[[0, 1, 55, 87, 93]] = landmarks
+    path.write_text("94\n" + "\n".join(f"{x} {y}" for x, y in points.tolist()))
+
+
+def test_a_reference_is_another_photo_of_the_same_person(folder: Path) -> None:
+    source = CropSource(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0))
+    for seed in range(8):
+        drawn = source.crop(np.random.default_rng(seed), 128)
+        assert drawn.reference is not None
+        inside = drawn.reference.mask[0] > 0.999
+        assert inside.float().mean() > 0.05
+        colour, known = drawn.image[:, inside].mean(1), drawn.reference.picture[:, inside].mean(1)
+        assert colour.argmax() == known.argmax()  # the same person
+        light = colour.max() / known.max()
+        assert light > 1.3 or light < 0.77  # the other photo
+        assert torch.equal(drawn.reference.picture[:, drawn.reference.mask[0] == 0].unique(), torch.tensor([0.5]))
+
+
+def test_references_are_dropped_as_often_as_asked(folder: Path) -> None:
+    source = CropSource(SourceConfig(str(folder), 1.0, references="augmented_copy"))
+    rng = np.random.default_rng(0)
+    known = [source.crop(rng, 64, reference_drop=0.25).reference is not None for _ in range(200)]
+    assert 0.65 < np.mean(known) < 0.85
+    dataset = RestorationDataset([source], {"x8": 1.0}, 64, 4, seed=0, reference_drop=1.0)
+    assert not dataset[0]["has_reference"]
+    assert not dataset[0]["mask"].any()
+    assert torch.equal(dataset[0]["reference"], torch.full((3, 64, 64), 0.5))
+
+
+def test_whole_faces_are_counted_and_lie_at_the_landmarks(folder: Path) -> None:
+    for path in folder.glob("*.png"):  # a white pupil at the left eye
+        picture = np.asarray(Image.open(path)).copy()
+        x, y = LANDMARKS[0].round().int().tolist()
+        picture[y - 2 : y + 3, x - 2 : x + 3] = 255
+        Image.fromarray(picture).save(path)
+    dataset = RestorationDataset(
+        [CropSource(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0))],
+        {"x8": 1.0},
+        128,
+        9,
+        seed=3,
+    )
+    for index in range(9):
+        sample = dataset[index]
+        assert sample["has_face"]
+        blue = sample["good"][2]  # only the pupil has much of it
+        y, x = divmod(int(blue.flatten().argmax()), 128)
+        eyes = sample["landmarks"][:2]
+        assert min((eyes - torch.tensor([float(x), float(y)])).norm(dim=1)) < 4
+        assert eyes[0, 0] < eyes[1, 0]
+
+
+def test_photos_without_landmarks_need_a_teacher(folder: Path) -> None:
+    (folder / "a_1.tem").unlink()
+    with pytest.raises(InputError, match=r"a_1\.png has no landmarks beside it \(a_1\.tem\): name a teacher"):
+        CropSource(SourceConfig(str(folder), 1.0, references="other_photo"))
+    nobody = CropSource(SourceConfig(str(folder), 1.0, references="other_photo"), lambda image: None)
+    drawn = [nobody.crop(np.random.default_rng(seed), 64) for seed in range(30)]
+    assert any(one.landmarks is None for one in drawn)
+    # the other photo of a has no partner now: its reference is an altered copy of itself
+    assert all(one.reference is not None for one in drawn if one.landmarks is not None)
+
+
+def test_landmarks_follow_the_crop() -> None:
+    picture = torch.zeros(1, 1, 40, 60)
+    picture[..., 10, 20] = 1.0
+    points = torch.tensor([[20.0, 10.0]] * 5)
+    placed = placed_landmarks(points, (16.0, 4.0), 16.0, 16, mirrored=False)
+    assert torch.equal(placed[0], torch.tensor([4.0, 6.0]))
+    assert torch.equal(placed_landmarks(points, (16.0, 4.0), 16.0, 32, mirrored=False)[0], torch.tensor([8.5, 12.5]))
+    assert mirrored_landmarks(placed, 16)[0].tolist() == [11.0, 6.0]
+
+
+def test_a_mirrored_crop_gets_a_mirrored_reference() -> None:
+    halves = np.zeros((512, 512, 3), np.uint8)
+    halves[:, :256] = 255
+    landmarks = template("ffhq", 128)
+    means = []
+    for mirrored in (False, True):
+        points = mirrored_landmarks(landmarks, 128) if mirrored else landmarks
+        one = make_reference(halves, points, 128, mirrored, np.random.default_rng(1), copy=False)
+        means.append(one.picture[0, 70, 44] - one.picture[0, 70, 84])
+    assert means[0] > 0.5
+    assert means[1] < -0.5
+
+
+def test_portraits_keep_no_finer_reference_than_the_photo_has() -> None:
+    picture = Image.new("RGB", (400, 400))
+    assert make_portrait("a", picture, LANDMARKS).aligned.shape == (256, 256, 3)
+    assert make_portrait("a", picture, LANDMARKS * 2).aligned.shape == (512, 512, 3)
+
+
+def test_a_face_at_the_border_is_not_whole() -> None:
+    assert lies_inside(template("arcface", 112) + 2, 120)
+    assert not lies_inside(template("arcface", 112) - 2, 120)
+
+
+def test_identity_loss_against_a_hand_computation() -> None:
+    angles = {"restored": 0.0, "truth": 60.0, "reference": 90.0}
+    pictures = {name: torch.full((1, 3, 2, 2), math.radians(angle)) for name, angle in angles.items()}
+
+    def embed(faces: torch.Tensor) -> torch.Tensor:
+        angle = faces.mean(dim=(1, 2, 3))
+        return 3 * torch.stack([angle.cos(), angle.sin()], dim=1)
+
+    alone = -math.log((0.5 + 1) / 2)
+    alike = math.cos(math.radians(30))
+    both = alone - alike * math.log((0 + 1) / 2)
+    got = identity_loss(embed, pictures["restored"], pictures["truth"])
+    assert got.item() == pytest.approx(alone, abs=1e-5)
+    assert identity_loss(embed, *pictures.values()).item() == pytest.approx(both, abs=1e-5)
+    unknown = identity_loss(embed, *pictures.values(), known=torch.zeros(1))
+    assert unknown.item() == pytest.approx(alone, abs=1e-5)
+    opposite = torch.full((1, 3, 2, 2), math.radians(240.0))
+    assert identity_loss(embed, pictures["restored"], pictures["truth"], opposite).item() == pytest.approx(
+        alone, abs=1e-5
+    )
+
+
+def test_identity_loss_has_a_gradient_through_the_alignment() -> None:
+    torch.manual_seed(0)
+    network = MobileFaceNet().eval().requires_grad_(False)
+    restored = torch.rand(1, 3, 128, 128, requires_grad=True)
+    landmarks = template("arcface", 112)[None] + 8
+    faces = aligned_faces(restored, landmarks)
+    assert torch.allclose(faces, restored[..., 8:120, 8:120], atol=1e-4)
+    identity_loss(network, faces, torch.rand(1, 3, 112, 112)).backward()
+    assert restored.grad is not None
+    assert restored.grad[..., 20:100, 20:100].abs().sum() > 0
+    assert restored.grad[..., :4].abs().sum() == 0
+
+
+def test_recogniser_files(tmp_path: Path) -> None:
+    network = MobileFaceNet()
+    path = tmp_path / "net.pt"
+    torch.save(network.state_dict(), path)
+    face = torch.rand(1, 3, 112, 112)
+    loaded = load_mobilefacenet(path)
+    assert torch.equal(loaded(face), network.eval()(face))
+    assert loaded(face).shape == (1, 128)
+    torch.save({"conv1.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(ModelFileError, match="does not hold MobileFaceNet as published"):
+        load_mobilefacenet(path)
+    with pytest.raises(ModelFileError, match="is missing"):
+        load_mobilefacenet(tmp_path / "nothing.pt")
+
+
+def test_training_reaches_the_reference_channels(architecture: Architecture, folder: Path, backbone: Path) -> None:
+    recogniser = folder.parent / "net.pt"
+    torch.manual_seed(0)
+    torch.save(MobileFaceNet().state_dict(), recogniser)
+    config = TrainConfig(
+        architecture=architecture,
+        sources=(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0),),
+        degradations={"x8": 1.0},
+        lpips_backbone=str(backbone),
+        recogniser=str(recogniser),
+        reference_drop=0.0,
+        crop=128,
+        batch=2,
+        steps=3,
+        codec_steps=0,
+        lpips_from=10,
+        warmup_steps=1,
+        workers=0,
+        sample_every=9,
+        loss=LossWeights(ssim=0.1, identity=1.0),
+    )
+    trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
+    weight = "unet.conv_in.weight"
+    before = trainer.networks.get_parameter(weight).detach().clone()
+    trainer.train()
+    moved = (trainer.networks.get_parameter(weight) - before).abs().amax(dim=(0, 2, 3))
+    channels = architecture.codec["latent_channels"]
+    assert (moved[channels:] > 0).all()  # the reference's and the mask's
+    with (folder.parent / "run" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["identity"] and float(row["ssim"]) > 0 for row in rows)
