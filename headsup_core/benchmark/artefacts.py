@@ -11,7 +11,8 @@ from ..image_files import read_picture
 from ..imaging.resizing import output_size, resize
 from ..imaging.tiles import TilePlan
 from ..models.loading import load_model
-from ..restore.pipeline import resolve_tiling, restore
+from ..restore.options import resolve_tiling
+from ..restore.pipeline import restore
 from ..training.people import list_pictures
 from .metrics import luma
 

@@ -45,7 +45,10 @@ class PublishedSizing(Protocol):
     """One system's way."""
 
     def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
-        """For `image` `[B,3,h,w]` in 0..1, of which `height` x `width` is asked for."""
+        """For `image` `[B,3,h,w]` in 0..1, of which `height` x `width` is asked for.
+
+        An image on the meta device, without values, gives the sizes of everything.
+        """
         ...
 
 
@@ -80,21 +83,30 @@ class PillowSizing:
     def prepare(self, image: torch.Tensor, height: int, width: int) -> Prepared:
         scale = _whole_scale(image, height, width)
         least = self.process_size // scale
-        pictures = [_to_pillow(picture) for picture in image]
-        side_w, side_h = pictures[0].size
+        side_h, side_w = image.shape[-2:]
         enlarged = min(side_w, side_h) < least
-        if enlarged:
-            factor = least / min(side_w, side_h)
-            pictures = [picture.resize((int(factor * side_w), int(factor * side_h))) for picture in pictures]
-        pictures = [picture.resize((picture.width * scale, picture.height * scale)) for picture in pictures]
-        size = pictures[0].width // 8 * 8, pictures[0].height // 8 * 8
+        factor = least / min(side_w, side_h) if enlarged else 1
+        start = int(factor * side_w), int(factor * side_h)
+        large = start[0] * scale, start[1] * scale
+        size = large[0] // 8 * 8, large[1] // 8 * 8
         if 0 in size:
             raise InputError(f"published sizing gives {size[0]}x{size[1]} px: the picture is too small")
-        network = torch.cat([_to_tensor(picture.resize(size, Image.Resampling.LANCZOS)) for picture in pictures])
+
+        def enlarge(picture: torch.Tensor) -> torch.Tensor:
+            first = _to_pillow(picture)
+            first = first.resize(start) if enlarged else first
+            return _to_tensor(first.resize(large).resize(size, Image.Resampling.LANCZOS))
+
+        if image.is_meta:
+            network = image.new_empty(len(image), 3, size[1], size[0])
+        else:
+            network = torch.cat([enlarge(picture) for picture in image])
 
         def finish(picture: torch.Tensor) -> torch.Tensor:
             if not (enlarged and self.resize_back):
                 return cut_to_8_bits(picture)
+            if picture.is_meta:
+                return picture.new_empty(len(picture), 3, height, width)
             back = [_to_pillow(one).resize((width, height)) for one in cut_to_8_bits(picture)]
             return torch.cat([_to_tensor(one) for one in back])
 
