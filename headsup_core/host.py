@@ -162,8 +162,9 @@ class PlainHost:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def progress(self, total: int) -> Progress:
-        return TqdmProgress(total, quiet=self._quiet)
+    def progress(self, total: int, description: str = "restoring") -> Progress:
+        """A progress bar; of bars within each other the outer one stands above."""
+        return TqdmProgress(total, description, quiet=self._quiet)
 
     def check_cancelled(self) -> None:
         """Ctrl-C raises KeyboardInterrupt by itself."""

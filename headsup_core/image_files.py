@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from .errors import InputError
 from .whole_files import whole_file
@@ -21,37 +21,66 @@ MAX_PIXELS = 178_956_970
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """What counts as a picture in a folder; a file that is named itself may have any suffix."""
 
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 # Suffix -> Pillow's format name.
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # Longest side that the format can hold (libjpeg, libwebp).
 _FORMAT_SIDES = {"JPEG": 65500, "WEBP": 16383}
+# Whose further frames are pictures of their own; those of a phone's JPEG are depth and brightness of the first.
+_ANIMATED = ("GIF", "PNG", "WEBP", "TIFF")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture file's content: `rgb` `[1,3,H,W]` and `alpha` `[1,1,H,W]` or None, float32 in 0..1, sRGB."""
+    """A picture file's content: `rgb` `[1,3,H,W]` and `alpha` `[1,1,H,W]` or None, float32 in 0..1, sRGB.
+
+    Attributes:
+        frames: in the file; the picture is the first.
+    """
 
     rgb: torch.Tensor
     alpha: torch.Tensor | None = None
+    frames: int = 1
 
 
 def picture_files(sources: Sequence[Path]) -> list[Path]:
-    """`sources` with every folder replaced by its pictures (`PICTURE_SUFFIXES`), sorted, one level deep.
+    """`sources` with every folder replaced by its pictures, sorted, one level deep.
 
     Raises:
-        InputError: a folder without pictures.
+        InputError: a folder without pictures, or one that cannot be read.
     """
     files: list[Path] = []
     for source in sources:
-        if not source.is_dir():
-            files.append(source)
-            continue
-        inside = sorted(path for path in source.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
-        if not inside:
-            raise InputError(f"folder {source} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
-        files += inside
+        files += pictures_in(source) if source.is_dir() else [source]
     return files
+
+
+def pictures_in(folder: Path, *, recursive: bool = False, without: Path | None = None) -> list[Path]:
+    """The pictures in a folder (`PICTURE_SUFFIXES`), sorted; hidden files and folders are left out.
+
+    Args:
+        recursive: in the folders below it, too, but for those that are only linked to.
+        without: a folder that is not searched.
+
+    Raises:
+        InputError: there are none, or a folder cannot be read.
+    """
+    excluded = None if without is None else without.resolve()
+    found: list[Path] = []
+    for here, folders, names in os.walk(folder, onerror=_unreadable):
+        below = [name for name in folders if not name.startswith(".") and Path(here, name).resolve() != excluded]
+        folders[:] = below if recursive else []
+        found += [Path(here, name) for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+    found = sorted(path for path in found if not path.name.startswith("."))
+    if not found:
+        deeper = "" if recursive else " itself"
+        raise InputError(f"folder {folder}{deeper} holds no pictures ({', '.join(PICTURE_SUFFIXES)})")
+    return found
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"folder {error.filename} cannot be read ({error.strerror}): allow it, or move it away") from error
 
 
 def read_picture(path: str | os.PathLike[str]) -> Picture:
@@ -81,8 +110,9 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
                     f"{path} has {image.width}x{image.height} = {pixels} pixels, the limit is {MAX_PIXELS}: "
                     "make it smaller first"
                 )
+            frames = int(getattr(image, "n_frames", 1)) if image.format in _ANIMATED else 1
             image.load()
-            return _to_picture(_upright(image), path)
+            return replace(_to_picture(_upright(image), path), frames=frames)
     except (InputError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -150,7 +180,12 @@ def _to_tensor(image: Image.Image) -> torch.Tensor:
 
 
 def write_picture(
-    path: str | os.PathLike[str], rgb: torch.Tensor, alpha: torch.Tensor | None = None, *, quality: int = 95
+    path: str | os.PathLike[str],
+    rgb: torch.Tensor,
+    alpha: torch.Tensor | None = None,
+    *,
+    quality: int = 95,
+    text: Mapping[str, str] | None = None,
 ) -> None:
     """Write one picture with 8 bits per channel, whole or not at all (a temporary file beside it is renamed).
 
@@ -159,6 +194,7 @@ def write_picture(
         rgb: `[1,3,H,W]`, clamped to 0..1 and rounded.
         alpha: `[1,1,H,W]` or None. JPEG has no transparency: there the picture is laid over white.
         quality: 1..100, of JPEG (full-resolution colour) and WebP.
+        text: written into a PNG, for `picture_text`; other formats do without.
 
     Raises:
         InputError: unknown suffix, picture or quality out of range, a side that the format cannot hold, or a folder
@@ -174,7 +210,14 @@ def write_picture(
     limit = _FORMAT_SIDES.get(kind)
     if limit and max(image.size) > limit:
         raise InputError(f"{path}: {image.width}x{image.height} px, but {kind} holds {limit} px a side: use .png")
-    options = {"PNG": {}, "JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality, "exact": True}}
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        chunks.add_itxt(key, value)
+    options = {
+        "PNG": {"pnginfo": chunks},
+        "JPEG": {"quality": quality, "subsampling": 0},
+        "WEBP": {"quality": quality, "exact": True},
+    }
     try:
         with whole_file(path) as temporary, temporary.open("xb") as file:
             image.save(file, format=kind, **options[kind])
@@ -184,6 +227,19 @@ def write_picture(
             f"cannot write {path.name} into folder {path.parent.absolute()} ({reason}): "
             "choose a folder that exists, may be written to and has room"
         ) from error
+
+
+def picture_text(path: Path, key: str) -> str | None:
+    """What `write_picture` wrote into a PNG as `text[key]`; None when nothing, or the file is no PNG or cut short."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            whole = file.read() == _PNG_END
+        with Image.open(path) as image:
+            value = image.info.get(key) if whole and image.format == "PNG" else None
+    except Exception:  # a damaged file makes Pillow's parsers raise nearly any type
+        return None
+    return str(value) if isinstance(value, str) else None
 
 
 def _to_pillow(rgb: torch.Tensor, alpha: torch.Tensor | None, *, flatten: bool) -> Image.Image:

@@ -3,19 +3,68 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+import time
 import uuid
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
+STALE_SECONDS = 86_400
+"""A temporary file of another machine is left over when nobody has written to it for this long."""
+
+_TEMPORARY = re.compile(r"\.headsup-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{32}\.tmp")
+
 
 @contextmanager
 def whole_file(path: Path) -> Generator[Path]:
-    """A temporary path beside `path`, for the block to write: renamed to `path` at its end, removed when it fails."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    """A temporary path beside `path`, for the block to write: renamed to `path` at its end, removed when it fails.
+
+    The content is on the disk before the name is, so that a power cut leaves no empty file either.
+    """
+    temporary = path.with_name(f".headsup-{_machine()}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
+        _flush(temporary)
         os.replace(temporary, path)
     finally:
         if os.path.lexists(temporary):  # after the rename there is nothing to remove
             temporary.unlink()
+
+
+def remove_leftovers(folder: Path) -> list[Path]:
+    """Remove the temporary files of `whole_file` in `folder` whose process was killed; returns what was removed.
+
+    The name says machine and process. What a running process of this machine writes, and what another machine wrote
+    to within `STALE_SECONDS`, stays, and so does every other file. Only to be called while this process writes none.
+    """
+    removed: list[Path] = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        name = _TEMPORARY.fullmatch(path.name)
+        if name is None or path.is_symlink() or not path.is_file():
+            continue
+        machine, process = name[1], int(name[2])
+        if machine == _machine():
+            over = process == os.getpid() or not psutil.pid_exists(process)
+        else:
+            over = time.time() - path.stat().st_mtime > STALE_SECONDS
+        if over:
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _machine() -> str:
+    return f"{zlib.crc32(platform.node().encode()):08x}"
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)  # Windows flushes only what is open for writing
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import HeadsUpError, InputError
+from ..errors import InputError
 from ..faces import FaceAnalyzer
 from ..host import Host
-from ..image_files import picture_files, read_picture, write_picture
+from ..image_files import read_picture, write_picture
 from ..imaging.color import COLOR_FIXES
 from ..imaging.resizing import resize
-from ..models.loading import DEFAULT_MODEL, load_model
+from ..models.loading import DEFAULT_MODEL, find_base, find_model_file, load_model
 from ..models.one_step import HeadsUpModel
 from ..models.systems import SYSTEMS
 from ..restore.pipeline import restore
+from ..restore.report import RestoreReport
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .batch import Job, plan_jobs, run_batch
 from .hosting import add_host_arguments, check_folder, make_host
-
-log = logging.getLogger(__name__)
+from .records import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tags", help="comma-separated words for what is seen, for models that want them")
     parser.add_argument("--sizing", choices=("pad", "published"), default="pad", help="published: as its own script")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--resume", action="store_true", help="skip pictures whose result is already there")
+    parser.add_argument("--recursive", action="store_true", help="pictures of the folders in a folder, too")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep results of the same pictures and settings; do what is missing"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
     parser.add_argument(
         "--aligned", action="store_true", help="for models of aligned faces: the pictures are such faces, look for none"
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
     host = make_host(args)
-    jobs = plan_outputs(args.pictures, args.output)
+    jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive)
     check_folder(args.output)
     model = load_model(
         args.model,
@@ -75,29 +76,31 @@ def run(args: argparse.Namespace) -> int:
     )
     by_faces = model.one_step.aligned_face and not args.aligned and args.sizing == "pad"
     analyzer = make_analyzer(args, host) if by_faces else None
-    failed: list[str] = []
-    for source, target in jobs:
-        if args.resume and target.exists():
-            log.info("%s is already there", target)
-            continue
-        try:
-            _restore_file(source, target, model, host, args, analyzer)
-        except HeadsUpError as error:
-            failed.append(f"{source}: {error}" if str(source) not in str(error) else str(error))
-    if failed:
-        raise InputError(f"{len(failed)} of {len(jobs)} pictures failed:\n" + "\n".join(failed))
+
+    def restore_one(job: Job, texts: dict[str, str]) -> RestoreReport:
+        return _restore_file(job, texts, model, host, args, analyzer)
+
+    settings = Settings.of(args, _model_files(args, host))
+    run_batch(jobs, restore_one, settings, host, resume=args.resume, as_json=args.json)
     return 0
 
 
+def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
+    """What the options that name a model mean."""
+    if args.adapter is None:
+        return {"model": find_model_file(args.model or DEFAULT_MODEL, host)}
+    return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host)}
+
+
 def _restore_file(
-    source: Path,
-    target: Path,
+    job: Job,
+    texts: dict[str, str],
     model: HeadsUpModel,
     host: Host,
     args: argparse.Namespace,
     analyzer: FaceAnalyzer | None,
-) -> None:
-    picture = read_picture(source)
+) -> RestoreReport:
+    picture = read_picture(job.source)
     result = restore(
         picture.rgb,
         model,
@@ -117,12 +120,10 @@ def _restore_file(
         host=host,
     )
     alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
-    write_picture(target, result.image, alpha)
-    if args.json:
-        record = {"input": str(source), "output": str(target), **vars(result.report)}
-        sys.stdout.write(json.dumps(record) + "\n")
-    else:
-        log.info("%s\n%s", target, result.report.text())
+    write_picture(job.target, result.image, alpha, text=texts)
+    if picture.frames > 1:
+        result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")
+    return result.report
 
 
 def _options(settings: list[str]) -> dict[str, Any]:
@@ -137,22 +138,3 @@ def _options(settings: list[str]) -> dict[str, Any]:
         if not equals or not name.isidentifier() or name in ("dtype", "host", "merge", "base", "model", "adapter"):
             raise InputError(f"--option {setting}: {name!r} is no load option")
     return options
-
-
-def plan_outputs(pictures: list[Path], folder: Path) -> list[tuple[Path, Path]]:
-    """(input, output) of every picture; folders are searched one level deep. Inputs of one stem keep their suffix.
-
-    Raises:
-        InputError: a folder without pictures, or nothing to do.
-    """
-    jobs: dict[Path, Path] = {}
-    for source in dict.fromkeys(picture_files(pictures)):
-        target = folder / f"{source.stem}.png"
-        if target in jobs:
-            target = folder / f"{source.name}.png"
-        number = 2
-        while target in jobs:
-            target = folder / f"{source.stem}_{number}.png"
-            number += 1
-        jobs[target] = source
-    return [(source, target) for target, source in jobs.items()]

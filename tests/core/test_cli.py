@@ -14,7 +14,6 @@ from PIL import Image
 
 from headsup_core.cli import main
 from headsup_core.commands.hosting import read_extra_model_paths
-from headsup_core.commands.upscale import plan_outputs
 from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
 from headsup_core.image_files import read_picture
@@ -61,20 +60,6 @@ def test_good_pictures_are_done_and_bad_ones_named(
     assert "e.png" in errors
 
 
-def test_resume_skips_what_is_there(model: str, tmp_path: Path) -> None:
-    _save(tmp_path / "in" / "a.png")
-    _save(tmp_path / "in" / "b.png")
-    output = tmp_path / "out"
-    output.mkdir()
-    (output / "a.png").write_bytes(b"already here")
-    arguments = ["upscale", str(tmp_path / "in"), "--output", str(output), "--model", model, "--quiet"]
-    assert main([*arguments, "--resume"]) == 0
-    assert (output / "a.png").read_bytes() == b"already here"
-    assert read_picture(output / "b.png").rgb.shape == (1, 3, 36, 48)
-    assert main(arguments) == 0
-    assert read_picture(output / "a.png").rgb.shape == (1, 3, 36, 48)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -107,13 +92,6 @@ def test_output_folder_that_cannot_be_written(model: str, tmp_path: Path, capsys
     picture = _save(tmp_path / "in" / "a.png")
     assert main(["upscale", str(picture), "--output", str(blocked / "out"), "--model", model]) == 2
     assert "cannot be written" in capsys.readouterr().err
-
-
-def test_names_of_outputs_never_collide(tmp_path: Path) -> None:
-    sources = [_save(tmp_path / folder / name) for folder in ("x", "y") for name in ("a.png", "a.jpg")]
-    jobs = plan_outputs(sources, tmp_path / "out")
-    assert [source for source, _ in jobs] == sources
-    assert [target.name for _, target in jobs] == ["a.png", "a.jpg.png", "a.png.png", "a_2.png"]
 
 
 def test_models_by_name_and_from_extra_model_paths(model: str, tmp_path: Path) -> None:

@@ -1,0 +1,181 @@
+"""Many pictures one after the other: what is done stays done, what fails is named at the end, all can be resumed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..errors import HeadsUpError, InputError
+from ..host import PlainHost
+from ..image_files import pictures_in
+from ..restore.report import RestoreReport
+from ..whole_files import remove_leftovers
+from .records import Settings, why_again
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture file and the file of its result."""
+
+    source: Path
+    target: Path
+
+
+Restore = Callable[[Job, dict[str, str]], RestoreReport]
+"""Reads the source, restores it, writes the target with the given texts in it."""
+
+
+@dataclass
+class Outcome:
+    """What became of the pictures so far."""
+
+    done: int = 0
+    kept: int = 0
+    failed: list[str] = field(default_factory=list[str])
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} restored"]
+        parts += [f"{self.kept} were done already"] if self.kept else []
+        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        return ", ".join(parts)
+
+
+def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False) -> list[Job]:
+    """What to restore into which file of `folder`; those in folders keep their place below the given folder.
+
+    Of inputs whose results would have one name (also when only the case differs, which some disks do not tell apart)
+    the first gets it, the next keeps its suffix (a.jpg.png), further ones are numbered.
+
+    Raises:
+        InputError: a folder without pictures, or a result that would replace an input.
+    """
+    found: dict[Path, Path] = {}
+    for given in pictures:
+        if not given.is_dir():
+            found.setdefault(given, Path(given.name))
+            continue
+        if given.resolve() == folder.resolve():
+            raise InputError(f"output folder {folder} is the folder of the pictures: choose another --output")
+        for source in pictures_in(given, recursive=recursive, without=folder):
+            found.setdefault(source, source.relative_to(given))
+    inputs = {source.resolve() for source in found}
+    taken: set[str] = set()
+    jobs: list[Job] = []
+    for source, place in found.items():
+        names = [f"{place.stem}.png", f"{place.name}.png"]
+        names += [f"{place.stem}_{number}.png" for number in range(2, len(found) + 2)]
+        target = next(path for path in (folder / place.parent / name for name in names) if _key(path) not in taken)
+        if target.resolve() in inputs:
+            raise InputError(f"the result of {source} would replace {target}, a picture given: choose another --output")
+        taken.add(_key(target))
+        jobs.append(Job(source, target))
+    return jobs
+
+
+def _key(path: Path) -> str:
+    return str(path).casefold()
+
+
+def run_batch(
+    jobs: Sequence[Job],
+    restore: Restore,
+    settings: Settings,
+    host: PlainHost,
+    *,
+    resume: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Restore each picture; one that fails does not stop the others.
+
+    Args:
+        settings: all that the results depend on but the pictures; written into each result.
+        resume: keep the results that the same settings made from the same pictures.
+        as_json: a line of JSON for each picture on stdout: input, output, status (done, kept or failed), and the
+            report or the error.
+
+    Raises:
+        InputError: at the end, naming the pictures that failed.
+    """
+    for folder in dict.fromkeys(job.target.parent for job in jobs):
+        for leftover in remove_leftovers(folder):
+            log.info("%s, left by an interrupted run, was removed", leftover)
+    outcome = Outcome()
+    with logging_redirect_tqdm():  # lines above the bars, not through them
+        try:
+            todo = _not_done(jobs, settings, outcome, as_json=as_json) if resume else jobs
+            with host.progress(len(todo), "pictures") as progress:
+                for job in todo:
+                    _restore_one(job, restore, settings, host, outcome, as_json=as_json)
+                    progress.advance()
+        except KeyboardInterrupt:
+            log.info("interrupted: %s of %d pictures; the same command with --resume goes on", outcome, len(jobs))
+            raise
+    if len(jobs) > 1:
+        log.info("%s", outcome)
+    if outcome.failed:
+        raise InputError(f"{len(outcome.failed)} of {len(jobs)} pictures failed:\n" + "\n".join(outcome.failed))
+
+
+def _not_done(jobs: Sequence[Job], settings: Settings, outcome: Outcome, *, as_json: bool) -> list[Job]:
+    """The pictures without a result of these settings."""
+    todo: list[Job] = []
+    for job in jobs:
+        try:
+            reason = why_again(job.target, job.source, settings)
+        except InputError as error:
+            _fail(job, error, outcome, as_json=as_json)
+            continue
+        if reason is None:
+            outcome.kept += 1
+            _tell(job, "kept", {}, as_json=as_json)
+            continue
+        if reason:
+            log.info("%s was made %s: it is made again", job.target, reason)
+        todo.append(job)
+    return todo
+
+
+def _restore_one(
+    job: Job, restore: Restore, settings: Settings, host: PlainHost, outcome: Outcome, *, as_json: bool
+) -> None:
+    try:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        report = restore(job, settings.record(job.source))
+    except HeadsUpError as error:
+        _fail(job, error, outcome, as_json=as_json)
+    except OSError as error:
+        _fail(job, InputError(f"cannot be written ({error.strerror or error})"), outcome, as_json=as_json)
+    except (MemoryError, RuntimeError) as error:
+        if not host.is_out_of_memory(error):
+            raise
+        host.release_memory()
+        _fail(job, InputError("memory ran out: make it smaller, or give a --tile"), outcome, as_json=as_json)
+    else:
+        outcome.done += 1
+        _tell(job, "done", vars(report), as_json=as_json)
+        if not as_json:
+            log.info("%s\n%s", job.target, report.text())
+
+
+def _fail(job: Job, error: HeadsUpError, outcome: Outcome, *, as_json: bool) -> None:
+    named = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
+    outcome.failed.append(named)
+    _tell(job, "failed", {"error": named}, as_json=as_json)
+
+
+def _tell(job: Job, status: str, more: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        record = {"input": str(job.source), "output": str(job.target), "status": status, **more}
+        with tqdm.external_write_mode(file=sys.stdout):  # a running bar makes room
+            sys.stdout.write(json.dumps(record) + "\n")
+            sys.stdout.flush()

@@ -1,0 +1,270 @@
+"""Batches: places and names of results, what counts as done, pictures that fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from headsup_core.cli import main
+from headsup_core.commands.batch import Job, plan_jobs, run_batch
+from headsup_core.commands.records import BLOCK, BLOCKS, KEY, Settings, fingerprint
+from headsup_core.errors import InputError
+from headsup_core.host import PlainHost
+from headsup_core.image_files import picture_text, read_picture
+from headsup_core.models.architecture import Architecture
+from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.one_step import OneStepModel
+from headsup_core.restore.report import RestoreReport
+
+Upscale = Callable[..., tuple[int, dict[str, dict[str, Any]], str]]
+
+# --- which file is written where ------------------------------------------------------------------------------------
+
+
+def _save(path: Path, size: tuple[int, int] = (12, 9), mode: str = "RGB") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.effect_noise(size, 60).convert(mode).save(path)
+    return path
+
+
+def _places(jobs: list[Job], output: Path) -> list[str]:
+    return [job.target.relative_to(output).as_posix() for job in jobs]
+
+
+def test_names_of_results_never_collide(tmp_path: Path) -> None:
+    sources = [_save(tmp_path / folder / name) for folder in ("x", "y") for name in ("a.png", "a.jpg", "A.bmp")]
+    jobs = plan_jobs([*sources, sources[0]], tmp_path / "out")
+    assert [job.source for job in jobs] == sources
+    assert _places(jobs, tmp_path / "out") == [
+        "a.png", "a.jpg.png", "A.bmp.png", "a.png.png", "a_2.png", "A_3.png"
+    ]  # fmt: skip
+
+
+def test_folders_keep_their_structure(tmp_path: Path) -> None:
+    given = tmp_path / "in"
+    for name in ("b.png", "a.png", "deep/a.png", "deep/er/c.png", ".hidden/d.png", "deep/._a.png"):
+        _save(given / name)
+    (given / "deep" / "round").symlink_to(given, target_is_directory=True)
+    output = given / "results"
+    _save(output / "a.png")
+    assert _places(plan_jobs([given], output), output) == ["a.png", "b.png"]
+    assert _places(plan_jobs([given], output, recursive=True), output) == [
+        "a.png", "b.png", "deep/a.png", "deep/er/c.png"
+    ]  # fmt: skip
+    again = plan_jobs([given / "deep", given], output, recursive=True)
+    assert _places(again, output) == ["a.png", "er/c.png", "a.png.png", "b.png"]
+    assert all(job.target.resolve().is_relative_to(output) for job in again)
+
+
+def test_names_that_look_like_paths_stay_in_the_output(tmp_path: Path) -> None:
+    sources = [tmp_path / "in" / name for name in ("..png.jpg", "a\\..\\b.png", "...jpg", " .png", "-x.png")]
+    jobs = plan_jobs([*sources, tmp_path / "in" / ".." / "in" / "e.png"], tmp_path / "out")
+    assert [job.target.parent for job in jobs] == [tmp_path / "out"] * 6
+
+
+def test_pictures_are_never_overwritten_by_results(tmp_path: Path) -> None:
+    picture = _save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="is the folder of the pictures: choose another --output"):
+        plan_jobs([tmp_path], tmp_path)
+    with pytest.raises(InputError, match=r"the result of .*a.png would replace .*a.png, a picture given"):
+        plan_jobs([picture], tmp_path)
+    with pytest.raises(InputError, match="itself holds no pictures"):
+        plan_jobs([_save(tmp_path / "deep" / "below" / "b.png").parent.parent], tmp_path / "out")
+
+
+# --- what is done -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def model(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> Path:
+    path = tmp_path / "toy.safetensors"
+    save_headsup(path, toy_model, architecture)
+    return path
+
+
+@pytest.fixture
+def upscale(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Upscale:
+    """Run the command with --resume --json on `in`; exit status, input's name -> record, stderr."""
+
+    def run(*more: str) -> tuple[int, dict[str, dict[str, Any]], str]:
+        command = ["upscale", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--model", str(model)]
+        status = main([*command, "--json", "--quiet", "--resume", *more])
+        said = capsys.readouterr()
+        records = [json.loads(line) for line in said.out.splitlines()]
+        return status, {Path(record["input"]).name: record for record in records}, said.err
+
+    return run
+
+
+def _fates(records: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: record["status"] for name, record in records.items()}
+
+
+def test_done_means_the_same_picture_and_settings(
+    upscale: Upscale, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for name in ("a", "b", "c"):
+        _save(tmp_path / "in" / f"{name}.png")
+    assert _fates(upscale()[1]) == dict.fromkeys(("a.png", "b.png", "c.png"), "done")
+    first = (tmp_path / "out" / "a.png").read_bytes()
+    moved = tmp_path / "in" / "b.png"
+    shutil.copyfile(moved, tmp_path / "b")  # the same content at another time
+    shutil.move(tmp_path / "b", moved)
+    _save(tmp_path / "in" / "c.png", (8, 8))
+    _save(tmp_path / "in" / "d.png")
+    assert _fates(upscale("--tile-batch", "1")[1]) == {
+        "a.png": "kept", "b.png": "kept", "c.png": "done", "d.png": "done"
+    }  # fmt: skip
+    assert "out/c.png was made from another picture: it is made again" in caplog.text
+    assert read_picture(tmp_path / "out" / "c.png").rgb.shape == (1, 3, 32, 32)
+    assert (tmp_path / "out" / "a.png").read_bytes() == first
+
+    assert set(_fates(upscale("--scale", "2")[1]).values()) == {"done"}
+    assert "out/a.png was made with other settings (scale unset, not 2.0): it is made again" in caplog.text
+    weights = bytearray(model.read_bytes())
+    weights[-1] ^= 1
+    model.write_bytes(weights)
+    assert set(_fates(upscale("--scale", "2")[1]).values()) == {"done"}
+    assert "with other settings (model toy.safetensors " in caplog.text
+    assert set(_fates(upscale("--scale", "2")[1]).values()) == {"kept"}
+
+
+def test_files_that_are_no_results_are_left_alone(upscale: Upscale, tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        _save(tmp_path / "in" / f"{name}.png")
+    upscale()
+    out = tmp_path / "out"
+    cut = (out / "a.png").read_bytes()[:-9]
+    (out / "a.png").write_bytes(cut)
+    _save(out / "b.png")
+    strange = (out / "b.png").read_bytes()
+    (out / "c.png").write_bytes(b"")  # of a disk that was full, or a power cut: nothing to lose
+    status, records, errors = upscale()
+    assert status == 2
+    assert _fates(records) == {"a.png": "failed", "b.png": "failed", "c.png": "done", "d.png": "kept"}
+    assert (out / "a.png").read_bytes() == cut
+    assert (out / "b.png").read_bytes() == strange
+    assert "2 of 4 pictures failed:" in errors
+    assert "no whole result of this command: delete or move it" in errors
+
+
+def test_the_record_of_a_result(upscale: Upscale, tmp_path: Path) -> None:
+    _save(tmp_path / "in" / "a.png")
+    upscale("--strength", "0.5")
+    record = json.loads(picture_text(tmp_path / "out" / "a.png", KEY) or "")
+    assert record["settings"]["strength"] == 0.5
+    assert record["settings"]["model"].startswith("toy.safetensors ")
+    assert str(tmp_path) not in json.dumps(record)  # results are shown to others
+    assert not record["settings"].keys() & {"output", "pictures", "device", "resume", "run"}
+
+
+def test_fingerprints_see_changes_anywhere_in_small_files_and_at_the_ends_of_large_ones(tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(bytes(3 * BLOCK + 5))
+    with large.open("wb") as file:
+        file.truncate(2 * BLOCK * BLOCKS + 7)
+    for path, places in ((small, (0, BLOCK, 3 * BLOCK + 4)), (large, (0, 2 * BLOCK * BLOCKS + 6))):
+        before = fingerprint(path)
+        assert fingerprint(path) == before
+        for place in places:
+            with path.open("r+b") as file:
+                file.seek(place)
+                file.write(b"x")
+            assert fingerprint(path) != before
+            before = fingerprint(path)
+    assert fingerprint(tmp_path).startswith(tmp_path.name)
+
+
+# --- pictures that fail -----------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_picture_is_done_or_named(upscale: Upscale, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    _save(folder / "plain.png")
+    _save(folder / "cmyk.jpg", mode="CMYK")
+    Image.fromarray(np.full((9, 12), 40_000, np.uint16)).save(folder / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    Image.effect_noise((12, 9), 60).convert("RGB").save(folder / "turned.jpg", exif=exif)
+    frames = [Image.effect_noise((12, 9), 60).convert("RGB") for _ in range(3)]
+    frames[0].save(folder / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
+    _save(folder / "long.png", (20_000, 1))
+    Image.fromarray(np.full((9, 12), np.nan, np.float32)).save(folder / "nan.tiff")
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere")
+    (folder / "folder.png").mkdir()
+    (folder / "notes.txt").write_text("no picture either")
+
+    status, records, errors = upscale("--strength", "0")
+
+    assert status == 2
+    sizes = {name: record["output_size"] for name, record in records.items() if record["status"] == "done"}
+    assert sizes == {"plain.png": [36, 48], "cmyk.jpg": [36, 48], "deep.png": [36, 48], "turned.jpg": [48, 36],
+                     "moving.webp": [36, 48]}  # fmt: skip
+    assert "the file has 3 frames: the first was restored" in records["moving.webp"]["notes"]
+    assert read_picture(tmp_path / "out" / "deep.png").rgb.mean() == pytest.approx(40_000 / 65_535, abs=0.003)
+    reasons = {
+        "long.png": "at most 65536 px a side",
+        "nan.tiff": "F grey values from nan to nan",
+        "empty.png": "is empty",
+        "text.jpg": "is not a picture",
+        "gone.png": "No such file",
+    }
+    assert _fates(records) == dict.fromkeys(sizes, "done") | dict.fromkeys(reasons, "failed")
+    assert "5 of 10 pictures failed:" in errors
+    for name, reason in reasons.items():
+        assert any(name in line and reason in line for line in errors.splitlines()), (name, errors)
+
+
+def _report() -> RestoreReport:
+    return RestoreReport("toy", (1, 1), (4, 4), 8, 0, 1, "none", 1.0, 0)
+
+
+def test_out_of_memory_is_the_pictures_fault_and_a_bug_is_not(tmp_path: Path) -> None:
+    jobs = [Job(_save(tmp_path / f"{name}.png"), tmp_path / "out" / f"{name}.png") for name in "abc"]
+    tried: list[str] = []
+
+    def restore(job: Job, texts: dict[str, str]) -> RestoreReport:
+        tried.append(job.source.stem)
+        assert json.loads(texts[KEY])["settings"] == {"x": 1}
+        if job.source.stem == "a":
+            raise MemoryError
+        if job.source.stem == "b":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return _report()
+
+    host = PlainHost("cpu", quiet=True)
+    with pytest.raises(InputError, match=r"2 of 3 pictures failed:\n.*a.png: memory ran out: .*\n.*b.png: memory"):
+        run_batch(jobs, restore, Settings({"x": 1}), host)
+    assert tried == ["a", "b", "c"]
+
+    def broken(job: Job, texts: dict[str, str]) -> RestoreReport:
+        raise RuntimeError("size mismatch")
+
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        run_batch(jobs, broken, Settings({}), host)
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    jobs = [Job(_save(tmp_path / f"{name}.png"), tmp_path / f"{name}_out.png") for name in "abc"]
+
+    def restore(job: Job, texts: dict[str, str]) -> RestoreReport:
+        if job.source.stem == "b":
+            raise KeyboardInterrupt
+        return _report()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(jobs, restore, Settings({}), PlainHost("cpu", quiet=True))
+    assert "interrupted: 1 restored of 3 pictures; the same command with --resume goes on" in caplog.text
