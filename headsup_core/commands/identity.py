@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..errors import HeadsUpError, InputError
 from ..faces.analyzer import AnalyzerBase
-from ..identity.encoding import encode_identity, encode_people
+from ..identity.encoding import IdentityEncoder, encode_identity, encode_people
 from ..identity.files import SUFFIX, load_identity, save_identity
 from ..identity.identity import Identity
 from ..identity.similarity import MeasuredMeans, compare, measure
@@ -56,17 +56,20 @@ def _encode(args: argparse.Namespace) -> int:
     options = detection_options(args)
     check_folder(args.output)
     analyzer = make_analyzer(args, make_host(args))
-    pictures, labels, failed = _read_all(picture_files(args.photos))
-    if not pictures:
-        raise InputError("no photo could be read:\n" + "\n".join(failed))
+    paths = picture_files(args.photos)
+    failed: list[str] = []
     if args.everybody:
-        if len(pictures) > 1:
-            raise InputError(f"--everybody takes one photo with several people, not {len(pictures)}")
-        people = encode_people(pictures[0], analyzer, args.name, options)
+        if len(paths) > 1:
+            raise InputError(f"--everybody takes one photo with several people, not {len(paths)}")
+        people = encode_people(read_picture(paths[0]).rgb, analyzer, args.name, options)
     elif len(args.name) > 1:
         raise InputError(f"{len(args.name)} names for one person: give one --name, or --everybody")
     else:
-        people = [encode_identity(pictures, analyzer, args.name[0], labels, options)]
+        encoder = IdentityEncoder(analyzer, args.name[0], options)
+        failed = _add_all(encoder, paths, quiet=args.quiet)
+        if len(failed) == len(paths):
+            raise InputError("no photo could be read:\n" + "\n".join(failed))
+        people = [encoder.identity()]
     for identity in people:
         path = save_identity(args.output, identity)
         lines = [f"{identity.name}: {path}", *(f"  {photo}" for photo in identity.photos)]
@@ -76,17 +79,17 @@ def _encode(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_all(paths: Sequence[Path]) -> tuple[list[torch.Tensor], list[str], list[str]]:
-    pictures: list[torch.Tensor] = []
-    labels: list[str] = []
+def _add_all(encoder: IdentityEncoder, paths: Sequence[Path], *, quiet: bool) -> list[str]:
+    """Read and encode photos one by one; what cannot be read comes back as lines."""
     failed: list[str] = []
-    for path in paths:
+    for path in tqdm(paths, desc="photos", disable=True if quiet else None, leave=False):
         try:
-            pictures.append(read_picture(path).rgb)
-            labels.append(str(path))
+            picture = read_picture(path).rgb
         except HeadsUpError as error:
             failed.append(str(error))
-    return pictures, labels, failed
+            continue
+        encoder.add(picture, str(path))
+    return failed
 
 
 def _compare(args: argparse.Namespace) -> int:

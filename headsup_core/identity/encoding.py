@@ -18,17 +18,83 @@ from .similarity import calibration_of, compare
 
 MAX_CROPS = 16
 """More photos than this still count for the embedding; the crops of the best are kept."""
+HELD_CROPS = 4 * MAX_CROPS
+"""Crops in memory while photos come in, 3 MB each: more than are kept, since some may show somebody else."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Photo:
-    """One photo with a face."""
+    """One photo with a face; its crop is let go when enough better ones are there."""
 
     label: str
     embedding: torch.Tensor
-    crop: torch.Tensor
+    crop: torch.Tensor | None
     quality: float
     weakness: str
+
+
+class IdentityEncoder:
+    """One person from photos that come one by one, none of which is kept: hundreds of large ones fit into memory.
+
+    Args:
+        name: of the person.
+        options: which faces count.
+
+    Raises:
+        InputError: an empty name.
+    """
+
+    def __init__(self, analyzer: FaceAnalyzer, name: str = "person", options: DetectionOptions | None = None) -> None:
+        self._analyzer = analyzer
+        self._name = checked_name(name)
+        self._options = options or DetectionOptions()
+        self._labels: list[str] = []
+        self._found: list[_Photo] = []
+        self._reports: dict[str, PhotoReport] = {}
+
+    def add(self, picture: torch.Tensor, label: str | None = None, faces: Faces | None = None) -> None:
+        """The largest face of a photo `[1,3,H,W]` in 0..1.
+
+        Args:
+            label: what the photo is called; None: its number, from 1.
+            faces: of the photo, when they were detected already.
+
+        Raises:
+            InputError: a photo with NaN, or an analyzer that recognises nobody.
+        """
+        label = label or str(len(self._labels) + 1)
+        found = self._analyzer.detect(picture, self._options) if faces is None else faces
+        largest = replace(found, pictures=(found[0][:1],))
+        if largest.count:
+            self._found.append(_photo(label, picture, self._analyzer.embed(picture, largest)[0][0]))
+            self._let_go()
+        else:
+            size = f"{picture.shape[-1]}x{picture.shape[-2]}"
+            reason = f"no face found in its {size} px by {self._analyzer.name}"
+            self._reports[label] = PhotoReport(label, 0.0, False, reason)
+        self._labels.append(label)
+
+    def identity(self) -> Identity:
+        """The person, from all photos so far.
+
+        Raises:
+            InputError: no photo, or none with a face.
+        """
+        if not self._labels:
+            raise InputError("no photo was given: at least one is needed")
+        if not self._found:
+            raise InputError(
+                f"no face was found in any of the {len(self._labels)} photos of {self._name!r} by "
+                f"{self._analyzer.name}: use sharper or larger photos, or a lower minimum score"
+            )
+        return _combine(self._name, self._found, dict(self._reports), self._labels, self._analyzer.embedder_id)
+
+    def _let_go(self) -> None:
+        """Of more than `HELD_CROPS` crops drop the worst photo's."""
+        held = [index for index, photo in enumerate(self._found) if photo.crop is not None]
+        if len(held) > HELD_CROPS:
+            worst = min(held, key=lambda index: (self._found[index].quality, -index))
+            self._found[worst] = replace(self._found[worst], crop=None)
 
 
 def encode_identity(
@@ -52,32 +118,17 @@ def encode_identity(
     Raises:
         InputError: no photo, none with a face, a photo with NaN, an empty name, or an analyzer that recognises nobody.
     """
-    name = checked_name(name)
+    encoder = IdentityEncoder(analyzer, name, options)
     batches = photos if isinstance(photos, Sequence) else [photos]
     pictures = [picture for batch in batches for picture in batch.split(1)]
-    if not pictures:
-        raise InputError("no photo was given: at least one is needed")
     labels = labels or [str(number) for number in range(1, len(pictures) + 1)]
     if len(labels) != len(pictures):
         raise InputError(f"{len(labels)} labels for {len(pictures)} photos: must be as many")
     if faces is not None and len(faces) != len(pictures):
         raise InputError(f"faces of {len(faces)} photos for {len(pictures)} photos: must be as many")
-    found: list[_Photo] = []
-    reports: dict[str, PhotoReport] = {}
     for index, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
-        found_here = faces[index] if faces is not None else analyzer.detect(picture, options or DetectionOptions())
-        largest = replace(found_here, pictures=(found_here[0][:1],))
-        if not largest.count:
-            size = f"{picture.shape[-1]}x{picture.shape[-2]}"
-            reports[label] = PhotoReport(label, 0.0, False, f"no face found in its {size} px by {analyzer.name}")
-            continue
-        found.append(_photo(label, picture, analyzer.embed(picture, largest)[0][0]))
-    if not found:
-        raise InputError(
-            f"no face was found in any of the {len(pictures)} photos of {name!r} by {analyzer.name}: use sharper or "
-            "larger photos, or a lower minimum score"
-        )
-    return _combine(name, found, reports, labels, analyzer.embedder_id)
+        encoder.add(picture, label, None if faces is None else faces[index])
+    return encoder.identity()
 
 
 def encode_people(
@@ -136,8 +187,8 @@ def _combine(
         reason = dropped.get(photo.label, photo.weakness)
         reports[photo.label] = PhotoReport(photo.label, photo.quality, photo.label not in dropped, reason)
     vector = unit(torch.stack([photo.embedding for photo in kept]).mean(0))
-    best = sorted(kept, key=lambda photo: -photo.quality)[:MAX_CROPS]
-    crops = torch.cat([photo.crop for photo in best])
+    best = [photo.crop for photo in sorted(kept, key=lambda photo: -photo.quality) if photo.crop is not None]
+    crops = torch.cat(best[:MAX_CROPS]) if best else torch.zeros(0, 3, CROP_SIDE, CROP_SIDE)
     return Identity(name, {embedder_id: vector}, crops, photos=tuple(reports[label] for label in labels))
 
 

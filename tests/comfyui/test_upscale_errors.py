@@ -12,6 +12,7 @@ import torch
 from harness.executor import Executor, ExecutorResult
 from harness.graph import Graph
 from harness.images import picture
+from PIL import Image
 
 NAN_PICTURE = picture(20, 20).index_fill(1, torch.tensor([3]), float("nan"))
 
@@ -55,6 +56,37 @@ def test_bad_picture_in_a_list_does_not_stop_the_others(executor: Executor) -> N
     assert torch.equal(images[0], images[2])
     assert "nan" in reports[1].lower()
     assert "nan" not in reports[0].lower()
+
+
+def test_list_of_mixed_sizes_with_a_bad_picture(executor: Executor) -> None:
+    wide, tall = picture(16, 40), picture(33, 20, phase=1.0)
+
+    result, image, report = attempt(executor, wide, NAN_PICTURE, tall)
+    _, alone, _ = attempt(executor, tall)
+
+    assert result.status == "success", result.complaint
+    images, reports = executor.recorded(image), executor.recorded(report)
+    assert [tuple(entry.shape) for entry in images] == [(1, 64, 160, 3), (1, 80, 80, 3), (1, 132, 80, 3)]
+    assert all(torch.isfinite(entry).all() for entry in images)
+    assert torch.equal(images[2], executor.recorded(alone)[0])
+    assert ["nan" in text.lower() for text in reports] == [False, True, False]
+    assert "60 NaN" in reports[1]  # 20 x 3 values
+
+
+def test_folder_of_mixed_sizes_by_the_core_node(executor: Executor) -> None:
+    folder = executor.base / "input" / "batch"
+    folder.mkdir(exist_ok=True)
+    for name, size in (("a.png", (24, 16)), ("b.jpg", (20, 30)), ("c.webp", (16, 16))):
+        Image.effect_noise(size, 40).convert("RGB").save(folder / name)
+    graph = Graph()
+    photos = graph.add("LoadImageDataSetFromFolder", folder="batch")
+    recorded = executor.record(graph, graph.upscale(graph.load_model(), photos[0])[0])
+
+    result = executor.run(graph)
+
+    assert result.status == "success", result.complaint
+    shapes = {tuple(entry.shape) for entry in executor.recorded(recorded)}  # in the order of the disk
+    assert shapes == {(1, 64, 96, 3), (1, 120, 80, 3), (1, 64, 64, 3)}
 
 
 def test_very_long_picture_is_done_when_it_fits_and_named_when_not(executor: Executor) -> None:

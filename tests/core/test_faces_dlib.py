@@ -12,7 +12,9 @@ from harness.people import aligned_photo, astronaut_photo, group_photo
 from headsup_core.errors import InputError
 from headsup_core.faces import DetectionOptions, load_face_analyzer
 from headsup_core.faces.analyzer import AnalyzerBase
+from headsup_core.faces.backends.dlib import LOOKS, MAX_TURNED_PIXELS, MAX_WORK_PIXELS, _work_copy
 from headsup_core.faces.landmarks import Candidate, find_landmarks
+from headsup_core.host import PlainHost
 from headsup_core.identity.similarity import calibration_of, compare
 from headsup_core.training.degradation import degrade
 
@@ -85,6 +87,35 @@ def test_finds_none_where_there_is_none(analyzer: AnalyzerBase) -> None:
         found = analyzer.detect(planes[None].float() / 255)[0]
         # the cameraman is seen from the side
         assert len(found) <= (name == "camera"), name
+
+
+def test_cancel_works_between_any_two_looks() -> None:
+    class Cancelled(BaseException):
+        """As ComfyUI's."""
+
+    class Host(PlainHost):
+        asked = 0
+
+        def check_cancelled(self) -> None:
+            self.asked += 1
+            if self.asked == 4:
+                raise Cancelled
+
+    host = Host("cpu")
+    with pytest.raises(Cancelled):
+        load_face_analyzer("dlib", host).detect(torch.full((1, 3, 64, 64), 0.5))
+    assert host.asked == 4
+
+
+def test_large_pictures_are_turned_at_a_bounded_size() -> None:
+    look, picture = LOOKS[0], torch.rand(1, 3, 900, 1600)
+    work, factor = _work_copy(picture, look, 12, MAX_TURNED_PIXELS)
+    assert factor == pytest.approx((MAX_TURNED_PIXELS / (900 * 1600)) ** 0.5)
+    assert work.shape[-2] * work.shape[-1] == pytest.approx(MAX_TURNED_PIXELS, rel=0.01)
+    small = picture[..., :200, :200]
+    whole = _work_copy(small, look, 12, MAX_WORK_PIXELS)
+    assert torch.equal(_work_copy(small, look, 12, MAX_TURNED_PIXELS)[0], whole[0])
+    assert whole[1] == pytest.approx(80 / (2.4 * 12))
 
 
 def test_tiny_and_thin_pictures_have_no_face_and_do_no_harm(analyzer: AnalyzerBase) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from headsup_core.identity import (
     compare,
     encode_identity,
     encode_people,
+    encoding,
     load_identity,
     save_identity,
 )
@@ -87,6 +89,30 @@ def test_batch_and_list_are_the_same() -> None:
     batch = encode_identity(torch.cat([RED, RED * 0.98]), ColourAnalyzer())
     several = encode_identity([RED, RED * 0.98], ColourAnalyzer())
     assert torch.equal(batch.embeddings["colour"], several.embeddings["colour"])
+
+
+def test_photos_that_come_one_by_one_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "MAX_CROPS", 2)
+    monkeypatch.setattr(encoding, "HELD_CROPS", 3)
+    sizes = (90, 300, 120, 240, 150, 200)  # a larger face is a better photo
+    photos = [F.interpolate(RED, size=(size, size), mode="bicubic") for size in sizes]
+    at_once = encode_identity(photos, ColourAnalyzer())
+    encoder = encoding.IdentityEncoder(ColourAnalyzer())
+    references = [weakref.ref(photo) for photo in photos]
+    while photos:
+        encoder.add(photos.pop(0))
+        assert sum(reference() is not None for reference in references) == len(photos)
+        assert sum(photo.crop is not None for photo in encoder._found) <= 3
+    identity = encoder.identity()
+    assert [report.label for report in identity.photos] == ["1", "2", "3", "4", "5", "6"]
+    assert all(report.used for report in identity.photos)
+    qualities = [report.quality for report in identity.photos]
+    assert qualities[1] == max(qualities)
+    two = [F.interpolate(RED, size=(size, size), mode="bicubic") for size in (300, 240)]
+    best = encode_identity(two, ColourAnalyzer())
+    assert torch.equal(identity.crops, best.crops)
+    assert torch.equal(at_once.crops, identity.crops)
+    assert torch.equal(at_once.embeddings["colour"], identity.embeddings["colour"])
 
 
 def test_impossible_photos_are_refused() -> None:

@@ -65,11 +65,12 @@ def client(comfy_server: ComfyServer) -> ComfyClient:
 def executor(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cloned_pack: Path, artifacts: Path
 ) -> Iterator[Executor]:
-    """The executor of each supported ComfyUI, with the pack."""
+    """The executor of each supported ComfyUI, with the pack and the core node that loads a folder."""
     version: str = request.param
     base = make_base_directory(tmp_path_factory.mktemp(f"executor-{version}"))
     write_sample(base / "input" / NAME)
     log = artifacts / f"comfyui-executor-{version}.log"
-    executor = Executor(version, ensure_comfyui(version), base, [cloned_pack], log)
+    tree = ensure_comfyui(version)
+    executor = Executor(version, tree, base, [cloned_pack, tree / "comfy_extras" / "nodes_dataset.py"], log)
     yield executor
     executor.close()
