@@ -104,7 +104,7 @@ def test_photos_that_come_one_by_one_are_let_go(monkeypatch: pytest.MonkeyPatch)
         assert sum(reference() is not None for reference in references) == len(photos)
         assert sum(photo.crop is not None for photo in encoder._found) <= 3
     identity = encoder.identity()
-    assert [report.label for report in identity.photos] == ["1", "2", "3", "4", "5", "6"]
+    assert [report.photo for report in identity.photos] == ["1", "2", "3", "4", "5", "6"]
     assert all(report.used for report in identity.photos)
     qualities = [report.quality for report in identity.photos]
     assert qualities[1] == max(qualities)
