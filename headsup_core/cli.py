@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import benchmark, download, faces, identity, train, upscale
+from .commands import benchmark, download, faces, identity, plan, train, upscale
 from .errors import HeadsUpError
 
 
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module in (
         ("upscale", upscale),
+        ("plan", plan),
         ("faces", faces),
         ("identity", identity),
         ("download", download),

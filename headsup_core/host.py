@@ -5,7 +5,10 @@ ComfyUI's implementation is in the node layer; `PlainHost` here serves the comma
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -84,6 +87,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
+def trim_heap() -> None:
+    """Give back to the system what C's allocator keeps of freed memory, where it can (glibc).
+
+    It keeps blocks of up to 32 MB for itself, so one network's activations would lie beside the next one's: a third
+    more than either takes at 1024 px.
+    """
+    trim = getattr(_c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _c_library() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
 def resolve_inside(folder: Path, name: str) -> Path:
     """`folder/name`, refused with `InputError` when it lies outside `folder` (links resolved)."""
     path = (folder / name).resolve()
@@ -145,6 +164,7 @@ class PlainHost:
 
     def load(self, modules: Sequence[nn.Module], bytes_needed: int) -> None:
         del bytes_needed
+        trim_heap()
         for module in modules:
             module.to(self._device)
 

@@ -13,6 +13,7 @@ from .faces_to_segs import HeadsUpFacesToSEGS
 from .load_face_analyzer import HeadsUpLoadFaceAnalyzer
 from .load_model import HeadsUpLoadModel
 from .model_files import register_folders
+from .plan_upscale import HeadsUpPlanUpscale
 from .save_load_identity import HeadsUpLoadIdentity, HeadsUpSaveIdentity
 from .upscale import HeadsUpUpscale
 
@@ -33,4 +34,5 @@ class HeadsUpExtension(ComfyExtension):
             HeadsUpCompareIdentity,
             HeadsUpFacesToMask,
             HeadsUpFacesToSEGS,
+            HeadsUpPlanUpscale,
         ]

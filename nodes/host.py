@@ -47,6 +47,7 @@ class ComfyHost:
         return replace(self, picture=picture, pictures=pictures)
 
     def load(self, modules: Sequence[nn.Module], bytes_needed: int) -> None:
+        core_host.trim_heap()
         load_whole(modules, self.device, bytes_needed)
 
     def free_memory(self) -> int:

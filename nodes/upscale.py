@@ -34,7 +34,7 @@ class HeadsUpUpscale(ComfyNode):
             description="Restores and enlarges portraits (and other photographs) with one diffusion step, the whole "
             "picture at once or in tiles without seams. Batches and lists are done picture by picture.",
             search_aliases=["upscale", "super resolution", "face restore", "portrait", "headsup", "enhance"],
-            inputs=[*_size_inputs(), *_tile_inputs(), *_result_inputs(), *_optional_inputs()],
+            inputs=[*size_inputs(), *tile_inputs(), *_result_inputs(), *_optional_inputs()],
             outputs=[
                 io.Image.Output("IMAGE", display_name="image", tooltip="The restored picture; transparency is kept."),
                 io.Image.Output(
@@ -95,7 +95,8 @@ class HeadsUpUpscale(ComfyNode):
         return io.NodeOutput(after.to(device), before.to(device), report)
 
 
-def _size_inputs() -> list[Any]:
+def size_inputs() -> list[Any]:
+    """Model, picture, and the size of the result."""
     return [
         HeadsUpModelSocket.Input("model", tooltip="From HeadsUp Load Model."),
         io.Image.Input(
@@ -134,7 +135,8 @@ def _size_inputs() -> list[Any]:
     ]
 
 
-def _tile_inputs() -> list[Any]:
+def tile_inputs() -> list[Any]:
+    """How the picture is cut."""
     return [
         io.Int.Input(
             "tile",

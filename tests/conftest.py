@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         with NOT_RUN.open("a") as stream:
             stream.write(f"{report.nodeid} ({reason})\n")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def calibrations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Calibrations of the user's neither decide what is tested, nor are changed."""
+    folder = tmp_path_factory.mktemp("calibrations")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADSUP_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,35 @@ peak = peak_bytes()
 print(json.dumps({"seconds": seconds, "bytes": peak - before, "peak": peak, "bare": bare, "work": work}))
 """
 
+PLAN = """
+import json, sys, time
+from pathlib import Path
+import torch
+import headsup_core as hu
+from headsup_core.restore.calibrating import MemoryPeak
+from headsup_core.restore.planning import plan_upscale
+
+options = json.loads(sys.argv[1])
+if options["threads"]:
+    torch.set_num_threads(options["threads"])
+host = hu.PlainHost("cpu", quiet=True)
+side = options["side"]
+model = hu.load_model(Path(options["model"]), host=host)
+plan = plan_upscale((side // 4, side // 4), model, 4, tile=options["tile"], calibrate=options["calibrate"], host=host)
+if options["calibrate"]:
+    print(json.dumps({}))
+else:
+    picture = torch.rand(1, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(0))
+    hu.restore(torch.zeros(1, 3, 16, 16), model, 4, host=host)
+    started = time.perf_counter()
+    with MemoryPeak(host.device) as peak:
+        report = hu.restore(picture, model, 4, tile=options["tile"], host=host).report
+    seconds = time.perf_counter() - started
+    assert (report.tile, report.tiles, report.output_size) == (plan.tile, len(plan.tiles.tiles), plan.output_size)
+    print(json.dumps({"bytes": peak.bytes, "planned": plan.peak_bytes, "seconds": seconds, "expected": plan.seconds,
+                      "tiles": report.tiles, "tile": report.tile}))
+"""
+
 IMPORT = """
 import asyncio, importlib.util, sys, time
 where, comfyui = sys.argv[1:]

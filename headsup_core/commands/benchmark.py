@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheets", type=int, default=4, help="so many cases as contact sheets")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--ratios", metavar="MODEL", help="measure speed and memory of MODEL instead of quality")
+    parser.add_argument(
+        "--plan", metavar="MODELS", help="measure how far plans of these (comma-separated) are off instead of quality"
+    )
+    parser.add_argument("--sides", default="512,1024,2048", help="with --plan: sides of the results in pixels")
+    parser.add_argument("--plan-tile", type=int, default=0, metavar="N", help="with --plan: as upscale's --tile")
     parser.add_argument("--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality")
     parser.add_argument(
         "--faces", metavar="ANALYZERS", help="measure face detection of these (comma-separated) on degraded portraits"
@@ -54,6 +59,15 @@ def run(args: argparse.Namespace) -> int:
         place = "ComfyUI's start" if args.comfyui else "a process that has torch"
         table = f"{costs}\n\n{ratio_table(model)}\n\nLoading the pack adds {added:.2f} s to {place}.\n"
         return _finish(args.output, "ratios.md", table)
+    if args.plan:
+        from ..benchmark.estimates import estimate_table
+
+        if not all(side.isdecimal() and int(side) >= 64 for side in args.sides.split(",")):
+            raise InputError(f"--sides {args.sides}: expected pixels of 64 or more, as 512,1024")
+        host = make_host(args)
+        models = [str(find_model_file(name, host).resolve()) for name in args.plan.split(",")]
+        sides = [int(side) for side in args.sides.split(",")]
+        return _finish(args.output, "estimates.md", estimate_table(models, sides, args.plan_tile) + "\n")
     folder: Path | None = args.pictures
     if args.artefacts:
         if folder is None:

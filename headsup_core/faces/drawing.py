@@ -57,11 +57,11 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:
     """
     height, width = picture.shape[-2:]
     factor = max(1, math.ceil(TINY / max(height, width)))
-    canvas = _image(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+    canvas = image_of(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
     side = max(canvas.size)
     few, many = LINES_PER_SIDE
-    font, line = _font(max(11, side // min(many, few + 2 * max(0, len(faces) - 1)))), max(1, round(side / 250))
+    font, line = font_of(max(11, side // min(many, few + 2 * max(0, len(faces) - 1)))), max(1, round(side / 250))
     shown = [face.scaled(factor, factor) for face in faces]
     for index, face in enumerate(shown):
         colour = COLOURS[index % len(COLOURS)]
@@ -79,7 +79,7 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:
         draw.rectangle(place, fill=COLOURS[index % len(COLOURS)])
         at = (place[0] + 2 * line - x0, place[1] + 2 * line - y0)
         draw.multiline_text(at, text, fill=(0, 0, 0), font=font, spacing=line)
-    return _tensor(canvas)
+    return tensor_of(canvas)
 
 
 def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:
@@ -98,19 +98,19 @@ def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:
         _write(draw, (x, y + TILE + 4), _fitting(card.title, 22, TILE), 22, MARKS[card.mark])
         for row, text in enumerate(lines):
             _write(draw, (x, y + TILE + 32 + row * 21), text, 17, TEXT)
-    return _tensor(canvas)
+    return tensor_of(canvas)
 
 
 def comparison(a: Card, b: Card, verdict: str, mark: Mark = "none") -> torch.Tensor:
     """Two cards and below them the verdict on both, `[1,3,H,W]` in 0..1."""
-    sheet = _image(contact_sheet([a, b]))
+    sheet = image_of(contact_sheet([a, b]))
     lines = _wrap(verdict, 24, sheet.width - 2 * GAP)
     canvas = Image.new("RGB", (sheet.width, sheet.height + len(lines) * 30 + GAP), BACKGROUND)
     canvas.paste(sheet, (0, 0))
     draw = ImageDraw.Draw(canvas)
     for row, text in enumerate(lines):
         _write(draw, (GAP, sheet.height + row * 30), text, 24, MARKS[mark])
-    return _tensor(canvas)
+    return tensor_of(canvas)
 
 
 def _put(canvas: Image.Image, card: Card, x: int, y: int) -> None:
@@ -120,7 +120,7 @@ def _put(canvas: Image.Image, card: Card, x: int, y: int) -> None:
         draw.line((x, y, x + TILE, y + TILE), fill=MARKS["none"])
         draw.line((x, y + TILE, x + TILE, y), fill=MARKS["none"])
     else:
-        image = _image(card.picture)
+        image = image_of(card.picture)
         factor = TILE / max(image.size)
         size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
         fitted = image.resize(size, Image.Resampling.LANCZOS)
@@ -205,7 +205,7 @@ def _font_for(text: str, size: int) -> tuple[Any, str]:
         if font is not None:
             return font, text
         text = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
-    return _font(size), text
+    return font_of(size), text
 
 
 @lru_cache(maxsize=8)
@@ -219,14 +219,17 @@ def _system_font(size: int) -> Any:  # noqa: ANN401 - as below
 
 
 @lru_cache(maxsize=32)
-def _font(size: int) -> Any:  # noqa: ANN401 - a TrueType font where Pillow has FreeType
+def font_of(size: int) -> Any:  # noqa: ANN401 - a TrueType font where Pillow has FreeType
+    """Pillow's own font, of ASCII letters, `size` pixels high."""
     return ImageFont.load_default(size)
 
 
-def _image(picture: torch.Tensor) -> Image.Image:
+def image_of(picture: torch.Tensor) -> Image.Image:
+    """`[1,3,H,W]` in 0..1 as a Pillow picture."""
     return Image.fromarray(to_bytes(picture.detach().float().cpu()))
 
 
-def _tensor(image: Image.Image) -> torch.Tensor:
+def tensor_of(image: Image.Image) -> torch.Tensor:
+    """A Pillow picture as `[1,3,H,W]` in 0..1."""
     array = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
     return torch.from_numpy(array).permute(2, 0, 1)[None]

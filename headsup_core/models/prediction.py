@@ -57,7 +57,7 @@ class Epsilon:
 
         Betas and their product are accumulated in fp32 as diffusers' schedulers do, for bit-equal constants.
         """
-        beta = torch.linspace(betas[0] ** 0.5, betas[1] ** 0.5, steps, dtype=torch.float32) ** 2
+        beta = torch.linspace(betas[0] ** 0.5, betas[1] ** 0.5, steps, dtype=torch.float32, device="cpu") ** 2
         return cls(timestep, float(torch.cumprod(1.0 - beta, dim=0)[timestep]), double)
 
     def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,15 @@
-"""How much memory a tile takes, and the largest tile that fits."""
+"""How much memory pictures and tiles take, and the largest tile that fits."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..errors import InputError
 from ..models.one_step import OneStepModel
+from .costs import Calibration
 
 AUTO_TILE_LIMIT = 1024
 """Largest automatic tile side in output pixels: beyond it a tile gets neither faster nor better."""
@@ -21,6 +23,13 @@ SKIPS_KEPT = 2
 MEMORY_SHARE = 0.6
 """Share of the free memory that activations may take; the rest is for the pictures and other programs."""
 
+CALIBRATED_SHARE = 0.7
+"""The same where the model was measured; pictures that lie in the same memory have been taken off before."""
+
+FLOAT = 4
+COLOR_FIX_COPIES = {"none": 0, "adain": 2, "wavelet": 4, "lab": 9}
+"""Further copies of the picture that a colour fix holds at its peak, measured with torch's profiler."""
+
 
 def bytes_per_pixel(model: OneStepModel) -> int:
     """Peak activation memory of one output pixel in the widest of the three stages."""
@@ -33,17 +42,34 @@ def bytes_per_pixel(model: OneStepModel) -> int:
     return max(codec, unet) * model.dtype.itemsize
 
 
-def auto_tile(model: OneStepModel, free_bytes: int) -> int:
-    """The largest tile side in output pixels that fits into `free_bytes`, a multiple of the model's size rule.
+def auto_tile(
+    model: OneStepModel, free_bytes: int, calibration: Calibration | None = None, multiple: int | None = None
+) -> int:
+    """The largest tile side in output pixels that fits into `free_bytes`, a multiple of the size rule.
 
     Never below the smallest tile that can be blended (twice the model's trained size would be better; said in the
     report when memory forces less).
+
+    Args:
+        calibration: what was measured of the model; None: a cautious guess from the networks' widths.
+        multiple: pixels that sizes are multiples of; None: the model's size rule.
     """
     if model.default_tile:
         return model.default_tile
-    multiple = model.size_rule.multiple
-    side = int((free_bytes * MEMORY_SHARE / bytes_per_pixel(model)) ** 0.5)
-    return max(smallest_tile(model), min(AUTO_TILE_LIMIT + 2 * model.margin, side) // multiple * multiple)
+    multiple = multiple or model.size_rule.multiple
+    most, least = (AUTO_TILE_LIMIT + 2 * model.margin) // multiple * multiple, smallest_tile(model)
+    if calibration is None:
+        side = int((free_bytes * MEMORY_SHARE / bytes_per_pixel(model)) ** 0.5)
+        return max(least, min(most, side) // multiple * multiple)
+    allowed = free_bytes * CALIBRATED_SHARE
+    fitting = (side for side in range(most, least, -multiple) if activation_bytes(calibration, side * side) <= allowed)
+    return next(fitting, least)
+
+
+def activation_bytes(calibration: Calibration, pixels: float) -> float:
+    """Peak memory of the networks for tiles of `pixels` output pixels together, as independent tiles or as parts."""
+    parts = 0.0 if calibration.parts is None else calibration.parts.bytes_per_pixel * pixels
+    return max(calibration.tile_bytes(pixels), parts)
 
 
 def smallest_tile(model: OneStepModel) -> int:
@@ -51,11 +77,65 @@ def smallest_tile(model: OneStepModel) -> int:
     return max(4 * model.size_rule.multiple, model.size_rule.minimum)
 
 
-def auto_tile_batch(model: OneStepModel, tile_pixels: int, free_bytes: int, device: torch.device) -> int:
+def auto_tile_batch(
+    model: OneStepModel,
+    tile_pixels: int,
+    free_bytes: int,
+    device: torch.device,
+    calibration: Calibration | None = None,
+) -> int:
     """Tiles per network call: one on a CPU (batches are no faster there), up to eight on a GPU."""
     if device.type == "cpu":
         return 1
-    return max(1, min(8, int(free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_pixels))))
+    if calibration is None:
+        fitting = int(free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_pixels))
+    else:
+        fitting = int(free_bytes * CALIBRATED_SHARE / activation_bytes(calibration, tile_pixels))
+    return max(1, min(8, fitting))
+
+
+@dataclass(frozen=True)
+class PictureMemory:
+    """Main memory that `restore()` takes for pictures and latents, without what the networks compute with.
+
+    Attributes:
+        encode, denoise, decode: while that stage's tiles are computed.
+        others: most of what is taken between the stages: sizing, blending, colour fix, mixing.
+    """
+
+    encode: float
+    denoise: float
+    decode: float
+    others: float
+
+    @property
+    def peak(self) -> float:
+        return max(self.encode, self.denoise, self.decode, self.others)
+
+
+def picture_memory(
+    model: OneStepModel, network_pixels: int, output_pixels: int, pictures: int, color_fix: str, *, in_parts: bool
+) -> PictureMemory:
+    """What is alive in `restore()` besides the caller's input, in fp32.
+
+    Args:
+        network_pixels, output_pixels: of the padded and of the plain enlargement of one picture.
+        in_parts: whether encoder and decoder run over parts, which need no sums of tiles.
+    """
+    network, plain = FLOAT * 3 * network_pixels, FLOAT * 3 * output_pixels
+    latent = FLOAT * model.codec.channels * network_pixels / model.codec.factor**2
+    weights = FLOAT * network_pixels / model.codec.factor**2
+    kept = pictures * (plain + network) + (pictures - 1) * network  # plain and padded enlargement; what is restored
+    moments = 2 * latent  # mean and deviation, alive to the end
+    summed = 0 if in_parts else network + FLOAT * network_pixels
+    decode = kept + moments + latent + summed
+    ended = pictures * (2 * network + max(5, 3 + COLOR_FIX_COPIES[color_fix]) * plain)
+    return PictureMemory(
+        encode=kept + (0 if in_parts else moments + weights),
+        denoise=kept + moments + latent + weights,
+        decode=decode + (network if in_parts else 0),
+        others=max(ended, decode + network),
+    )
 
 
 def fits_in_parts(model: OneStepModel, height: int, width: int) -> bool:

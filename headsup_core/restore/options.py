@@ -15,7 +15,8 @@ from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
 from ..imaging.resizing import output_size
 from ..imaging.tiles import TilePlan
 from ..models.one_step import OneStepModel
-from .memory import auto_tile, auto_tile_batch, check_picture_fits, smallest_tile
+from .costs import read_calibration
+from .memory import auto_tile, auto_tile_batch, check_picture_fits, picture_memory, smallest_tile
 from .tiled import Tiling
 
 DEFAULT_OVERLAP = 128
@@ -30,7 +31,8 @@ class Resolved:
         input_size: of each picture.
         asked_size: of the plain enlargement that was asked for.
         output_size: of the result; the published sizings may give another one than was asked for.
-        network_size: of what goes through the networks: the padded enlargement, or one aligned face.
+        padded_size: of the enlargement with its margin, as the networks take it.
+        network_size: of what goes through the networks: the same, or one aligned face.
         runs: how often that is: once a picture, or once a face.
         way: makes it from a picture and settles the result.
         faces: to be cut out, in pixels of the enlargement; None: whole pictures are restored.
@@ -41,6 +43,7 @@ class Resolved:
     input_size: tuple[int, int]
     asked_size: tuple[int, int]
     output_size: tuple[int, int]
+    padded_size: tuple[int, int]
     network_size: tuple[int, int]
     runs: int
     way: PublishedSizing
@@ -100,16 +103,19 @@ def resolve(
     prepared = way.prepare(torch.empty(1, 3, *input_size, device="meta"), *asked)
     output = prepared.finish(prepared.settle(prepared.network))
     padded = (prepared.network.shape[-2], prepared.network.shape[-1])
+    taken = picture_memory(model, padded[0] * padded[1], asked[0] * asked[1], pictures, fix, in_parts=False).peak
+    tiling = resolve_tiling(model, host, tile, overlap, tile_batch, prepared.multiple, taken)
     return Resolved(
         input_size=input_size,
         asked_size=asked,
         output_size=(output.shape[-2], output.shape[-1]),
+        padded_size=padded,
         network_size=padded if found is None else (model.aligned_face, model.aligned_face),
         runs=pictures if found is None else found.count,
         way=way,
         faces=found,
         color_fix=fix,
-        tiling=resolve_tiling(model, host, tile, overlap, tile_batch, prepared.multiple),
+        tiling=tiling,
         notes=tuple(notes),
     )
 
@@ -121,26 +127,31 @@ def resolve_tiling(
     overlap: int | None,
     tile_batch: int | None,
     multiple: int | None = None,
+    pictures_bytes: float = 0.0,
 ) -> Tiling:
     """Asked or automatic tile, overlap (output pixels) and batch as a `Tiling` in latents.
 
     Args:
         multiple: pixels that sizes are multiples of; None: the model's size rule.
+        pictures_bytes: main memory that pictures will take, which a CPU's tiles cannot have.
 
     Raises:
         InputError: tile too small for the model, negative values, overlap >= tile.
     """
     multiple, factor = multiple or model.size_rule.multiple, model.codec.factor
+    known = read_calibration(model, host.device)
     free = host.free_memory()
+    if known is not None and host.device.type == "cpu":
+        free = max(0, int(free - pictures_bytes))
     if tile is not None and 0 < tile < multiple:
         raise InputError(f"tile {tile}: {model.card.name} needs at least {multiple} px, in steps of {multiple}")
     if (tile or 0) < 0 or (overlap or 0) < 0 or (tile_batch or 0) < 0:
         raise InputError(f"tile {tile}, overlap {overlap}, tile batch {tile_batch}: none may be negative")
-    side = (tile or auto_tile(model, free)) // multiple * multiple
+    side = (tile or auto_tile(model, free, known, multiple)) // multiple * multiple
     shared = min(DEFAULT_OVERLAP, side // 4) if overlap is None else overlap
     if shared >= side:
         raise InputError(f"tile {side} with overlap {shared}: overlap must be below the tile size")
-    batch = tile_batch or auto_tile_batch(model, side * side, free, host.device)
+    batch = tile_batch or auto_tile_batch(model, side * side, free, host.device, known)
     return Tiling(
         tile=side // factor,
         overlap=-(-shared // multiple) * multiple // factor,

@@ -47,7 +47,7 @@ def restore_picture(
     """
     needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model)
     observation = _observe(model, picture if small is None else small, picture, host, needed)
-    encode, denoise, decode = _stages(model, prompt, observation)
+    encode, denoise, decode = make_stages(model, prompt, observation)
     host.load(model.codec.networks, needed)
     parts = _parts(model, picture, tiling, host, progress)
     modulation = None if observation is None else observation.encoder
@@ -125,7 +125,7 @@ def _observe(
     return model.observer.observe(small.to(host.device), picture.to(host.device))
 
 
-def _stages(
+def make_stages(
     model: OneStepModel, prompt: torch.Tensor, observation: Observation | None
 ) -> tuple[Stage, Stage, Stage]:
     codec = model.codec

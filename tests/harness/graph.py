@@ -61,6 +61,11 @@ class Graph:
         """A HeadsUpUpscale node."""
         return self.add("HeadsUpUpscale", model=model, image=image, **(UPSCALE | inputs))
 
+    def plan(self, model: Output, image: Output, **inputs: Any) -> Node:
+        """A HeadsUpPlanUpscale node that measures nothing."""
+        own = {key: UPSCALE[key] for key in ("scale", "long_edge", "max_megapixels", "tile", "overlap", "tile_batch")}
+        return self.add("HeadsUpPlanUpscale", model=model, image=image, **(own | {"calibrate": False} | inputs))
+
     def analyzer(self, **inputs: Any) -> Node:
         """A HeadsUpLoadFaceAnalyzer node."""
         return self.add("HeadsUpLoadFaceAnalyzer", **(LOAD_ANALYZER | inputs))

@@ -1,0 +1,78 @@
+"""Say what an upscale will be before it runs: sizes, tiles, UNet calls, peak memory and time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ..errors import HeadsUpError, InputError
+from ..faces import FaceAnalyzer
+from ..host import Host
+from ..image_files import picture_files, read_picture, write_picture
+from ..models.one_step import HeadsUpModel
+from ..restore.plan_drawing import draw_plan
+from ..restore.planning import plan_upscale
+from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .hosting import add_host_arguments, check_folder, make_host
+from .restoring import add_model_arguments, add_size_arguments, load_asked_model
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures, or folders of pictures")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="also draw the tiles over each picture (.png)")
+    add_model_arguments(parser)
+    add_size_arguments(parser)
+    parser.add_argument("--no-calibration", action="store_true", help="measure nothing: use what was measured before")
+    parser.add_argument("--faces", action="store_true", help="look for faces, which are drawn and planned with")
+    parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
+    add_analyzer_arguments(parser)
+    add_host_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan each picture; one that cannot be is named at the end. Status 2 when any could not."""
+    host = make_host(args)
+    pictures = list(dict.fromkeys(picture_files(args.pictures)))
+    if args.output is not None:
+        check_folder(args.output)
+    model = load_asked_model(args, host)
+    analyzer = make_analyzer(args, host) if args.faces else None
+    failed: list[str] = []
+    for source in pictures:
+        try:
+            _plan_file(source, model, host, args, analyzer)
+        except HeadsUpError as error:
+            failed.append(f"{source}: {error}" if str(source) not in str(error) else str(error))
+    if failed:
+        raise InputError(f"{len(failed)} of {len(pictures)} pictures failed:\n" + "\n".join(failed))
+    return 0
+
+
+def _plan_file(
+    source: Path, model: HeadsUpModel, host: Host, args: argparse.Namespace, analyzer: FaceAnalyzer | None
+) -> None:
+    rgb = read_picture(source).rgb
+    faces = None if analyzer is None else analyzer.detect(rgb, detection_options(args))
+    plan = plan_upscale(
+        (rgb.shape[-2], rgb.shape[-1]),
+        model,
+        args.scale,
+        long_edge=args.long_edge,
+        max_megapixels=args.max_megapixels,
+        tile=args.tile,
+        overlap=args.overlap,
+        tile_batch=args.tile_batch,
+        color_fix=args.color_fix,
+        sizing=args.sizing,
+        faces=faces,
+        calibrate=not args.no_calibration,
+        host=host,
+    )
+    if args.json:
+        sys.stdout.write(json.dumps({"input": str(source), **plan.to_json()}) + "\n")
+    else:
+        sys.stdout.write(f"{source}\n{plan.text()}\n")
+    if args.output is not None:
+        write_picture(args.output / f"{source.stem}_plan.png", draw_plan(rgb, plan))

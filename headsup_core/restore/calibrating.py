@@ -1,0 +1,173 @@
+"""Measuring what tiles of a model cost here: each network over one small and one larger tile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+import psutil
+import torch
+from typing_extensions import Self
+
+from ..host import Host, trim_heap
+from ..models.one_step import OneStepModel
+from ..models.parts import LEAST_SIDE, Parts
+from .costs import Calibration, PartsCost, StageCost, read_calibration, write_calibration
+from .stages import make_stages
+from .tiled import Stage
+
+SIDES = (256, 512)
+"""Of the tiles, in output pixels. Below 256 px the C library's own keeping of memory counts for more than the tile."""
+SLOW_SECONDS = 6.0
+"""When the small tile takes longer than this in all, the larger one is left out."""
+SAMPLING_SECONDS = 0.001
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Peak bytes above what was there before, on the device, and seconds."""
+
+    bytes: float
+    seconds: float
+
+
+class MemoryPeak:
+    """A context that measures the memory a computation takes at its peak, beyond what was there when it began.
+
+    On CUDA what torch's allocator gave out. Elsewhere the process's resident memory, looked at every millisecond by a
+    thread: it holds the buffers of libraries too (oneDNN's reordered copies, a third of a convolution's memory), which
+    torch's profiler does not see.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._before = self._peak = 0
+        self.bytes = 0
+
+    def __enter__(self) -> Self:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._before = torch.cuda.memory_allocated(self._device)
+        else:
+            trim_heap()
+            self._before = self._peak = _resident()
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            self._peak = torch.cuda.max_memory_allocated(self._device)
+        else:
+            self._done.set()
+            self._thread.join()
+            self._peak = max(self._peak, _resident())
+        self.bytes = self._peak - self._before
+
+    def _watch(self) -> None:
+        while not self._done.wait(SAMPLING_SECONDS):
+            self._peak = max(self._peak, _resident())
+
+
+def calibration(model: OneStepModel, host: Host, *, measure: bool) -> Calibration | None:
+    """What is known of `model` on the host's device, measured and kept if need be and `measure` is set."""
+    known = read_calibration(model, host.device)
+    if known is None and measure:
+        known = calibrate(model, host)
+        write_calibration(known, model, host.device)
+    return known
+
+
+@torch.no_grad()
+def calibrate(model: OneStepModel, host: Host) -> Calibration:
+    """Measure now: some seconds for a small model. Random pictures; nothing of the model is changed."""
+    host.load(model.networks, 0)
+    prompt = model.prompt.embeddings(None)
+    multiple = model.size_rule.multiple
+    sides = sorted({max(model.size_rule.minimum, -(-side // multiple) * multiple) for side in SIDES})
+    generator = torch.Generator().manual_seed(0)
+    smallest = torch.rand(1, 3, sides[0], sides[0], generator=generator)
+    observation = None
+    if model.observer is not None:
+        observation = model.observer.observe(smallest.to(host.device), smallest.to(host.device))
+    encode, denoise, decode = make_stages(model, prompt, observation)
+    sizes: list[int] = []
+    costs: dict[str, list[Cost]] = {stage.name: [] for stage in (encode, denoise, decode)}
+    for number, side in enumerate(sides):
+        picture = torch.rand(1, 3, side, side, generator=generator)
+        sources = (picture, _latent(model, side, side), _decoded(model, picture))
+        for stage, source in zip((encode, denoise, decode), sources, strict=True):
+            host.check_cancelled()
+            if number == 0:
+                _call(stage, source, host.device)  # the first call builds kernels
+            costs[stage.name].append(measured(lambda s=stage, x=source: _call(s, x, host.device), host.device))
+        sizes.append(side * side)
+        if sum(found[-1].seconds for found in costs.values()) > SLOW_SECONDS:
+            break
+    stages = [
+        StageCost(tuple(sizes), tuple(cost.bytes for cost in found), tuple(cost.seconds for cost in found))
+        for found in costs.values()
+    ]
+    return Calibration(*stages, parts=_parts_cost(model, host, generator))
+
+
+def measured(run: Callable[[], object], device: torch.device) -> Cost:
+    """`run` once, with what it returns alive until the end."""
+    with MemoryPeak(device) as peak:
+        started = time.perf_counter()
+        result = run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds = time.perf_counter() - started
+    del result
+    return Cost(max(0, peak.bytes), seconds)
+
+
+def _call(stage: Stage, source: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """One tile as `run_tiled` treats it: copied out of the picture, computed, brought back."""
+    return stage.run(source.clone().to(device)).float().cpu()
+
+
+def _parts_cost(model: OneStepModel, host: Host, generator: torch.Generator) -> PartsCost | None:
+    height, width = LEAST_SIDE, 2 * LEAST_SIDE  # two parts
+    whole = model.codec.parts_memory(height, width)
+    if whole is None:
+        return None
+    parts = Parts(LEAST_SIDE, host.device, host.check_cancelled)
+    picture = torch.rand(1, 3, height, width, generator=generator).to(model.dtype)
+    latent = _latent(model, height, width).to(model.dtype)
+    modulated = None
+    if model.observer is not None:
+        small = picture.to(host.device).float()
+        modulated = model.observer.observe(small, small).encoder
+    encode = measured(lambda: model.codec.encode_in_parts(picture, parts, modulated), host.device)
+    decode = measured(lambda: model.codec.decode_in_parts(latent, parts), host.device)
+    on_device = whole if host.device.type == "cpu" else 0
+    working = max(0.0, max(encode.bytes, decode.bytes) - on_device)
+    area = height * width
+    return PartsCost(working / LEAST_SIDE**2, encode.seconds / area, decode.seconds / area)
+
+
+def _latent(model: OneStepModel, height: int, width: int) -> torch.Tensor:
+    factor, generator = model.codec.factor, torch.Generator().manual_seed(1)
+    return torch.randn(1, model.codec.channels, height // factor, width // factor, generator=generator)
+
+
+def _decoded(model: OneStepModel, picture: torch.Tensor) -> torch.Tensor:
+    """A latent as the decoder takes it: with the picture beside it, where there are skips."""
+    latent = _latent(model, *picture.shape[-2:])
+    if model.codec.skips is None:
+        return latent
+    return torch.cat([latent, torch.nn.functional.pixel_unshuffle(picture, model.codec.factor)], dim=1)
+
+
+def _resident() -> int:
+    return psutil.Process().memory_info().rss

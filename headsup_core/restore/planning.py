@@ -1,0 +1,281 @@
+"""What a restoration will be: sizes, tiles, UNet calls, memory and time, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..faces import Faces
+from ..host import Host, PlainHost
+from ..imaging.tiles import Tile, TilePlan
+from ..models.one_step import HeadsUpModel, OneStepModel
+from .calibrating import calibration
+from .costs import Calibration
+from .memory import FLOAT, bytes_per_pixel, fits_in_parts, picture_memory
+from .options import Resolved, Sizing, resolve
+
+
+@dataclass(frozen=True)
+class UpscalePlan:
+    """A restoration that has not begun. Sizes are (height, width) in pixels.
+
+    Attributes:
+        pictures: how many of `input_size` there are.
+        padded_size: of the enlargement with its margin, as the networks take it.
+        tiles: of one picture (or one aligned face), in pixels of the padded enlargement.
+        margin: of the padded enlargement, before the picture begins at the top and the left.
+        tile, overlap: sides in output pixels, as in the report of `restore()`, which gives the same bits with them.
+        work_ratio: computed area / padded area.
+        unet_calls: of all pictures, tiles and passes together; a call computes up to `tile_batch` tiles.
+        weights_bytes: of the networks, which are there before; not in the figures below.
+        pictures_bytes: main memory for pictures and latents at the moment of the peak.
+        activations_bytes: memory on the device that the networks compute in at that moment.
+        parts_bytes: main memory for whole activations, where the codec runs over parts.
+        main_bytes, device_bytes: peak of main memory, and of the device's; on a CPU the device's is main memory.
+        measured: whether activations were measured here, or guessed with caution.
+        seconds: of the networks; None: unknown without a calibration.
+        faces: boxes (x0, y0, x1, y1) of the faces of each picture, in output pixels.
+        by_faces: whether only aligned faces are restored, so that `tiles` are those of one face.
+    """
+
+    model: str
+    device: str
+    pictures: int
+    input_size: tuple[int, int]
+    output_size: tuple[int, int]
+    padded_size: tuple[int, int]
+    tiles: TilePlan
+    margin: int
+    tile: int
+    overlap: int
+    tile_batch: int
+    work_ratio: float
+    unet_calls: int
+    weights_bytes: int
+    pictures_bytes: int
+    activations_bytes: int
+    parts_bytes: int
+    main_bytes: int
+    device_bytes: int
+    measured: bool
+    seconds: float | None
+    faces: tuple[tuple[tuple[float, float, float, float], ...], ...]
+    by_faces: bool
+    notes: tuple[str, ...]
+
+    @property
+    def peak_bytes(self) -> int:
+        """Peak on the compute device, above the loaded weights; on a CPU with the pictures, which share its memory."""
+        return self.device_bytes
+
+    def text(self) -> str:
+        """A few lines for a person."""
+        (in_h, in_w), (out_h, out_w), (pad_h, pad_w) = self.input_size, self.output_size, self.padded_size
+        several = f"{self.pictures} pictures of " if self.pictures > 1 else ""
+        guessed = "" if self.measured else " (a cautious guess: calibrate to measure)"
+        if self.device == "cpu":
+            memory = f"peak memory {_size(self.main_bytes)} above the weights{guessed}"
+        else:
+            memory = (
+                f"peak memory {_size(self.device_bytes)} on {self.device} above the weights{guessed}, "
+                f"and {_size(self.main_bytes)} of main memory"
+            )
+        parts = f", whole activations {_size(self.parts_bytes)}" if self.parts_bytes else ""
+        seconds = "unknown without calibration" if self.seconds is None else f"about {_duration(self.seconds)}"
+        lines = [
+            f"{self.model}: {several}{in_w}x{in_h} -> {out_w}x{out_h} px ({pad_w}x{pad_h} through the networks)",
+            f"tile {self.tile}, overlap {self.overlap}, tile batch {self.tile_batch} ({len(self.tiles.tiles)} tiles of "
+            f"{self.tiles.tile_width}x{self.tiles.tile_height}, {self.work_ratio:.2f} times the area)",
+            f"UNet calls: {self.unet_calls}",
+            f"{memory}: networks {_size(self.activations_bytes)}{parts}, pictures {_size(self.pictures_bytes)}; "
+            f"weights {_size(self.weights_bytes)}",
+            f"time on {self.device}: {seconds}",
+        ]
+        return "\n".join([*lines, *self.notes])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and lists; tiles as [x0, y0, x1, y1]."""
+        record: dict[str, Any] = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()
+        }
+        record["tiles"] = [[tile.x0, tile.y0, tile.x1, tile.y1] for tile in self.tiles.tiles]
+        record["faces"] = [[list(box) for box in boxes] for boxes in self.faces]
+        return record
+
+
+@dataclass(frozen=True)
+class _Peak:
+    """Bytes at one moment, and where they lie."""
+
+    pictures: float
+    activations: float = 0.0
+    parts: float = 0.0
+
+
+def plan_upscale(
+    input_size: tuple[int, int],
+    model: HeadsUpModel,
+    scale: float | None = None,
+    *,
+    pictures: int = 1,
+    long_edge: int | None = None,
+    max_megapixels: float | None = None,
+    tile: int | None = None,
+    overlap: int | None = None,
+    tile_batch: int | None = None,
+    color_fix: str | None = None,
+    sizing: Sizing = "pad",
+    faces: Faces | None = None,
+    calibrate: bool = False,
+    one_by_one: bool = False,
+    host: Host | None = None,
+) -> UpscalePlan:
+    """What `restore()` with the same arguments will do.
+
+    Args:
+        input_size: (height, width) of each picture in pixels.
+        pictures: how many of that size there are.
+        calibrate: measure the model on the host's device if that was not done before (some seconds for a small model);
+            False: use what was measured before, else memory is guessed with caution and the time is unknown.
+        one_by_one: pictures go to `restore()` one at a time, and their results (restored, plain) are gathered.
+
+    Raises:
+        InputError: as `restore()` would.
+    """
+    if min(input_size) < 1 or pictures < 1:
+        raise InputError(f"{pictures} pictures of {input_size[1]}x{input_size[0]} px: all must be at least 1")
+    host = PlainHost() if host is None else host
+    one_step = model.one_step
+    known = calibration(one_step, host, measure=calibrate)
+    options = resolve(
+        input_size,
+        pictures,
+        one_step,
+        host,
+        scale,
+        long_edge=long_edge,
+        max_megapixels=max_megapixels,
+        tile=tile,
+        overlap=overlap,
+        tile_batch=tile_batch,
+        color_fix=color_fix,
+        sizing=sizing,
+        faces=faces,
+    )
+    tiling, plan = options.tiling, options.plan
+    in_parts = len(plan.tiles) > 1 and fits_in_parts(one_step, *options.network_size)
+    together = 1 if one_by_one else pictures
+    main, device = _peaks(one_step, options, known, together, on_cpu=host.device.type == "cpu", in_parts=in_parts)
+    gathered = 2 * 3 * FLOAT * pictures * options.output_size[0] * options.output_size[1] if one_by_one else 0
+    calls = -(-len(plan.tiles) // tiling.batch) * options.runs * len(one_step.passes)
+    margin = getattr(options.way, "margin", 0)
+    shown = None if faces is None else faces.scaled_to(*options.output_size)
+    return UpscalePlan(
+        model=one_step.card.name,
+        device=str(host.device),
+        pictures=pictures,
+        input_size=options.input_size,
+        output_size=options.output_size,
+        padded_size=options.padded_size,
+        tiles=plan.scaled(tiling.factor),
+        margin=margin if isinstance(margin, int) else 0,
+        tile=tiling.tile_pixels,
+        overlap=tiling.overlap_pixels,
+        tile_batch=tiling.batch,
+        work_ratio=plan.work_ratio,
+        unet_calls=calls,
+        weights_bytes=_weights_bytes(one_step),
+        pictures_bytes=round(main.pictures + gathered),
+        activations_bytes=round(device.activations),
+        parts_bytes=round(main.parts),
+        main_bytes=round(main.pictures + main.activations + main.parts + gathered),
+        device_bytes=round(device.pictures + device.activations + device.parts + (gathered if main is device else 0)),
+        measured=known is not None,
+        seconds=None if known is None else _seconds(known, options, in_parts=in_parts),
+        faces=() if shown is None else tuple(tuple(face.box for face in found) for found in shown),
+        by_faces=options.faces is not None,
+        notes=options.notes,
+    )
+
+
+def _peaks(
+    model: OneStepModel, options: Resolved, known: Calibration | None, pictures: int, *, on_cpu: bool, in_parts: bool
+) -> tuple[_Peak, _Peak]:
+    """The fullest moment of main memory, and of the device's; on a CPU they are the same."""
+    height, width = options.network_size
+    padded = options.padded_size[0] * options.padded_size[1]
+    asked = options.asked_size[0] * options.asked_size[1]
+    held = picture_memory(model, padded, asked, pictures, options.color_fix, in_parts=in_parts)
+    tile = options.plan.tile_height * options.plan.tile_width * options.tiling.factor**2
+    together = tile * min(options.tiling.batch, len(options.plan.tiles))
+    whole = float(model.codec.parts_memory(height, width) or 0) if in_parts else 0.0
+    if known is None:
+        guess = float(bytes_per_pixel(model) * together)
+        working = (guess, guess, guess)
+    else:
+        codec = (known.encoder.bytes_at(together), known.decoder.bytes_at(together))
+        if in_parts and known.parts is not None:
+            part = min(options.tiling.tile_pixels**2, height * width)
+            codec = (known.parts.bytes_per_pixel * part,) * 2
+        working = (codec[0], known.unet.bytes_at(together), codec[1])
+    stages = [
+        _Peak(held.encode, working[0], whole),
+        _Peak(held.denoise, working[1]),
+        _Peak(held.decode, working[2], whole),
+    ]
+    if on_cpu:
+        fullest = _fullest([*stages, _Peak(held.others)])
+        return fullest, fullest
+    main = _fullest([*(_Peak(peak.pictures, 0.0, peak.parts) for peak in stages), _Peak(held.others)])
+    return main, _fullest(_Peak(0.0, peak.activations) for peak in stages)
+
+
+def _fullest(peaks: Iterable[_Peak]) -> _Peak:
+    return max(peaks, key=lambda peak: peak.pictures + peak.activations + peak.parts)
+
+
+def _seconds(known: Calibration, options: Resolved, *, in_parts: bool) -> float:
+    """Of all three stages over all runs: tiles in batches take as long as one by one, or less."""
+    plan, factor = options.plan, options.tiling.factor
+    tile = plan.tile_height * plan.tile_width * factor**2
+    height, width = options.network_size
+    if in_parts and known.parts is not None:
+        codec = (known.parts.encode_seconds + known.parts.decode_seconds) * height * width
+    else:
+        codec = (known.encoder.seconds_at(tile) + known.decoder.seconds_at(tile)) * len(plan.tiles)
+    return options.runs * (codec + known.unet.seconds_at(tile) * len(plan.tiles))
+
+
+def _weights_bytes(model: OneStepModel) -> int:
+    tensors: dict[int, torch.Tensor] = {}
+    for network in model.networks:
+        tensors.update({id(tensor): tensor for tensor in network.parameters()})
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def picture_tiles(plan: UpscalePlan) -> list[Tile]:
+    """The tiles of `plan` in pixels of the output; the margin and padding beyond it are cut off."""
+    height, width = plan.output_size
+
+    def within(value: int, end: int) -> int:
+        return min(end, max(0, value - plan.margin))
+
+    return [
+        Tile(within(tile.y0, height), within(tile.y1, height), within(tile.x0, width), within(tile.x1, width))
+        for tile in plan.tiles.tiles
+    ]
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"

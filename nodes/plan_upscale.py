@@ -1,0 +1,110 @@
+"""The node that says what an upscale will be before it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..headsup_core import InputError
+from ..headsup_core.restore.plan_drawing import draw_plan
+from ..headsup_core.restore.planning import plan_upscale
+from .comfy import ComfyNode, FacesSocket, io, model_management, schema
+from .detection import shown
+from .host import ComfyHost
+from .pictures import Pictures, decodable
+from .upscale import size_inputs, tile_inputs
+
+if TYPE_CHECKING:
+    from ..headsup_core import HeadsUpModel
+    from ..headsup_core.faces import Faces
+
+
+class HeadsUpPlanUpscale(ComfyNode):
+    """IMAGE and sizes in, a drawing and the chosen numbers out."""
+
+    @classmethod
+    def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
+        return schema(
+            node_id="HeadsUpPlanUpscale",
+            display_name="HeadsUp Plan Upscale",
+            description="Shows what HeadsUp Upscale with the same inputs will do, without doing it: the size of the "
+            "result, the tiles, UNet calls, peak memory and expected time. Its numbers can be wired into HeadsUp "
+            "Upscale.",
+            search_aliases=["plan", "tiles", "tiling", "memory", "estimate", "time", "headsup"],
+            inputs=[
+                *size_inputs(),
+                *tile_inputs(),
+                io.Boolean.Input(
+                    "calibrate",
+                    default=True,
+                    tooltip="Measures the model once on this device, for memory and time: some seconds for "
+                    "headsup-tiny, up to a minute or more for a large model on a CPU. It is kept for later. Off: what "
+                    "was measured before is used; without it memory is guessed with caution and the time is unknown.",
+                ),
+                FacesSocket.Input(
+                    "faces",
+                    optional=True,
+                    tooltip="The faces of the same pictures, from HeadsUp Detect Faces: they are drawn, and models "
+                    "that restore aligned faces are planned by them.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(
+                    "PLAN",
+                    display_name="plan",
+                    tooltip="Each picture with its tiles, numbered in the order of work; overlaps are tinted, faces "
+                    "are white boxes. The longer side has 1024 px.",
+                ),
+                io.String.Output(
+                    "REPORT", display_name="report", tooltip="Sizes, tiles, UNet calls, memory and time in words."
+                ),
+                io.Int.Output("TILE", display_name="tile", tooltip="Tile side that will be used, for HeadsUp Upscale."),
+                io.Int.Output(
+                    "OVERLAP", display_name="overlap", tooltip="Overlap that will be used, for HeadsUp Upscale."
+                ),
+                io.Int.Output("TILE_BATCH", display_name="tile_batch", tooltip="Tiles that are computed together."),
+                io.Int.Output("WIDTH", display_name="width", tooltip="Width of the result in pixels."),
+                io.Int.Output("HEIGHT", display_name="height", tooltip="Height of the result in pixels."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: HeadsUpModel,
+        image: torch.Tensor,
+        scale: float,
+        long_edge: int,
+        max_megapixels: float,
+        tile: int,
+        overlap: int,
+        tile_batch: int,
+        calibrate: bool,
+        faces: Faces | None = None,
+    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        if not scale and not long_edge:
+            raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
+        pictures = Pictures.from_image(image)
+        height, width = pictures.rgb.shape[-2:]
+        plan = plan_upscale(
+            (height, width),
+            model,
+            None if long_edge else scale,
+            pictures=len(pictures),
+            long_edge=long_edge or None,
+            max_megapixels=max_megapixels,
+            tile=tile,
+            overlap=None if overlap == -1 else overlap,
+            tile_batch=tile_batch,
+            faces=faces,
+            calibrate=calibrate,
+            one_by_one=True,  # as HeadsUp Upscale does
+            host=ComfyHost.on(model.options.get("device", "auto")),
+        )
+        drawn = [draw_plan(decodable(pictures.one(index)), plan, index) for index in range(len(pictures))]
+        drawing = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
+        out_height, out_width = plan.output_size
+        numbers = (plan.tile, plan.overlap, plan.tile_batch, out_width, out_height)
+        device = model_management.intermediate_device()
+        return io.NodeOutput(drawing.to(device), plan.text(), *numbers, ui=shown(drawing))

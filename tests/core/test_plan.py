@@ -1,0 +1,251 @@
+"""Plans: the same choices as restore(), and estimates that hold."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+import headsup_core as hu
+from headsup_core.cli import main
+from headsup_core.image_files import read_picture, write_picture
+from headsup_core.imaging.published import (
+    BicubicSizing,
+    BilinearSizing,
+    FaceSizing,
+    PadSizing,
+    PillowSizing,
+    Prepared,
+    PublishedSizing,
+)
+from headsup_core.models.one_step import HeadsUpModel, OneStepModel
+from headsup_core.restore.calibrating import MemoryPeak, calibrate
+from headsup_core.restore.costs import (
+    Calibration,
+    PartsCost,
+    StageCost,
+    calibration_file,
+    read_calibration,
+    write_calibration,
+)
+from headsup_core.restore.memory import auto_tile, auto_tile_batch, picture_memory
+from headsup_core.restore.options import resolve
+from headsup_core.restore.plan_drawing import draw_plan
+from headsup_core.restore.planning import picture_tiles, plan_upscale
+
+HOST = hu.PlainHost("cpu", quiet=True)
+
+
+class SmallHost(hu.PlainHost):
+    """A host with little memory left."""
+
+    def __init__(self, free: int) -> None:
+        super().__init__("cpu", quiet=True)
+        self.free = free
+
+    def free_memory(self) -> int:
+        return self.free
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HEADSUP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def _cost(slope: float, seconds: float = 1e-6) -> StageCost:
+    sizes = (64 * 64, 128 * 128)
+    return StageCost(sizes, tuple(slope * size for size in sizes), tuple(seconds * size for size in sizes))
+
+
+@pytest.mark.parametrize("size", [(33, 57), (64, 64), (131, 40)])
+@pytest.mark.parametrize("options", [{}, {"tile": 64}, {"tile": 96, "overlap": 24}, {"long_edge": 200, "tile": 64}])
+def test_a_plan_is_what_restore_does(make_model: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
+    model = make_model(layers=1)
+    model = replace(model, one_step=replace(model.one_step, margin=4))
+    plan = plan_upscale(size, model, None if "long_edge" in options else 2, host=HOST, **options)
+    image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    done = hu.restore(image, model, None if "long_edge" in options else 2, host=HOST, **options).report
+    assert plan.output_size == done.output_size
+    assert (plan.tile, plan.overlap, plan.tile_batch) == (done.tile, done.overlap, done.tile_batch)
+    assert len(plan.tiles.tiles) == done.tiles == plan.unet_calls
+    assert plan.work_ratio == done.work_ratio
+    assert (plan.tiles.height, plan.tiles.width) == plan.padded_size
+    covered = torch.zeros(plan.output_size)
+    for tile in picture_tiles(plan):
+        tile.crop(covered).fill_(1)
+    assert covered.min() == 1
+
+
+def test_calls_and_seconds_by_hand(make_model: Any, cache: Path) -> None:
+    model = make_model()
+    parts = {"encoder": _cost(100, 1e-6), "unet": _cost(200, 3e-6), "decoder": _cost(300, 2e-6)}
+    write_calibration(Calibration(**parts), model.one_step, HOST.device)
+    plan = plan_upscale((32, 32), model, 4, pictures=3, tile=64, overlap=0, tile_batch=3, host=HOST)
+    assert len(plan.tiles.tiles) == 4
+    assert plan.unet_calls == 3 * 2  # four tiles in batches of three, three pictures
+    assert plan.seconds == pytest.approx(3 * 4 * 64 * 64 * 6e-6)
+    assert plan.activations_bytes == 300 * 3 * 64 * 64
+    assert plan.peak_bytes == plan.main_bytes == plan.activations_bytes + plan.pictures_bytes
+    assert "calibrate" not in plan.text()
+    assert json.loads(json.dumps(plan.to_json()))["tiles"][1] == [64, 0, 128, 64]
+
+
+def test_nothing_is_guessed_of_time(make_model: Any, cache: Path) -> None:
+    plan = plan_upscale((32, 32), make_model(), 4, host=HOST)
+    assert plan.seconds is None
+    assert not plan.measured
+    assert "time on cpu: unknown without calibration" in plan.text()
+    assert "a cautious guess" in plan.text()
+    assert not cache.exists()
+
+
+def test_errors_are_those_of_restore(make_model: Any) -> None:
+    for options in ({"tile": 4}, {"tile": 64, "overlap": 64}, {"color_fix": "sepia"}, {"sizing": "published"}):
+        with pytest.raises(hu.InputError) as planned:
+            plan_upscale((16, 16), make_model(), 4, host=HOST, **options)
+        with pytest.raises(hu.InputError) as restored:
+            hu.restore(torch.zeros(1, 3, 16, 16), make_model(), 4, host=HOST, **options)
+        assert str(planned.value) == str(restored.value)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        PadSizing(64, 64, 16),
+        PillowSizing(),
+        PillowSizing(128, resize_back=True),
+        BilinearSizing(),
+        BicubicSizing(),
+        FaceSizing(64, keep=False),
+    ],
+)
+@pytest.mark.parametrize("size", [(24, 40), (30, 30)])
+def test_sizes_without_pixels_are_those_with(way: PublishedSizing, size: tuple[int, int]) -> None:
+    def sizes(prepared: Prepared) -> list[Any]:
+        output = prepared.finish(prepared.settle(prepared.network))
+        return [prepared.multiple, *(tuple(one.shape) for one in (prepared.network, prepared.reference, output))]
+
+    image, asked = torch.rand(1, 3, *size), (4 * size[0], 4 * size[1])
+    assert sizes(way.prepare(image.to("meta"), *asked)) == sizes(way.prepare(image, *asked))
+
+
+def test_calibration_is_kept_and_damage_is_ignored(toy_model: OneStepModel, cache: Path) -> None:
+    found = Calibration(_cost(10), _cost(20), _cost(30), PartsCost(3.0, 1e-6, 2e-6))
+    assert read_calibration(toy_model, HOST.device) is None
+    write_calibration(found, toy_model, HOST.device)
+    assert read_calibration(toy_model, HOST.device) == found
+    path = calibration_file(toy_model, HOST.device)
+    assert [file.name for file in cache.iterdir()] == [path.name]
+    whole = path.read_text()
+    for damage in ("", whole[: len(whole) // 2], "[]", "{}", whole.replace("4096", "-1"), whole.replace("4096", "0")):
+        path.write_text(damage)
+        assert read_calibration(toy_model, HOST.device) is None
+    path.write_text(whole)
+    half = replace(toy_model, passes=toy_model.passes * 2)
+    assert calibration_file(half, HOST.device) != path, "another model has its own"
+
+
+def test_an_unwritable_cache_does_not_stop_a_plan(
+    make_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HEADSUP_CACHE", str(tmp_path / "file" / "below"))
+    write_calibration(Calibration(_cost(1), _cost(1), _cost(1)), make_model().one_step, HOST.device)
+
+
+def test_between_sizes_a_line_beyond_in_proportion() -> None:
+    cost = StageCost((100, 200), (1000.0, 1500.0), (1.0, 3.0))
+    assert [cost.bytes_at(pixels) for pixels in (10, 100, 150, 200, 400)] == [1000, 1000, 1250, 1500, 3000]
+    assert cost.seconds_at(300) == pytest.approx(4.5)
+
+
+def test_auto_tile_is_the_largest_that_fits(make_model: Any, cache: Path) -> None:
+    model = make_model().one_step
+    known = Calibration(_cost(100), _cost(50), _cost(400))
+    for free in (4_000_000, 20_000_000, 90_000_000):
+        side = auto_tile(model, free, known)
+        assert known.tile_bytes(side * side) <= 0.7 * free
+        assert known.tile_bytes((side + 8) ** 2) > 0.7 * free
+    assert auto_tile(model, 10**12, known) == 1024
+    assert auto_tile(model, 0, known) == 32
+    assert auto_tile_batch(model, 64 * 64, 10_000_000, torch.device("cuda"), known) == 4  # 0.7 * 10^7 / (400 * 64^2)
+
+
+def test_auto_tile_keeps_below_little_free_memory(cache: Path) -> None:
+    """Measured: headsup-tiny with 120 MB to go."""
+    model = hu.load_model("headsup-tiny", host=HOST)
+    host = SmallHost(120_000_000)
+    write_calibration(calibrate(model.one_step, host), model.one_step, host.device)
+    plan = plan_upscale((128, 128), model, 4, host=host)
+    assert plan.measured
+    assert 128 <= plan.tile < 544, "a single tile would need more"
+    image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with MemoryPeak(host.device) as peak:
+        done = hu.restore(image, model, 4, host=host).report
+    assert done.tile == plan.tile
+    assert peak.bytes < host.free
+    assert plan.peak_bytes == pytest.approx(peak.bytes, rel=0.3)  # pages that the tests before left make it vary
+
+
+@pytest.mark.parametrize("color_fix", ["none", "adain", "wavelet", "lab"])
+@pytest.mark.parametrize(("pictures", "tile"), [(1, 64), (3, 64)])
+def test_picture_memory_is_what_torch_allocates(make_model: Any, pictures: int, tile: int, color_fix: str) -> None:
+    """The identity restorer: what is left are pictures, latents and sums of tiles."""
+    model = make_model(factor=4)
+    image = torch.rand(pictures, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    options = resolve((256, 256), pictures, model.one_step, HOST, 4, tile=tile, color_fix=color_fix)
+    area = options.padded_size[0] * options.padded_size[1]
+    estimate = picture_memory(model.one_step, area, 1024 * 1024, pictures, color_fix, in_parts=False)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
+        hu.restore(image, model, 4, tile=tile, overlap=0, color_fix=color_fix, host=HOST)
+    assert trace.profiler is not None
+    events = [event for event in trace.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda one: one.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    assert estimate.peak == pytest.approx(peak, rel=0.12)
+
+
+def test_drawing_shows_tiles_overlaps_and_faces(make_model: Any) -> None:
+    face = hu.Face(box=(10.0, 10.0, 20.0, 22.0), landmarks=torch.rand(5, 2) * 8 + 12, score=1.0)
+    faces = hu.Faces(pictures=((face,),), height=40, width=64, analyzer="test")
+    grey = torch.full((1, 3, 40, 64), 0.5)
+    plan = plan_upscale((40, 64), make_model(), 4, tile=128, overlap=64, faces=faces, host=HOST)
+    drawn = draw_plan(grey, plan)
+    assert drawn.shape == (1, 3, 640, 1024)
+    white = (drawn > 0.99).all(1)[0]
+    assert white[160:355, 160].float().mean() > 0.9, "the face's left side, 16 times as large"
+    single = draw_plan(grey, plan_upscale((40, 64), make_model(), 4, tile=512, host=HOST))
+    inner = (slice(None), slice(None), slice(40, 200), slice(40, 400))
+    assert torch.allclose(single[inner], torch.tensor(128 / 255), atol=1e-3), "one tile: nothing overlaps"
+    overlap = drawn[0, :, 320, 400]  # rows and columns shared by tiles
+    assert (overlap - 0.5).abs().max() > 0.05
+
+
+def test_command(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_picture(tmp_path / "a.png", torch.full((1, 3, 30, 50), 0.5))
+    (tmp_path / "broken.png").write_bytes(b"x")
+    options = ["--scale", "4", "--tile", "96", "--no-calibration", "--quiet"]
+    assert main(["plan", str(tmp_path / "a.png"), *options, "--output", str(tmp_path / "out")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "50x30 -> 200x120 px" in lines[1]
+    assert read_picture(tmp_path / "out" / "a_plan.png").rgb.shape[-1] == 1024
+    assert main(["plan", str(tmp_path), "--json", *options]) == 2
+    out, err = capsys.readouterr()
+    (record,) = map(json.loads, out.splitlines())
+    assert record["output_size"] == [120, 200]
+    assert record["unet_calls"] == len(record["tiles"])
+    assert record["seconds"] is None
+    assert "broken.png" in err
+
+
+def test_handles_of_one_model_share_a_calibration(toy_model: OneStepModel) -> None:
+    one, other = HeadsUpModel(toy_model), HeadsUpModel(toy_model, options={"device": "cpu"})
+    assert calibration_file(one.one_step, HOST.device) == calibration_file(other.one_step, HOST.device)
