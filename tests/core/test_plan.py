@@ -178,7 +178,7 @@ def test_auto_tile_is_the_largest_that_fits(make_model: Any, cache: Path) -> Non
 
 
 @pytest.mark.xfail(
-    reason="measured 145 MB of 120 MB allowed with CALIBRATED_SHARE 0.85; not measured since it became 0.7", strict=False
+    reason="measured 145 MB of 120 MB allowed with CALIBRATED_SHARE 0.85; not yet measured with 0.7", strict=False
 )
 def test_auto_tile_keeps_below_little_free_memory(cache: Path) -> None:
     """Measured: headsup-tiny with 120 MB to go."""
