@@ -81,11 +81,11 @@ def _parts(
 ) -> Callable[[], Parts] | None:
     """How encoder and decoder run over the parts of `picture` as over the whole; None when independent tiles must do.
 
-    A picture of one tile needs no parts.
+    A picture of one tile needs no parts, and separate pictures must not see each other.
     """
     height, width = picture.shape[-2:]
     tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
-    if tiles == 1 or not fits_in_parts(model, height, width):
+    if tiles == 1 or tiling.separate or not fits_in_parts(model, height, width):
         return None
 
     def begin() -> Parts:
