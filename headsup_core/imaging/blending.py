@@ -60,6 +60,8 @@ def plan_weights(plan: TilePlan, index: int, radius: int, fade: int) -> torch.Te
     for kept in plan.kept:
         x0, y0, x1, y1 = kept.box
         around = min(fade, kept.clearance)
+        if x1 + around <= tile.x0 or x0 - around >= tile.x1 or y1 + around <= tile.y0 or y0 - around >= tile.y1:
+            continue
         rows = _inside(tile.y0, tile.y1, y0, y1, around)
         columns = _inside(tile.x0, tile.x1, x0, x1, around)
         mask = rows[:, None] * columns

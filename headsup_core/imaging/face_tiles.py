@@ -6,7 +6,6 @@ behind and the weights fade. What is rounded and searched here is in steps of th
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -65,6 +64,17 @@ def plan_face_tiles(
         if all(_fits(one, size) for one in wanted)
     ]
     return min(plans, key=lambda each: each.work_ratio)
+
+
+def fits_whole(box: Box, height: int, width: int, tile: int, overlap: int, multiple: int = 1) -> bool:
+    """Whether `plan_face_tiles` with these arguments keeps `box` whole; true also outside of the picture."""
+    x0, y0, x1, y1 = box
+    inner = (max(0, _floor(x0)), max(0, _floor(y0)), min(width, -_floor(-x1)), min(height, -_floor(-y1)))
+    if inner[0] >= inner[2] or inner[1] >= inner[3]:
+        return True
+    margin = -(-overlap // multiple) * multiple // 2
+    largest = (min(tile, height) // multiple, min(tile, width) // multiple)
+    return _fits(_with_margin(inner, height, width, margin, multiple), largest)
 
 
 def _wanted(

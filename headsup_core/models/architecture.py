@@ -11,7 +11,7 @@ import torch
 from ..errors import ModelFileError
 from .block_transform import BlockTransformAutoencoder
 from .codec import Codec
-from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule
+from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule, eye_range
 from .prediction import Epsilon, LatentResidual, PredictionRule
 from .prompts import CachedPrompt
 
@@ -28,6 +28,7 @@ class Architecture:
         prompt_tokens: length n of the one stored prompt embedding `[1,n,D]`.
         trained_size: side in output pixels of the training crops.
         margin: pixels by which a picture is continued on each side before it is encoded.
+        trained_eyes: least and largest eye distance in output pixels of the faces trained on, or None.
     """
 
     codec_class: CodecClass
@@ -42,6 +43,7 @@ class Architecture:
     margin: int = 0
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    trained_eyes: tuple[float, float] | None = None
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
@@ -49,8 +51,8 @@ class Architecture:
         """Read the record of a file's header. Raises `ModelFileError` on unknown or missing fields."""
         try:
             fields: dict[str, Any] = {**record, "card": ModelCard(**record["card"])}
-            return cls(**fields)
-        except (TypeError, KeyError) as error:
+            return cls(**{**fields, "trained_eyes": eye_range(record.get("trained_eyes"))})
+        except (TypeError, ValueError, KeyError) as error:
             raise ModelFileError(f"the architecture record of the model file is not understood: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +107,7 @@ class Architecture:
             margin=self.margin,
             no_reference=self.no_reference,
             reference_placement=self.reference_placement,
+            trained_eyes=self.trained_eyes,
             card=self.card,
         )
 

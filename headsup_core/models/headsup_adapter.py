@@ -17,7 +17,7 @@ import torch
 
 from ..errors import ModelFileError
 from .lora import Adapter
-from .one_step import ModelCard, NoReference, ReferencePlacement
+from .one_step import ModelCard, NoReference, ReferencePlacement, eye_range
 from .weights import WeightsFile, check_version, write_safetensors
 
 FORMAT = "headsup-adapter"
@@ -36,6 +36,7 @@ class AdapterRecord:
         base: what it was trained beside, for people: shapes cannot tell 2.1-base from SD-Turbo.
         prompt: the default text.
         trained_size: side in output pixels of the training pictures.
+        trained_eyes: least and largest eye distance in output pixels of the faces trained on, or None.
     """
 
     unet_layers: tuple[str, ...]
@@ -50,6 +51,7 @@ class AdapterRecord:
     default_color_fix: str = "adain"
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    trained_eyes: tuple[float, float] | None = None
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
@@ -61,7 +63,7 @@ class AdapterRecord:
         """
         layers = {name: tuple(map(str, record[name])) for name in ("unet_layers", "vae_layers") if name in record}
         fields: dict[str, Any] = {**record, **layers, "card": ModelCard(**record.get("card", {}))}
-        made = cls(**fields)
+        made = cls(**{**fields, "trained_eyes": eye_range(record.get("trained_eyes"))})
         for name, kind in (("no_reference", NoReference), ("reference_placement", ReferencePlacement)):
             if getattr(made, name) not in get_args(kind):
                 raise ValueError(f"{name} is {getattr(made, name)!r}, expected one of {get_args(kind)}")

@@ -41,6 +41,18 @@ class SizeRule:
     minimum: int
 
 
+def eye_range(value: Any) -> tuple[float, float] | None:  # noqa: ANN401 - of a file's header
+    """`trained_eyes` of a record. Raises `ValueError` unless None or two numbers, 0 < least <= largest."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(v, int | float) for v in value):
+        raise ValueError(f"trained_eyes is {value!r}, expected null or two numbers of pixels")
+    least, largest = float(value[0]), float(value[1])
+    if not 0 < least <= largest < 1e5:
+        raise ValueError(f"trained_eyes is {value!r}, expected the least distance first, above 0")
+    return least, largest
+
+
 @dataclass(frozen=True, eq=False)
 class Pass:
     """One term of the prediction: `weight` times the UNet with `adapters` beside it and the prompt at index `prompt`.
@@ -88,6 +100,8 @@ class OneStepModel:
         unet: takes C latent channels, or 2C+1 (latent, reference latent, face mask).
         scale: enlargement the model was trained for.
         trained_size: side in output pixels of the pictures it was trained on.
+        trained_eyes: least and largest eye distance in output pixels of the faces it was trained on; faces beyond get
+            tiles of their own at such a size. None: they do not.
         margin: pixels by which a picture is continued on each side before it is encoded.
         unet_radius: receptive radius of the UNet in latents, None when unbounded.
         no_reference: what fills the reference channels of the 2C+1 when nobody is known.
@@ -119,6 +133,7 @@ class OneStepModel:
     observer: Observer | None = None
     published: PublishedSizing | None = None
     aligned_face: int = 0
+    trained_eyes: tuple[float, float] | None = None
     system: str = ""
     base: str = ""
 

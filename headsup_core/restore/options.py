@@ -15,6 +15,7 @@ from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
 from ..imaging.resizing import output_size
 from ..imaging.tiles import TilePlan
 from ..models.one_step import OneStepModel
+from .face_tiles import around_faces
 from .memory import auto_tile, auto_tile_batch, check_picture_fits, smallest_tile
 from .tiled import Tiling
 
@@ -34,6 +35,7 @@ class Resolved:
         runs: how often that is: once a picture, or once a face.
         way: makes it from a picture and settles the result.
         faces: to be cut out, in pixels of the enlargement; None: whole pictures are restored.
+        around: what the tiles of whole pictures are planned around, in pixels of what goes through the networks.
         tiling: tiles and their batches.
         notes: what the user should know.
     """
@@ -48,12 +50,26 @@ class Resolved:
     color_fix: str
     tiling: Tiling
     notes: tuple[str, ...]
+    around: Faces | None = None
+
+    @property
+    def plans(self) -> tuple[TilePlan, ...]:
+        """The tiles of each picture, in latents; of pictures without faces around, and of aligned faces, one for all."""
+        height, width = self.network_size
+        pictures = [()] if self.around is None else self.around.pictures
+        tilings = (around_faces(self.tiling, faces) for faces in pictures)
+        return tuple(each.plan(height // each.factor, width // each.factor) for each in tilings)
 
     @property
     def plan(self) -> TilePlan:
-        """The tiles of one run, in latents."""
-        height, width = self.network_size
-        return self.tiling.plan(height // self.tiling.factor, width // self.tiling.factor)
+        """The tiles of one run, in latents; of the picture that has the most."""
+        return max(self.plans, key=lambda plan: len(plan.tiles))
+
+    @property
+    def calls(self) -> int:
+        """Tiles of all runs."""
+        plans = self.plans
+        return self.runs * len(plans[0].tiles) if self.around is None else sum(len(plan.tiles) for plan in plans)
 
 
 def resolve(
@@ -96,6 +112,7 @@ def resolve(
     notes: list[str] = []
     found = _aligned_faces(model, faces, pictures, *asked, notes)
     way = _sizing(model, sizing, input_size, notes, by_faces=found is not None)
+    around = _faces_around(model, faces, way, *asked, notes)
     # a tensor without values takes the very path that the picture will take
     prepared = way.prepare(torch.empty(1, 3, *input_size, device="meta"), *asked)
     output = prepared.finish(prepared.settle(prepared.network))
@@ -111,6 +128,7 @@ def resolve(
         color_fix=fix,
         tiling=resolve_tiling(model, host, tile, overlap, tile_batch, prepared.multiple),
         notes=tuple(notes),
+        around=around,
     )
 
 
@@ -159,11 +177,22 @@ def _aligned_faces(
         return None
     faces.check_batch(pictures)
     if not model.aligned_face:
-        notes.append(f"{model.card.name} restores whole pictures: the faces were not used")
         return None
     if not all(len(found) for found in faces):
         notes.append(f"no face was found in some picture, where {model.card.name} leaves the plain enlargement")
     return faces.scaled_to(height, width)
+
+
+def _faces_around(
+    model: OneStepModel, faces: Faces | None, way: PublishedSizing, height: int, width: int, notes: list[str]
+) -> Faces | None:
+    """The faces that tiles are planned around, in pixels of what is encoded; None without any."""
+    if faces is None or model.aligned_face or not faces.count:
+        return None
+    if not isinstance(way, PadSizing):
+        notes.append("sizing published: the tiles were planned without the faces, as the system's own script does")
+        return None
+    return faces.scaled_to(height, width).map(lambda face: face.moved(way.margin, way.margin))
 
 
 def _sizing(

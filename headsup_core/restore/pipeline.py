@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,9 +15,10 @@ from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
 from ..models.one_step import HeadsUpModel, OneStepModel
 from .aligned import restore_faces
+from .face_tiles import faces_note, restore_around_faces
 from .options import Sizing, resolve
 from .report import RestoreReport
-from .stages import STAGES, restore_picture
+from .stages import STAGES
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ def restore(
         tags: comma-separated words for what the picture shows, from any tagger, for systems that want them.
         sizing: "pad" gives exactly the asked size; "published" enlarges, sizes and rounds as the system's own script
             does, for comparison with it; the result may then have another size.
-        faces: of `image`, from a face analyzer, for models that restore aligned faces: each is cut, restored and laid
-            back over the plain enlargement. Without them such a model takes a square picture for one face.
+        faces: of `image`, from a face analyzer. Tiles are planned around them, and faces that are larger or smaller
+            than the model was trained on, or larger than a tile, are restored in tiles of their own. Models of aligned
+            faces: each is cut, restored and laid back over the plain enlargement; without faces such a model takes a
+            square picture for one.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
 
     Raises:
@@ -120,14 +123,16 @@ def restore(
         report.output_size = (before.shape[-2], before.shape[-1])
         return RestoreResult(before, before, report)
     opacity = strength if mask is None else strength * _output_mask(mask, len(image), *before.shape[-2:])
-    plan = options.plan
     restored: list[torch.Tensor] = []
-    with host.progress(STAGES * len(plan.tiles) * options.runs) as progress:
+    with host.progress(STAGES * options.calls) as progress:
         for index, picture in enumerate(padded.split(1)):
             noise = torch.Generator().manual_seed(seed + index) if sample_posterior else None
             if found is None:
                 small = image[index : index + 1].float().cpu().clamp(0, 1)
-                output, tiling = restore_picture(picture, one_step, hidden, tiling, host, progress, noise, small)
+                here = () if options.around is None else options.around[index]
+                output, tiling = restore_around_faces(
+                    picture, here, one_step, hidden, tiling, host, progress, noise, small
+                )
             else:
                 output, tiling = restore_faces(picture, found[index], one_step, hidden, tiling, host, progress, noise)
             restored.append(output)
@@ -135,7 +140,9 @@ def restore(
     output = prepared.finish((before + opacity * (fixed - before)).clamp(0, 1))
     if tiling.tile_pixels != report.tile:
         notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")
-    plan = tiling.plan(plan.height, plan.width)
+    if options.around is not None:
+        notes.append(faces_note(options.around, one_step, tiling, *padded.shape[-2:]))
+    plan = replace(options, tiling=tiling).plan
     report.tile, report.overlap, report.tile_batch = tiling.tile_pixels, tiling.overlap_pixels, tiling.batch
     report.tiles, report.work_ratio = len(plan.tiles), plan.work_ratio
     report.seconds = time.perf_counter() - started

@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 from dataclasses import replace
+from random import Random
 
 import pytest
 import torch
@@ -22,10 +23,11 @@ from headsup_core.imaging.tiles import TilePlan, plan_tiles
 def layouts(draw: st.DrawFn) -> tuple[int, int, int, int, int, list[Box]]:
     """height, width, tile, overlap, multiple, 0 to 40 boxes, some of them partly outside of the picture."""
     multiple = draw(st.sampled_from([1, 1, 2, 4, 8]))
-    height, width = (multiple * draw(st.integers(1, 70)) for _ in range(2))
-    tile = multiple * draw(st.integers(2, 40))
+    longest = {1: 60, 2: 50, 4: 30, 8: 18}[multiple]
+    height, width = (multiple * draw(st.integers(1, longest)) for _ in range(2))
+    tile = multiple * draw(st.integers(max(2, longest // 5), longest))
     overlap = draw(st.integers(0, min(tile - multiple, max(1, tile // 2))))
-    random = draw(st.randoms(use_true_random=False))
+    random = Random(draw(st.integers(0, 2**32)))  # noqa: S311
     reach = draw(st.floats(0.02, 0.6))
     boxes: list[Box] = []
     for _ in range(draw(st.sampled_from([0, 1, 2, 5, 40]))):
@@ -92,7 +94,7 @@ def test_faces_are_whole_and_alone(layout: tuple[int, int, int, int, int, list[B
     grid = replace(plan, tiles=plan.tiles[: len(plain.tiles)], kept=(), further=0)
     to_one = (all_weights(grid, radius, 0).sum(0) - 1).abs() < 1e-5  # not where three tiles of a row meet
     sums = weights.sum(0)
-    assert (sums - 1)[to_one].abs().max() < 1e-5
+    assert ((sums - 1).abs() < 1e-5)[to_one].all()
     assert sums.min() > 0.99
     weights = weights / sums
 

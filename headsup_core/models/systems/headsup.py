@@ -43,6 +43,7 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         trained_size=record.trained_size,
         no_reference=record.no_reference,
         reference_placement=record.reference_placement,
+        trained_eyes=record.trained_eyes,
     )
 
 

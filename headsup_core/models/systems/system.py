@@ -103,6 +103,7 @@ class System:
             observer=parts.observer,
             published=parts.published,
             aligned_face=parts.aligned_face,
+            trained_eyes=parts.trained_eyes,
             system=self.id,
             base=parts.base or self.base,
         )
@@ -115,7 +116,7 @@ class Parts:
     Attributes:
         encoder, skips: beside the VAE's encoder, and from there to its decoder.
         minimum: the least side in pixels.
-        aligned_face: see `OneStepModel`.
+        aligned_face, trained_eyes: see `OneStepModel`.
         card, color_fix, base: of this file, where they are not the system's.
     """
 
@@ -135,6 +136,7 @@ class Parts:
     trained_size: int = 512
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    trained_eyes: tuple[float, float] | None = None
 
 
 def _widen(base: Base, adapters: tuple[Adapter, ...]) -> None:
