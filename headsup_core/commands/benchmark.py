@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--comfyui", type=Path, metavar="DIR", help="with --ratios: time the pack in this ComfyUI's start"
     )
+    parser.add_argument(
+        "--group-photos", metavar="MODEL", help="measure what the faces of made group photos (of 5 and 40) cost MODEL"
+    )
     add_host_arguments(parser)
 
 
@@ -73,6 +76,15 @@ def run(args: argparse.Namespace) -> int:
         people = CleanFolder(folder, args.degradation, args.size, args.hold_out, args.limit, args.seed)
         table = detection_table(people, args.without_faces, analyzers)
         return _finish(args.output, "faces.md", table)
+    if args.group_photos:
+        if folder is None:
+            raise InputError("--group-photos needs a folder of clean portraits, one person in each")
+        from ..benchmark.group_photo import group_table
+        from ..faces.registry import load_face_analyzer
+
+        host = make_host(args)
+        table = group_table(args.group_photos, folder, load_face_analyzer(host=host), host, (5, 40), args.size)
+        return _finish(args.output, "groups.md", table)
     from ..benchmark.cases import CleanFolder, PairFolders
     from ..benchmark.evaluate import evaluate
     from ..benchmark.face_region import FaceRegion

@@ -50,6 +50,12 @@ class Face:
         box = (_scale(x0, x), _scale(y0, y), _scale(x1, x), _scale(y1, y))
         return replace(self, box=box, landmarks=(points + 0.5) * scale - 0.5)
 
+    def moved(self, x: float, y: float) -> Face:
+        """The same face in a picture whose content lies `x` pixels further right and `y` further down."""
+        x0, y0, x1, y1 = self.box
+        landmarks = self.landmarks + self.landmarks.new_tensor([x, y])
+        return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y), landmarks=landmarks)
+
 
 def _scale(value: float, factor: float) -> float:
     return (value + 0.5) * factor - 0.5

@@ -62,13 +62,6 @@ def face_box(face: Face) -> Box:
     return x - half_x, y - half_y, x + half_x, y + half_y
 
 
-def moved_face(face: Face, x: float, y: float) -> Face:
-    """The same face in a picture whose content lies `x` pixels further right and `y` further down."""
-    x0, y0, x1, y1 = face.box
-    landmarks = face.landmarks + face.landmarks.new_tensor([x, y])
-    return replace(face, box=(x0 + x, y0 + y, x1 + x, y1 + y), landmarks=landmarks)
-
-
 def around_faces(tiling: Tiling, faces: Sequence[Face]) -> Tiling:
     """`tiling`, planned around `faces`, which are in output pixels of what is tiled."""
     boxes = (tuple(edge / tiling.factor for edge in face_box(face)) for face in faces)
@@ -184,10 +177,10 @@ def _lay(picture: torch.Tensor, own: OwnTile, made: torch.Tensor) -> torch.Tenso
     x, y, side = own.square
     height, width = picture.shape[-2:]
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
-    there = moved_face(own.face, -x, -y)
+    there = own.face.moved(-x, -y)
     mask = faces_mask(Faces(((there,),), side, side), grow=FEATHER / 2, feather=FEATHER)
     window = (..., slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
-    large = resize(made, side, side, clamp=False)[window]
+    large = resize(made.clamp(0, 1), side, side)[window]
     result = picture.clone()
     place = result[..., y0:y1, x0:x1]
     result[..., y0:y1, x0:x1] = place + mask[window] * (large - place)
