@@ -104,13 +104,13 @@ def _shown(box: Box, height: int, width: int) -> bool:
 def faces_note(faces: Faces, model: OneStepModel, tiling: Tiling, height: int, width: int) -> str:
     """What became of the faces, in pixels of pictures of `height` x `width`, for the report."""
     own = [one for here in faces for one in own_tiles(here, model, tiling, height, width)]
-    note = f"{faces.count} {'face' if faces.count == 1 else 'faces'}, each planned whole into a tile"
+    note = f"tiles planned around {faces.count} {'face' if faces.count == 1 else 'faces'}"
     if own:
         sizes = ", ".join(f"{one.face.eye_distance:.0f} as {one.goal:.0f} px" for one in own[:3])
         note += f", {len(own)} restored in own tiles (eyes apart: {sizes}{', ...' * (len(own) > 3)})"
-    cut = sum(
-        not _fits(box, tiling, height, width) for here in faces for box in around_faces(tiling, here).keep
-    ) - sum(not _fits(box, tiling, height, width) for box in around_faces(tiling, [one.face for one in own]).keep)
+    apart = {id(one.face) for one in own}
+    others = [face for here in faces for face in here if id(face) not in apart]
+    cut = sum(not _fits(box, tiling, height, width) for box in around_faces(tiling, others).keep)
     if cut:
         note += f", {cut} larger than a tile of {tiling.tile_pixels} px"
     return note

@@ -54,7 +54,7 @@ class Resolved:
 
     @property
     def plans(self) -> tuple[TilePlan, ...]:
-        """The tiles of each picture, in latents; of pictures without faces around, and of aligned faces, one for all."""
+        """The tiles of each picture, in latents; without faces to plan around, one plan for all."""
         height, width = self.network_size
         pictures = [()] if self.around is None else self.around.pictures
         tilings = (around_faces(self.tiling, faces) for faces in pictures)

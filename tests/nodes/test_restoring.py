@@ -240,6 +240,6 @@ def test_faces_go_with_their_pictures(model: HeadsUpModel, monkeypatch: pytest.M
     monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore", spy)
     _, _, report = run(torch.rand(2, 9, 14, 3), model, faces=faces)
     assert seen == [0.1, 0.2]
-    assert "1 face" in report
+    assert "tiles planned around 1 face" in report
     with pytest.raises(InputError, match="faces of 2 pictures do not fit a batch of 1"):
         run(torch.rand(1, 9, 14, 3), model, faces=faces)
