@@ -240,7 +240,7 @@ def _optional_inputs() -> list[Any]:
             "faces",
             optional=True,
             tooltip="The faces of the same pictures, from HeadsUp Detect Faces: no tile border goes through a face "
-            "that fits a tile, and one of a size that the model does not know is restored at one that it does. Models of "
-            "aligned faces (OSDFace): each is cut out, restored and laid back.",
+            "that fits a tile, and one of a size that the model does not know is restored at one that it does. Models "
+            "of aligned faces (OSDFace): each is cut out, restored and laid back.",
         ),
     ]

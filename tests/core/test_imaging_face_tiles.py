@@ -146,7 +146,7 @@ def test_a_border_moves_off_a_face_without_a_further_tile() -> None:
     assert plan_tiles(64, 100, 72, 20).tile_width == 60
     assert [(t.x0, t.x1) for t in plan.tiles] == [(0, 72), (28, 100)]
     assert plan.kept[0].box == (40, 10, 60, 30)
-    assert plan.kept[0].tile == 1
+    assert plan.further == 0
 
 
 def test_each_row_has_its_own_columns() -> None:
