@@ -1,7 +1,7 @@
 """Who is in the picture, where exactly, and how sure we are."""
 
 from .analyzer import DetectionOptions, FaceAnalyzer, Licence
-from .face import LANDMARK_NAMES, Face
+from .face import LANDMARK_NAMES, NOBODY, Face
 from .faces import Faces, in_order
 from .registry import BACKENDS, DEFAULT_ANALYZER, load_face_analyzer
 
@@ -9,6 +9,7 @@ __all__ = [
     "BACKENDS",
     "DEFAULT_ANALYZER",
     "LANDMARK_NAMES",
+    "NOBODY",
     "DetectionOptions",
     "Face",
     "FaceAnalyzer",

@@ -11,6 +11,7 @@ import torch
 from ..errors import ModelFileError
 from .block_transform import BlockTransformAutoencoder
 from .codec import Codec
+from .id_tokens import IdTokenRecord, IdTokens
 from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule
 from .prediction import Epsilon, LatentResidual, PredictionRule
 from .prompts import CachedPrompt
@@ -28,6 +29,7 @@ class Architecture:
         prompt_tokens: length n of the one stored prompt embedding `[1,n,D]`.
         trained_size: side in output pixels of the training crops.
         margin: pixels by which a picture is continued on each side before it is encoded.
+        id_tokens: of the identity tokens, or None.
     """
 
     codec_class: CodecClass
@@ -42,15 +44,17 @@ class Architecture:
     margin: int = 0
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    id_tokens: IdTokenRecord | None = None
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Architecture:
         """Read the record of a file's header. Raises `ModelFileError` on unknown or missing fields."""
         try:
-            fields: dict[str, Any] = {**record, "card": ModelCard(**record["card"])}
+            tokens = IdTokenRecord.from_json(record.get("id_tokens"))
+            fields: dict[str, Any] = {**record, "card": ModelCard(**record["card"]), "id_tokens": tokens}
             return cls(**fields)
-        except (TypeError, KeyError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise ModelFileError(f"the architecture record of the model file is not understood: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +84,7 @@ class Architecture:
         try:
             codec = Codec(classes[self.codec_class](**_tuples(self.codec)))
             unet = UNet2DConditionModel(**_tuples(self.unet))
+            id_tokens = None if self.id_tokens is None else IdTokens.beside(unet, self.id_tokens)
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"the architecture record does not describe a network: {error}") from error
         wanted = {codec.channels, 2 * codec.channels + 1}
@@ -106,6 +111,7 @@ class Architecture:
             no_reference=self.no_reference,
             reference_placement=self.reference_placement,
             card=self.card,
+            id_tokens=id_tokens,
         )
 
 

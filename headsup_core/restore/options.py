@@ -72,12 +72,14 @@ def resolve(
     strength: float = 1.0,
     sizing: Sizing = "pad",
     faces: Faces | None = None,
+    by_people: bool = False,
 ) -> Resolved:
     """Every choice of `restore()` that needs no pixels; arguments as there.
 
     Args:
         input_size: (height, width) of each picture.
         pictures: how many there are.
+        by_people: people are known, for whom the faces are of use to every model.
 
     Raises:
         InputError: an option that cannot be used, or a result that does not fit into main memory.
@@ -94,7 +96,7 @@ def resolve(
     asked = output_size(*input_size, scale=scale, long_edge=long_edge or None, max_megapixels=max_megapixels or None)
     check_picture_fits(*asked, pictures)
     notes: list[str] = []
-    found = _aligned_faces(model, faces, pictures, *asked, notes)
+    found = _aligned_faces(model, faces, pictures, *asked, notes, by_people=by_people)
     way = _sizing(model, sizing, input_size, notes, by_faces=found is not None)
     # a tensor without values takes the very path that the picture will take
     prepared = way.prepare(torch.empty(1, 3, *input_size, device="meta"), *asked)
@@ -152,14 +154,22 @@ def resolve_tiling(
 
 
 def _aligned_faces(
-    model: OneStepModel, faces: Faces | None, pictures: int, height: int, width: int, notes: list[str]
+    model: OneStepModel,
+    faces: Faces | None,
+    pictures: int,
+    height: int,
+    width: int,
+    notes: list[str],
+    *,
+    by_people: bool,
 ) -> Faces | None:
     """The faces to cut out, in pixels of the output; None when the model is to see whole pictures."""
     if faces is None:
         return None
     faces.check_batch(pictures)
     if not model.aligned_face:
-        notes.append(f"{model.card.name} restores whole pictures: the faces were not used")
+        if not by_people:
+            notes.append(f"{model.card.name} restores whole pictures: the faces were not used")
         return None
     if not all(len(found) for found in faces):
         notes.append(f"no face was found in some picture, where {model.card.name} leaves the plain enlargement")

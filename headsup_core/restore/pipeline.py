@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from ..errors import InputError
-from ..faces import Faces
+from ..faces import FaceAnalyzer, Faces
 from ..host import Host, PlainHost
+from ..identity.identity import Identity
 from ..image_files import check_image
 from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
 from ..models.one_step import HeadsUpModel, OneStepModel
 from .aligned import restore_faces
+from .conditions import Conditions
 from .options import Sizing, resolve
+from .people import recognise
 from .report import RestoreReport
 from .stages import STAGES, restore_picture
 
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """`image` and `before` (the plain enlargement), both `[B,3,H,W]` in 0..1 on the CPU, and what was done."""
+    """`image` and `before` (the plain enlargement), both `[B,3,H,W]` in 0..1 on the CPU, and what was done.
+
+    `faces` are those that were given or found, in pixels of `image`; with people, each has its name and similarity.
+    """
 
     image: torch.Tensor
     before: torch.Tensor
     report: RestoreReport
+    faces: Faces | None = None
 
 
 @torch.no_grad()
@@ -49,6 +57,8 @@ def restore(
     tags: str | None = None,
     sizing: Sizing = "pad",
     faces: Faces | None = None,
+    identities: Sequence[Identity] = (),
+    analyzer: FaceAnalyzer | None = None,
     host: Host | None = None,
 ) -> RestoreResult:
     """Restore and enlarge pictures with a one-step model.
@@ -72,7 +82,12 @@ def restore(
         sizing: "pad" gives exactly the asked size; "published" enlarges, sizes and rounds as the system's own script
             does, for comparison with it; the result may then have another size.
         faces: of `image`, from a face analyzer, for models that restore aligned faces: each is cut, restored and laid
-            back over the plain enlargement. Without them such a model takes a square picture for one face.
+            back over the plain enlargement. Without them such a model takes a square picture for one face. With
+            people: who may be whom; a face that has an `identity` keeps it.
+        identities: people who may be in the pictures, in place of the handle's; see `HeadsUpModel.with_identities` for
+            strength and threshold.
+        analyzer: finds the faces when there are people and no `faces`, and recognises them; None: that of `faces`, or
+            the default one.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
 
     Raises:
@@ -81,6 +96,8 @@ def restore(
     started = time.perf_counter()
     check_image(image)
     host = PlainHost() if host is None else host
+    if identities:
+        model = model.with_identities(identities, model.identity_strength, model.match_threshold, model.token_scales)
     one_step = model.one_step
     options = resolve(
         (image.shape[-2], image.shape[-1]),
@@ -97,6 +114,7 @@ def restore(
         strength=strength,
         sizing=sizing,
         faces=faces,
+        by_people=bool(model.identities),
     )
     notes: list[str] = []
     hidden = _prompt_embeddings(one_step, prompt, tags, notes)
@@ -116,9 +134,15 @@ def restore(
         notes=notes,
     )
     before, padded = prepared.reference, prepared.network
+    shown = None if faces is None else faces.scaled_to(*before.shape[-2:])
     if strength == 0:
         report.output_size = (before.shape[-2], before.shape[-1])
-        return RestoreResult(before, before, report)
+        return RestoreResult(before, before, report, shown)
+    people = recognise(image, before, model, faces, analyzer, host, notes)
+    if people is not None:
+        shown = people.faces.scaled_to(*before.shape[-2:])
+        report.faces += people.lines()
+    upright: dict[tuple[str, int, int], torch.Tensor] = {}
     opacity = strength if mask is None else strength * _output_mask(mask, len(image), *before.shape[-2:])
     plan = options.plan
     restored: list[torch.Tensor] = []
@@ -127,7 +151,16 @@ def restore(
             noise = torch.Generator().manual_seed(seed + index) if sample_posterior else None
             if found is None:
                 small = image[index : index + 1].float().cpu().clamp(0, 1)
-                output, tiling = restore_picture(picture, one_step, hidden, tiling, host, progress, noise, small)
+                known = () if people is None else people.known(index, before.shape[-2:], prepared.margin)
+                conditions = None
+                if known:
+                    conditions = Conditions(
+                        known, one_step, host, model.identity_strength, model.token_scales, upright
+                    )
+                one = restore_picture(
+                    picture, one_step, hidden, tiling, host, progress, noise, small, conditions
+                )
+                output, tiling = one.picture, one.tiling
             else:
                 output, tiling = restore_faces(picture, found[index], one_step, hidden, tiling, host, progress, noise)
             restored.append(output)
@@ -139,7 +172,7 @@ def restore(
     report.tile, report.overlap, report.tile_batch = tiling.tile_pixels, tiling.overlap_pixels, tiling.batch
     report.tiles, report.work_ratio = len(plan.tiles), plan.work_ratio
     report.seconds = time.perf_counter() - started
-    return RestoreResult(output, before.clamp(0, 1), report)
+    return RestoreResult(output, before.clamp(0, 1), report, shown)
 
 
 def _prompt_embeddings(

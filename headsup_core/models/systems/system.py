@@ -10,6 +10,7 @@ from ...errors import InputError, ModelFileError
 from ...imaging.published import PublishedSizing
 from ..base import Base
 from ..codec import Codec
+from ..id_tokens import IdTokens
 from ..lora import Adapter, merge_into
 from ..one_step import (
     ModelCard,
@@ -105,6 +106,7 @@ class System:
             aligned_face=parts.aligned_face,
             system=self.id,
             base=parts.base or self.base,
+            id_tokens=parts.id_tokens,
         )
 
 
@@ -135,6 +137,7 @@ class Parts:
     trained_size: int = 512
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    id_tokens: IdTokens | None = None
 
 
 def _widen(base: Base, adapters: tuple[Adapter, ...]) -> None:
