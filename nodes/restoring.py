@@ -13,6 +13,8 @@ from ..headsup_core.restore.memory import check_picture_fits
 from .pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..headsup_core.faces import Faces
     from .host import ComfyHost
 
@@ -121,7 +123,7 @@ def restore_batch(
         else:
             after.put(index, result.image)
             before.put(index, result.before)
-            report.add(index, result.report.text())
+            report.add(index, result.report.summary(), result.report.faces)
     wanted = options.size_of(height, width, capped=False) if options.max_megapixels else size
     if wanted != size:
         report.note(
@@ -150,12 +152,13 @@ class BatchReport:
         """How a line about a picture begins."""
         return f"picture {index + 1} of {self._pictures}: " if self._pictures > 1 else ""
 
-    def add(self, index: int, text: str) -> None:
-        """Add what is said of the picture at `index`."""
+    def add(self, index: int, text: str, faces: Sequence[str] = ()) -> None:
+        """Add what is said of the picture at `index`, and of each of its faces."""
         first, *rest = text.splitlines()
         self._lines.append(self.place(index) + first)
         for line in rest:
             self.note(line)
+        self._lines += [self.place(index) + line for line in faces]
 
     def note(self, line: str) -> None:
         """Add a line once."""

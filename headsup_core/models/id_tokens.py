@@ -113,7 +113,10 @@ class IdTokens(nn.Module):
     def attached(
         self, unet: nn.Module, embedding: torch.Tensor, scales: TokenScales = FULL
     ) -> Generator[None, None, None]:
-        """Within the block, calls of `unet` on a batch of B attend to the tokens of `embedding` `[B,D]`, too."""
+        """Within the block, calls of `unet` on a batch of B attend to the tokens of `embedding` `[B,D]`, too.
+
+        Adapters are attached before, so that the queries come with their branches.
+        """
         tokens = self.tokens(embedding)
         handles: list[Any] = []
         try:

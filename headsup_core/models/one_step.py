@@ -203,10 +203,10 @@ class OneStepModel:
         for term in self.passes:
             hidden = prompt[term.prompt, None].to(weights.device, weights.dtype).expand(latent.shape[0], -1, -1)
             options = {"encoder_hidden_states": hidden, "return_dict": False}
-            with self._tokens(embedding, token_scales):
-                output = call_adapted(
-                    self.unet, term.adapters, modulation, sample, self.rule.timestep, **options
-                )[0].float()
+            tokens = self._tokens(embedding, token_scales)
+            output = call_adapted(
+                self.unet, term.adapters, modulation, tokens, sample, self.rule.timestep, **options
+            )[0].float()
             output = output if term.weight == 1.0 else term.weight * output
             prediction = output if prediction is None else prediction + output
         if prediction is None:
@@ -280,10 +280,12 @@ class HeadsUpModel:
         """A new handle on the same weights that knows these people; this one is not changed.
 
         Raises:
-            InputError: `strength` outside of 0..1, or two people of one name.
+            InputError: `strength` outside of 0..1, a threshold outside of -1..1, or two people of one name.
         """
         if not 0.0 <= strength <= 1.0:
             raise InputError(f"identity strength {strength}: must be between 0 (no injection) and 1")
+        if match_threshold is not None and not -1.0 <= match_threshold <= 1.0:
+            raise InputError(f"match threshold {match_threshold}: must be between -1 and 1 (1 = two good photos)")
         people = tuple(identities)
         names = [person.name for person in people]
         if doubles := [name for index, name in enumerate(names) if name in names[:index]]:

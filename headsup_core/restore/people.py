@@ -73,7 +73,7 @@ def recognise(
     """
     if not model.identities:
         return None
-    used = _analyzer(faces, analyzer, host)
+    used = recogniser_for(faces, analyzer, host)
     if faces is None:
         faces = used.detect(image)
     without = [str(index + 1) for index, found in enumerate(faces) if not found]
@@ -101,7 +101,7 @@ def recognise(
     return People(named, decided, tuple(told), injects=model.identity_strength > 0)
 
 
-def _analyzer(faces: Faces | None, analyzer: FaceAnalyzer | None, host: Host) -> FaceAnalyzer:
+def recogniser_for(faces: Faces | None, analyzer: FaceAnalyzer | None, host: Host) -> FaceAnalyzer:
     """The given one, that of the faces when it can recognise them, or the default."""
     if analyzer is not None:
         return analyzer
