@@ -41,7 +41,7 @@ def embedding(seed: int = 0) -> torch.Tensor:
 
 
 class Published:
-    """IP-Adapter's attention as its formula has it: softmax(Q K^T / sqrt(d)) V of the text, plus s times the tokens'."""
+    """IP-Adapter's attention as its formula has it: softmax(Q K^T / sqrt(d)) V of text, plus s of tokens"""
 
     def __init__(self, key: torch.Tensor, value: torch.Tensor, tokens: torch.Tensor, scale: float) -> None:
         self.key, self.value, self.tokens, self.scale = key, value, tokens, scale
