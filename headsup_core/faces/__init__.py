@@ -4,6 +4,7 @@ from .analyzer import DetectionOptions, FaceAnalyzer, Licence
 from .face import LANDMARK_NAMES, NOBODY, Face
 from .faces import Faces, in_order
 from .registry import BACKENDS, DEFAULT_ANALYZER, load_face_analyzer
+from .scores import IdentityScore
 
 __all__ = [
     "BACKENDS",
@@ -14,6 +15,7 @@ __all__ = [
     "Face",
     "FaceAnalyzer",
     "Faces",
+    "IdentityScore",
     "Licence",
     "in_order",
     "load_face_analyzer",

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .analyzer import to_bytes
 from .face import Box, Face
+from .scores import OUTCOME_LABELS
 
 Mark = Literal["good", "bad", "none"]
 
@@ -27,6 +28,8 @@ MARKS: dict[Mark, tuple[int, int, int]] = {"good": (70, 200, 90), "bad": (235, 7
 BACKGROUND = (32, 32, 36)
 TEXT = (240, 240, 240)
 TILE = 256
+NAME_LETTERS = 16
+"""Longer names are cut beside a face."""
 SYSTEM_FONTS = ("msyh.ttc", "PingFang.ttc", "NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "arial.ttf", "Arial.ttf")
 """For letters beyond ASCII, the widest first; Pillow looks for them where the system keeps fonts."""
 GAP = 12
@@ -85,6 +88,16 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str]
         at = (place[0] + 2 * line - x0, place[1] + 2 * line - y0)
         draw.multiline_text(at, text, fill=(0, 0, 0), font=font, spacing=line)
     return _tensor(canvas)
+
+
+def score_label(index: int, face: Face) -> str:
+    """Name, identity before -> after and what came of the face, where it was scored; else who it is."""
+    name = face.identity or "nobody"
+    title = f"{index}: {name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 2] + '...'}"
+    if face.scores is None:
+        return title
+    scores = [] if face.scores.outcome == "unscored" else [face.scores.change]
+    return "\n".join([title, *scores, OUTCOME_LABELS[face.scores.outcome]])
 
 
 def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:

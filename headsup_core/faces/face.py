@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .scores import IdentityScore
+
 Box = tuple[float, float, float, float]
 
 NOBODY = ""
@@ -28,6 +30,7 @@ class Face:
         embedding: unit vector `[D]` of the analyzer that embedded it, or None.
         identity: name of the identity that it is assigned to; `NOBODY`: of none; None: nobody has said.
         identity_score: calibrated similarity to that identity, or None.
+        scores: how alike to that identity before and after restoring, or None.
     """
 
     box: Box
@@ -36,6 +39,7 @@ class Face:
     embedding: torch.Tensor | None = None
     identity: str | None = None
     identity_score: float | None = None
+    scores: IdentityScore | None = None
 
     @property
     def eye_distance(self) -> float:
