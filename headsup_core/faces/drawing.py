@@ -92,7 +92,7 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str]
 
 def score_label(index: int, face: Face) -> str:
     """Name, identity before -> after and what came of the face, where it was scored; else who it is."""
-    name = face.identity or "nobody"
+    name = face.identity or ("unknown" if face.identity is None else "nobody")
     title = f"{index}: {name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 2] + '...'}"
     if face.scores is None:
         return title

@@ -40,10 +40,10 @@ class GateRules:
         least_eyes: pixels between the eyes in the input below which a face is not scored.
     """
 
-    fall: float = 0.03
+    fall: float = 0.05
     keep: float | None = None
-    worse: float = 0.15
-    least_eyes: float = 4.0
+    worse: float = 0.2
+    least_eyes: float = 5.0
 
 
 DEFAULT_RULES = GateRules()
@@ -91,8 +91,7 @@ def gate(
     Raises:
         InputError: unknown mode.
     """
-    if mode not in GATE_MODES:
-        raise InputError(f"identity gate {mode!r} is unknown: choose {', '.join(GATE_MODES)}")
+    check_mode(mode)
     restored = candidates.plain if candidates.injected is None else candidates.injected
     if mode == "off":
         return restored, candidates.faces
@@ -103,6 +102,12 @@ def gate(
         for face in candidates.faces
     )
     return _composed(candidates, restored, faces), faces
+
+
+def check_mode(mode: str) -> None:
+    """Raises `InputError` when there is no such mode."""
+    if mode not in GATE_MODES:
+        raise InputError(f"identity gate {mode!r} is unknown: choose {', '.join(GATE_MODES)}")
 
 
 def scored_after(

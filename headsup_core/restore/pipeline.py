@@ -18,6 +18,8 @@ from ..imaging.resizing import resize
 from ..models.one_step import HeadsUpModel, OneStepModel
 from .aligned import restore_faces
 from .conditions import Conditions
+from .gatekeeper import gatekeeper_of, score_lines, score_records
+from .gating import GateMode, check_mode
 from .options import Sizing, resolve
 from .people import recognise
 from .report import RestoreReport
@@ -59,6 +61,7 @@ def restore(
     faces: Faces | None = None,
     identities: Sequence[Identity] = (),
     analyzer: FaceAnalyzer | None = None,
+    identity_gate: GateMode = "on",
     host: Host | None = None,
 ) -> RestoreResult:
     """Restore and enlarge pictures with a one-step model.
@@ -88,6 +91,9 @@ def restore(
             strength and threshold.
         analyzer: finds the faces when there are people and no `faces`, and recognises them; None: that of `faces`, or
             the default one.
+        identity_gate: "on": each face of a known person is scored, and falls back to the restoration without the
+            person, then to the plain enlargement, when it is no longer like the person or itself (`restore.gating`);
+            "report": it is only scored; "off": neither.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
 
     Raises:
@@ -99,6 +105,7 @@ def restore(
     if identities:
         model = model.with_identities(identities, model.identity_strength, model.match_threshold, model.token_scales)
     one_step = model.one_step
+    check_mode(identity_gate)
     options = resolve(
         (image.shape[-2], image.shape[-1]),
         len(image),
@@ -142,6 +149,7 @@ def restore(
     if people is not None:
         shown = people.faces.scaled_to(*before.shape[-2:])
         report.faces += people.lines()
+    gatekeeper = gatekeeper_of(people, model, identity_gate)
     upright: dict[tuple[str, int, int], torch.Tensor] = {}
     opacity = strength if mask is None else strength * _output_mask(mask, len(image), *before.shape[-2:])
     plan = options.plan
@@ -158,14 +166,33 @@ def restore(
                         known, one_step, host, model.identity_strength, model.token_scales, upright
                     )
                 one = restore_picture(
-                    picture, one_step, hidden, tiling, host, progress, noise, small, conditions
+                    picture,
+                    one_step,
+                    hidden,
+                    tiling,
+                    host,
+                    progress,
+                    noise,
+                    small,
+                    conditions,
+                    with_plain=gatekeeper is not None,
                 )
-                output, tiling = one.picture, one.tiling
+                output, plain, tiling = one.picture, one.plain, one.tiling
             else:
                 output, tiling = restore_faces(picture, found[index], one_step, hidden, tiling, host, progress, noise)
-            restored.append(output)
-    fixed = apply_color_fix(prepared.settle(torch.cat(restored)), before, options.color_fix)
+                plain = output
+            settled = prepared.settle(output)
+            if gatekeeper is not None and plain is not None:
+                injected = None if plain is output else settled
+                plain = settled if plain is output else prepared.settle(plain)
+                settled = gatekeeper.choose(before[index : index + 1], plain, injected)
+            restored.append(settled)
+    fixed = apply_color_fix(torch.cat(restored), before, options.color_fix)
     output = prepared.finish((before + opacity * (fixed - before)).clamp(0, 1))
+    if gatekeeper is not None:
+        shown = gatekeeper.scored(output, before)
+        report.faces += score_lines(shown)
+        report.identity_scores = score_records(shown)
     if tiling.tile_pixels != report.tile:
         notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")
     plan = tiling.plan(plan.height, plan.width)

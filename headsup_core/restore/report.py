@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -27,6 +28,7 @@ class RestoreReport:
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list[str])
     faces: list[str] = field(default_factory=list[str])
+    identity_scores: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def text(self) -> str:
         """A few lines for a person."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from headsup_core.faces import Face, IdentityScore
+from headsup_core.faces import NOBODY, Face, IdentityScore
 from headsup_core.faces.drawing import COLOURS, MARKS, TILE, Card, annotate, comparison, contact_sheet, score_label
 
 POINTS = torch.tensor([[90.0, 80.0], [130.0, 80.0], [110.0, 100.0], [95.0, 120.0], [125.0, 120.0]])
@@ -67,7 +67,8 @@ def test_name_and_scores_are_written() -> None:
     assert score_label(0, replace(known, scores=replace(score, outcome="enlarged"))).endswith("only enlarged")
     assert score_label(0, replace(known, scores=lost)) == "0: Ada\nnot scored"
     assert score_label(0, replace(FACE, identity="A" * 20)) == f"0: {'A' * 14}..."
-    assert score_label(1, FACE) == "1: nobody"
+    assert score_label(1, FACE) == "1: unknown"
+    assert score_label(1, replace(FACE, identity=NOBODY)) == "1: nobody"
 
 
 def test_label_is_drawn_in_any_letters() -> None:
