@@ -151,7 +151,7 @@ def restore_batch(
             if result.faces is not None:
                 faces = replace(faces, analyzer=result.faces.analyzer)
             shown.append(faces[index] if result.faces is None else result.faces[0])
-            report.add(index, result.report.summary(), result.report.faces)
+            report.add(index, result.report.summary(), [*result.report.faces, *result.report.gate])
     wanted = options.size_of(height, width, capped=False) if options.max_megapixels else size
     if wanted != size:
         report.note(

@@ -12,11 +12,12 @@ from ..identity.files import load_identity
 from ..identity.identity import Identity
 from ..image_files import picture_files, read_picture
 from ..models.one_step import HeadsUpModel
+from ..restore.gating import GATE_MODES
 from .analyzing import detection_options
 
 
 def add_people_arguments(parser: argparse.ArgumentParser) -> None:
-    """--reference, --identity, --match-threshold, --identity-strength."""
+    """--reference, --identity, --match-threshold, --identity-strength, --identity-gate."""
     parser.add_argument(
         "--reference",
         nargs="+",
@@ -31,6 +32,12 @@ def add_people_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--identity-strength", type=float, default=1.0, metavar="X", help="how much of a reference counts, 0 .. 1"
+    )
+    parser.add_argument(
+        "--identity-gate",
+        choices=GATE_MODES,
+        default=GATE_MODES[0],
+        help="on (default): faces that are no longer like their person or themselves fall back; report: score only",
     )
 
 

@@ -121,6 +121,7 @@ def _restore_file(
         color_fix=args.color_fix,
         strength=args.strength,
         analyzer=analyzer,
+        identity_gate=args.identity_gate,
         seed=args.seed,
         host=host,
     )

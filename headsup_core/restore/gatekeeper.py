@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -23,12 +24,18 @@ class Gatekeeper:
     Args:
         faces: of the pictures, with the names of their people, in pixels of the input.
         people: name -> unit vector `[D]` of the analyzer's recogniser.
+        spill: pixels of the output beyond a face's mask that its condition can reach.
     """
 
     def __init__(
-        self, faces: Faces, people: Mapping[str, torch.Tensor], analyzer: FaceAnalyzer, mode: GateMode
+        self,
+        faces: Faces,
+        people: Mapping[str, torch.Tensor],
+        analyzer: FaceAnalyzer,
+        mode: GateMode,
+        spill: float,
     ) -> None:
-        self._faces, self._people, self._analyzer = faces, people, analyzer
+        self._faces, self._people, self._analyzer, self._spill = faces, people, analyzer, spill
         self._mode: GateMode = mode
         self._judged: list[tuple[Face, ...]] = []
 
@@ -38,7 +45,7 @@ class Gatekeeper:
         """What is kept of the next picture: see `gating.gate`. All `[1,3,H,W]`, not clamped."""
         height, width = before.shape[-2:]
         here = self._faces.scaled_to(height, width)[len(self._judged)]
-        candidates = Candidates(before, plain, injected, here, height / self._faces.height)
+        candidates = Candidates(before, plain, injected, here, height / self._faces.height, self._spill)
         picture, judged = gate(candidates, self._people, self._analyzer, self._mode)
         self._judged.append(judged)
         return picture
@@ -62,7 +69,8 @@ def gatekeeper_of(people: People | None, model: HeadsUpModel, mode: GateMode) ->
     analyzer, shown = people.faces.analyzer, {face.identity for found in people.faces for face in found}
     known: list[Identity] = [one for one in model.identities if one.name in shown]
     vectors = {one.name: one.embedding_for(analyzer) for one in known}
-    return Gatekeeper(people.faces, vectors, analyzer, mode) if vectors else None
+    spill = math.sqrt(2) * model.one_step.codec.factor  # the diagonal of a latent
+    return Gatekeeper(people.faces, vectors, analyzer, mode, spill) if vectors else None
 
 
 def score_lines(faces: Faces) -> list[str]:

@@ -58,6 +58,7 @@ class Candidates:
         plain: restored without any identity.
         injected: restored with the identities; None: the model injects nothing.
         scale: pixels of these pictures per pixel of the input.
+        spill: how many pixels beyond the mask of a face its condition can reach: masks are latents wide.
     """
 
     before: torch.Tensor
@@ -65,6 +66,7 @@ class Candidates:
     injected: torch.Tensor | None
     faces: tuple[Face, ...]
     scale: float
+    spill: float = 0.0
 
 
 def gate(
@@ -209,36 +211,33 @@ def _composed(candidates: Candidates, restored: torch.Tensor, faces: Sequence[Fa
     fallen = [(face, source) for face, source in scored if source is not restored]
     if not fallen:
         return restored
-    height, width = restored.shape[-2:]
+    (height, width), spill = restored.shape[-2:], candidates.spill
     claimed = torch.zeros(1, 1, height, width)
     for face, _ in scored:
-        rows, columns = _window(face, height, width)
-        claimed[..., rows, columns] += region(face, height, width, rows, columns)
+        rows, columns = _window(face, height, width, spill)
+        claimed[..., rows, columns] += region(face, rows, columns, spill)
     result = restored.clone()
     for face, source in fallen:
-        rows, columns = _window(face, height, width)
-        share = region(face, height, width, rows, columns) / claimed[..., rows, columns].clamp(min=1)
+        rows, columns = _window(face, height, width, spill)
+        share = region(face, rows, columns, spill) / claimed[..., rows, columns].clamp(min=1)
         result[..., rows, columns] += share * (source - restored)[..., rows, columns]
     return result
 
 
-def region(
-    face: Face, height: int, width: int, rows: slice | None = None, columns: slice | None = None
-) -> torch.Tensor:
-    """Where a face that falls back is replaced, `[1,1,height,width]` in 0..1; or these rows and columns of it.
+def region(face: Face, rows: slice, columns: slice, spill: float = 0.0) -> torch.Tensor:
+    """Where a face that falls back is replaced, `[1,1,h,w]` in 0..1, in h rows and w columns of the picture.
 
-    1 wherever `faces.reference.face_location` is above 0, then a smooth step to 0 over `FEATHER` eye distances, so that
-    neighbouring pixels differ by at most 1.5 / (FEATHER * eye distance).
+    1 wherever `faces.reference.face_location` is above 0 and `spill` pixels around, then a smooth step to 0 over
+    `FEATHER` eye distances, so that neighbouring pixels differ by at most 1.5 / (FEATHER * eye distance).
     """
-    y0, y1 = (0, height) if rows is None else (rows.start, rows.stop)
-    x0, x1 = (0, width) if columns is None else (columns.start, columns.stop)
-    return faces_mask(Faces(((face.moved(-x0, -y0),),), y1 - y0, x1 - x0), grow=GROW, feather=FEATHER)
+    here = Faces(((face.moved(-columns.start, -rows.start),),), rows.stop - rows.start, columns.stop - columns.start)
+    return faces_mask(here, grow=GROW + spill / max(face.eye_distance, 1.0), feather=FEATHER)
 
 
-def _window(face: Face, height: int, width: int) -> tuple[slice, slice]:
+def _window(face: Face, height: int, width: int, spill: float = 0.0) -> tuple[slice, slice]:
     """Rows and columns of the picture around a face; empty when it lies outside."""
     x, y = face.landmarks.mean(0).tolist()
-    reach = SURROUNDINGS * face.eye_distance
+    reach = SURROUNDINGS * face.eye_distance + 2 * spill  # an ellipse grows up to 1.4 times as far along its long axis
     rows = slice(min(height, max(0, int(y - reach))), max(0, min(height, int(y + reach) + 1)))
     columns = slice(min(width, max(0, int(x - reach))), max(0, min(width, int(x + reach) + 1)))
     return rows, columns

@@ -191,7 +191,7 @@ def restore(
     output = prepared.finish((before + opacity * (fixed - before)).clamp(0, 1))
     if gatekeeper is not None:
         shown = gatekeeper.scored(output, before)
-        report.faces += score_lines(shown)
+        report.gate = score_lines(shown)
         report.identity_scores = score_records(shown)
     if tiling.tile_pixels != report.tile:
         notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")

@@ -28,11 +28,12 @@ class RestoreReport:
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list[str])
     faces: list[str] = field(default_factory=list[str])
+    gate: list[str] = field(default_factory=list[str])
     identity_scores: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def text(self) -> str:
         """A few lines for a person."""
-        return "\n".join([self.summary(), *self.faces])
+        return "\n".join([self.summary(), *self.faces, *self.gate])
 
     def summary(self) -> str:
         """The same without the faces."""

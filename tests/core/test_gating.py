@@ -24,6 +24,7 @@ LEFT = replace(face_at(80, 80, EYES), identity="Ada")
 RIGHT = replace(face_at(240, 80, EYES), identity="Bob")
 NEIGHBOUR = replace(face_at(130, 80, EYES), identity="Bob")
 RULES = GateRules(fall=0.05, worse=0.15)
+ALL = slice(0, HEIGHT), slice(0, WIDTH)
 UNSEEN = 1.0
 """Of green: what makes a face unrecognisable."""
 
@@ -183,26 +184,18 @@ def test_one_face_falls_back_and_the_other_stays() -> None:
     assert (left.outcome, right.outcome) == ("uninjected", "injected")
     assert red_at(picture, LEFT) == 80
     assert red_at(picture, RIGHT) == 10
-    outside = region(LEFT, HEIGHT, WIDTH) == 0
+    outside = region(LEFT, *ALL) == 0
     assert torch.equal(torch.where(outside, picture, 0), torch.where(outside, injected, 0))
 
 
 def test_neighbours_share_the_pixels_between_them() -> None:
-    """The one that falls back does not take the middle of the other along, and the other way about."""
-    faces = (LEFT, NEIGHBOUR)
+    """The one that falls back does not take the middle of the other along."""
+    people = {"Ada": direction(90), "Bob": direction(5)}  # as Ada the left one became much worse
+    candidates = Candidates(shot(80, 80), shot(80, 80), shot(5, 5), (LEFT, NEIGHBOUR), 4.0)
 
-    picture, scores = judged(shot(80, 80), shot(80, 80), shot(5, 5), faces, rules=replace(RULES, keep=0.0, fall=9.0))
-    assert [score.outcome for score in scores] == ["injected", "injected"]
-    assert torch.equal(picture, shot(5, 5))
+    picture, faces = gate(candidates, people, AngleAnalyzer(), "on", replace(RULES, keep=0.3))
 
-    only_left = (LEFT, replace(NEIGHBOUR, identity="Bob"))
-    candidates = Candidates(shot(80, 80), shot(80, 80), shot(5, 5), only_left, 4.0)
-    picture, _ = gate(candidates, {"Ada": ADA, "Bob": direction(5)}, AngleAnalyzer(), "on", replace(RULES, keep=0.3))
-    assert torch.equal(picture, shot(5, 5))
-
-    candidates = Candidates(shot(80, 80), shot(80, 80), shot(5, 5), only_left, 4.0)
-    people = {"Ada": direction(90), "Bob": direction(5)}  # for Ada it became much worse
-    picture, _ = gate(candidates, people, AngleAnalyzer(), "on", replace(RULES, keep=0.3))
+    assert [face.scores.outcome for face in faces if face.scores] == ["uninjected", "injected"]
     assert red_at(picture, LEFT) > 70
     assert red_at(picture, NEIGHBOUR) < 15
 
@@ -223,8 +216,16 @@ def test_seam_is_smooth(faces: tuple[Face, ...]) -> None:
 def test_region_covers_all_that_the_condition_reached() -> None:
     for face in (LEFT, replace(LEFT, landmarks=LEFT.landmarks @ torch.tensor([[0.9, 0.44], [-0.44, 0.9]]))):
         reached = face_location(face, HEIGHT, WIDTH) > 0
-        assert bool((region(face, HEIGHT, WIDTH)[reached] == 1).all())
+        wide = torch.nn.functional.max_pool2d(reached.float(), 2 * 6 + 1, stride=1, padding=6) > 0  # 6 px around
         assert bool(reached.any())
+        assert bool((region(face, *ALL)[reached] == 1).all())
+        assert bool((region(face, *ALL, spill=6 * 2**0.5)[wide] == 1).all())
+        assert not bool((region(face, *ALL)[wide] == 1).all())
+
+
+def test_region_is_the_same_in_any_window() -> None:
+    rows, columns = slice(13, 150), slice(7, 160)
+    assert torch.allclose(region(LEFT, rows, columns), region(LEFT, *ALL)[..., rows, columns], atol=1e-5)
 
 
 def test_report_scores_and_changes_nothing() -> None:
