@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--faces", metavar="ANALYZERS", help="measure face detection of these (comma-separated) on degraded portraits"
     )
     parser.add_argument(
+        "--assignment", metavar="ANALYZERS", help="measure how often these recognise degraded people among several"
+    )
+    parser.add_argument(
         "--without-faces", nargs="+", type=Path, default=[], metavar="DIR", help="with --faces: every find is false"
     )
     parser.add_argument(
@@ -85,6 +88,17 @@ def run(args: argparse.Namespace) -> int:
         host = make_host(args)
         table = group_table(args.group_photos, folder, load_face_analyzer(host=host), host, (5, 40), args.size)
         return _finish(args.output, "groups.md", table)
+    if args.assignment:
+        if folder is None:
+            raise InputError("--assignment needs a folder of clean portraits, two of each person")
+        from ..benchmark.assignment import assignment_table
+        from ..benchmark.cases import CleanFolder
+        from ..faces.registry import load_face_analyzer
+
+        host = make_host(args)
+        analyzers = [load_face_analyzer(name, host) for name in args.assignment.split(",")]
+        people = CleanFolder(folder, "realesrgan", args.size, args.hold_out, args.limit, args.seed)
+        return _finish(args.output, "assignment.md", assignment_table(people, analyzers))
     from ..benchmark.cases import CleanFolder, PairFolders
     from ..benchmark.evaluate import evaluate
     from ..benchmark.face_region import FaceRegion

@@ -11,6 +11,7 @@ import torch
 from ..errors import ModelFileError
 from .block_transform import BlockTransformAutoencoder
 from .codec import Codec
+from .id_tokens import IdTokenRecord, IdTokens
 from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule, eye_range
 from .prediction import Epsilon, LatentResidual, PredictionRule
 from .prompts import CachedPrompt
@@ -29,6 +30,7 @@ class Architecture:
         trained_size: side in output pixels of the training crops.
         margin: pixels by which a picture is continued on each side before it is encoded.
         trained_eyes: least and largest eye distance in output pixels of the faces trained on, or None.
+        id_tokens: of the identity tokens, or None.
     """
 
     codec_class: CodecClass
@@ -44,6 +46,7 @@ class Architecture:
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
     trained_eyes: tuple[float, float] | None = None
+    id_tokens: IdTokenRecord | None = None
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
@@ -51,7 +54,9 @@ class Architecture:
         """Read the record of a file's header. Raises `ModelFileError` on unknown or missing fields."""
         try:
             fields: dict[str, Any] = {**record, "card": ModelCard(**record["card"])}
-            return cls(**{**fields, "trained_eyes": eye_range(record.get("trained_eyes"))})
+            fields["id_tokens"] = IdTokenRecord.from_json(record.get("id_tokens"))
+            fields["trained_eyes"] = eye_range(record.get("trained_eyes"))
+            return cls(**fields)
         except (TypeError, ValueError, KeyError) as error:
             raise ModelFileError(f"the architecture record of the model file is not understood: {error}") from error
 
@@ -82,6 +87,7 @@ class Architecture:
         try:
             codec = Codec(classes[self.codec_class](**_tuples(self.codec)))
             unet = UNet2DConditionModel(**_tuples(self.unet))
+            id_tokens = None if self.id_tokens is None else IdTokens.beside(unet, self.id_tokens)
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"the architecture record does not describe a network: {error}") from error
         wanted = {codec.channels, 2 * codec.channels + 1}
@@ -109,6 +115,7 @@ class Architecture:
             reference_placement=self.reference_placement,
             trained_eyes=self.trained_eyes,
             card=self.card,
+            id_tokens=id_tokens,
         )
 
 

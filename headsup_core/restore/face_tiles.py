@@ -8,7 +8,7 @@ a tile of its own, and laid over the picture's restoration. Measured ways to do 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,8 +21,11 @@ from ..host import Host, Progress
 from ..imaging.face_tiles import Box, fits_whole
 from ..imaging.resizing import resize
 from ..models.one_step import OneStepModel
-from .stages import STAGES, restore_picture
+from .conditions import Conditions, KnownFace
+from .stages import STAGES, Restored, restore_picture
 from .tiled import Tiling
+
+MakeConditions = Callable[[Sequence[KnownFace]], Conditions]
 
 CONTEXT = 4.0
 """Side of a face's own square in eye distances, about that of FFHQ's crops."""
@@ -35,10 +38,12 @@ class OwnTile:
     """A face that is restored at another size.
 
     Attributes:
+        index: of the face among those of the picture.
         goal: eye distance in pixels that it is brought to.
         side: of its tile in pixels, a multiple of the size rule.
     """
 
+    index: int
     face: Face
     goal: float
     side: int
@@ -49,6 +54,12 @@ class OwnTile:
         side = max(1, round(self.side * self.face.eye_distance / self.goal))
         x0, y0, x1, y1 = face_box(self.face)
         return round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2), side
+
+    def placed(self, face: Face, column: int) -> Face:
+        """A face of the picture in the strip where this tile stands in `column`."""
+        x, y, side = self.square
+        factor = self.side / side
+        return face.moved(-x, -y).scaled(factor, factor).moved(column * self.side, 0)
 
 
 def face_box(face: Face) -> Box:
@@ -83,7 +94,7 @@ def own_tiles(
     room = (tiling.tile_pixels // step * step - 2 * model.margin) / CONTEXT
     boxes = around_faces(tiling, faces).keep
     found: list[OwnTile] = []
-    for face, box in zip(faces, boxes, strict=True):
+    for index, (face, box) in enumerate(zip(faces, boxes, strict=True)):
         if not _shown(box, height // tiling.factor, width // tiling.factor):
             continue
         eyes = max(face.eye_distance, 1.0)
@@ -93,7 +104,7 @@ def own_tiles(
         if goal == eyes or goal < low:
             continue
         side = math.ceil((goal * CONTEXT + 2 * model.margin) / step) * step
-        found.append(OwnTile(face, goal, min(side, tiling.tile_pixels // step * step)))
+        found.append(OwnTile(index, face, goal, min(side, tiling.tile_pixels // step * step)))
     return tuple(found)
 
 
@@ -132,28 +143,63 @@ def restore_around_faces(
     progress: Progress,
     noise: torch.Generator | None = None,
     small: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, Tiling]:
+    known: Mapping[int, KnownFace] | None = None,
+    conditions: MakeConditions | None = None,
+    *,
+    with_plain: bool = False,
+) -> Restored:
     """As `restore_picture`, with tiles planned around `faces` (in pixels of `picture`), and tiles of their own.
 
     Where own tiles overlap, the face that comes first in `faces` (the largest) lies on top.
+
+    Args:
+        known: index of a face -> what the model is told of it, in pixels of `picture`.
+        conditions: makes what tiles are told of known faces.
     """
-    around = around_faces(tiling, faces)
-    restored, around = restore_picture(picture, model, prompt, around, host, progress, noise, small)
-    tiling = replace(around, keep=())
+    known = known or {}
+
+    def told(here: Sequence[KnownFace]) -> Conditions | None:
+        return conditions(here) if here and conditions is not None else None
+
     own = own_tiles(faces, model, tiling, *picture.shape[-2:])
+    apart = {one.index for one in own}
+    whole = restore_picture(
+        picture, model, prompt, around_faces(tiling, faces), host, progress, noise, small,
+        told([one for index, one in known.items() if index not in apart]), with_plain=with_plain,
+    )  # fmt: skip
+    tiling = replace(whole.tiling, keep=())
     if not own:
-        return restored, tiling
-    results: dict[int, torch.Tensor] = {}
+        return replace(whole, tiling=tiling)
+    injected: dict[int, torch.Tensor] = {}
+    plain: dict[int, torch.Tensor] = {}
     for side in sorted({one.side for one in own}):
-        indices = [index for index, one in enumerate(own) if one.side == side]
-        strip = torch.cat([_cut(picture, own[index]) for index in indices], dim=-1)
-        progress.grow(STAGES * len(indices))
-        separate = _side_by_side(tiling, side)
-        made, _ = restore_picture(strip, model, prompt, separate, host, progress, noise, small)
-        results.update(zip(indices, made.split(side, dim=-1), strict=True))
-    for index in reversed(range(len(own))):
-        restored = _lay(restored, own[index], results[index])
-    return restored, tiling
+        row = [one for one in own if one.side == side]
+        strip = torch.cat([_cut(picture, one) for one in row], dim=-1)
+        here = [
+            replace(known[one.index], face=one.placed(known[one.index].face, column))
+            for column, one in enumerate(row)
+            if one.index in known
+        ]
+        progress.grow(STAGES * len(row))
+        made = restore_picture(
+            strip, model, prompt, _side_by_side(tiling, side), host, progress, noise, small, told(here),
+            with_plain=with_plain,
+        )  # fmt: skip
+        injected.update(zip((one.index for one in row), made.picture.split(side, dim=-1), strict=True))
+        if made.plain is not None and made.plain is not made.picture:
+            plain.update(zip((one.index for one in row), made.plain.split(side, dim=-1), strict=True))
+    restored = _lay_all(whole.picture, own, injected)
+    if whole.plain is None:
+        return Restored(restored, None, tiling)
+    if whole.plain is whole.picture and not plain:
+        return Restored(restored, restored, tiling)
+    return Restored(restored, _lay_all(whole.plain, own, injected | plain), tiling)
+
+
+def _lay_all(picture: torch.Tensor, own: Sequence[OwnTile], made: Mapping[int, torch.Tensor]) -> torch.Tensor:
+    for one in reversed(own):
+        picture = _lay(picture, one, made[one.index])
+    return picture
 
 
 def _side_by_side(tiling: Tiling, side: int) -> Tiling:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +13,7 @@ from ..imaging.blending import TileAccumulator, plan_weights
 from ..imaging.face_tiles import Box, plan_face_tiles
 from ..imaging.tiles import Tile, TilePlan
 
-TileFunction = Callable[[torch.Tensor], torch.Tensor]
+TileFunction = Callable[[torch.Tensor, Sequence[Tile]], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Stage:
     """One network as a function on tiles.
 
     Attributes:
-        run: tile batch `[n,C,h*in_scale,w*in_scale]` -> `[n,C',h*out_scale,w*out_scale]`.
+        run: tile batch `[n,C,h*in_scale,w*in_scale]` and the n tiles, in latents -> `[n,C',h*out_scale,w*out_scale]`.
         channels: C'.
         in_scale, out_scale: pixels per latent on either side (f for pictures, 1 for latents).
         radius: receptive radius in output units; None when unbounded.
@@ -146,7 +146,7 @@ def run_tiled(
 
 def _run_batch(stage: Stage, source: torch.Tensor, tiles: list[Tile], device: torch.device) -> torch.Tensor:
     inputs = torch.cat([tile.scaled(stage.in_scale).crop(source) for tile in tiles]).to(device)
-    return stage.run(inputs).float().cpu()
+    return stage.run(inputs, tiles).float().cpu()
 
 
 def _radius(stage: Stage, tile: Tile) -> int:

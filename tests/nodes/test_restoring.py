@@ -80,7 +80,8 @@ def run(
 ) -> tuple[torch.Tensor, torch.Tensor, str]:
     asked = replace(OPTIONS, **options)
     host_like: Any = host or Host()
-    return restore_batch(image, model, asked, host_like, keep_going=keep_going)
+    done = restore_batch(image, model, asked, host_like, keep_going=keep_going)
+    return done.after, done.before, done.report
 
 
 def test_batch_is_what_the_core_makes_of_each_picture(model: HeadsUpModel) -> None:

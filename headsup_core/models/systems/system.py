@@ -10,6 +10,7 @@ from ...errors import InputError, ModelFileError
 from ...imaging.published import PublishedSizing
 from ..base import Base
 from ..codec import Codec
+from ..id_tokens import IdTokens
 from ..lora import Adapter, merge_into
 from ..one_step import (
     ModelCard,
@@ -106,6 +107,7 @@ class System:
             trained_eyes=parts.trained_eyes,
             system=self.id,
             base=parts.base or self.base,
+            id_tokens=parts.id_tokens,
         )
 
 
@@ -137,6 +139,7 @@ class Parts:
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
     trained_eyes: tuple[float, float] | None = None
+    id_tokens: IdTokens | None = None
 
 
 def _widen(base: Base, adapters: tuple[Adapter, ...]) -> None:
