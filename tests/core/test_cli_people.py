@@ -69,6 +69,22 @@ def test_threshold_and_strength(command: list[str], tmp_path: Path, capsys: pyte
     assert strict["faces"][0].startswith("face 0: nobody, most like Grace")
 
 
+def test_scores_are_in_the_json(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ada = photo(tmp_path / "Ada.png", RED)
+
+    assert main([*command, "--reference", str(ada)]) == 0
+    on = json.loads(capsys.readouterr().out)
+    assert main([*command, "--reference", str(ada), "--identity-gate", "off"]) == 0
+    off = json.loads(capsys.readouterr().out)
+
+    (score,) = on["identity_scores"]
+    assert (score["face"], score["identity"]) == (0, "Ada")
+    assert score["before"] > 1.4
+    assert score["after"] is not None
+    assert on["gate"][0].startswith(f"face 0: Ada, identity {score['before']:.2f} -> {score['after']:.2f}")
+    assert off["identity_scores"] == off["gate"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
