@@ -19,7 +19,7 @@ from .frechet import Frechet
 from .likeness import KnownFace, Likeness
 from .metrics import Metrics
 from .references import References
-from .systems import System
+from .systems import Restorer, System
 
 TRUTH = "truth"
 
@@ -100,6 +100,7 @@ def evaluate(
     for path in tqdm(files, disable=True if quiet else None):
         run.case(path)
     run.outcome.notes += [*judges.notes(), *filter(None, [run.frechet.left_out])]
+    run.outcome.notes += [remark for each in systems if isinstance(each, Restorer) for remark in each.remarks()]
     run.outcome.fid = run.frechet.distances(TRUTH)
     return run.outcome
 
@@ -163,7 +164,8 @@ class _Run:
         if not system.tells:
             return ()
         if photo is None or self._references is None:
-            raise InputError(f"{system.name} needs a photo of somebody: use --reference-pairs and a face analyzer")
+            other = ", and two people" if system.tells == "stranger" else ""
+            raise InputError(f"{system.name} needs a photo: use --reference-pairs and a face analyzer{other}")
         return [self._references.identity(photo)]
 
 

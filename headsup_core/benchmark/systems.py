@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from ..errors import InputError
-from ..faces.analyzer import FaceAnalyzer
+from ..faces.analyzer import DetectionOptions, FaceAnalyzer
+from ..faces.faces import Faces
 from ..host import Host
 from ..identity.identity import Identity
 from ..imaging.blending import TileAccumulator, tile_weights
@@ -24,8 +25,12 @@ from ..models.loading import find_base, find_model_file, load_model
 from ..models.one_step import HeadsUpModel
 from ..restore.pipeline import restore
 
-Reference = Literal["", "reference", "stranger"]
-"""Whose photo: nobody's, another one of the same person, or one of somebody else."""
+Reference = Literal["", "reference", "assigned", "stranger"]
+"""Whose photo: nobody's, another one of the same person, who has to be recognised; the same, and it is said which face
+is his; or one of somebody else, of whom it is said, too."""
+TOLD: tuple[Reference, ...] = ("reference", "assigned", "stranger")
+LEAST_EYES = DetectionOptions(min_eye_distance=6)
+"""The faces of x8 have eyes 9 px apart, which is below the default."""
 
 
 class System(Protocol):
@@ -71,6 +76,7 @@ class Restorer:
     Attributes:
         file: of its weights.
         analyzer: finds the faces that the people are assigned to.
+        recognised: of each picture restored with a person's photo, whether he was recognised there.
     """
 
     name: str
@@ -81,14 +87,35 @@ class Restorer:
     tile: int | None = None
     tells: Reference = ""
     analyzer: FaceAnalyzer | None = None
+    recognised: list[bool] = field(default_factory=list[bool])
 
     def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
-        options: dict[str, Any] = {"identities": tuple(people), "analyzer": self.analyzer} if people else {}
+        options = self._told(image, people) if people else {}
         edge = max(height, width)
-        result = restore(
+        restored = restore(
             image, self.model, long_edge=edge, host=self.host, color_fix=self.color_fix, tile=self.tile, **options
-        ).image
+        )
+        if people:
+            found: Faces | None = getattr(restored, "faces", None)
+            self.recognised.append(found is not None and any(face.identity for face in found[0]))
+        result = restored.image
         return result if result.shape[-2:] == (height, width) else resize(result, height, width)
+
+    def remarks(self) -> list[str]:
+        """How often it could not use the photo."""
+        failed = len(self.recognised) - sum(self.recognised)
+        return [f"{self.name}: the person was not recognised in {failed} of {len(self.recognised)}"] if failed else []
+
+    def _told(self, image: torch.Tensor, people: Sequence[Identity]) -> dict[str, Any]:
+        """What `restore` is given: faces, and who is to be looked for."""
+        options: dict[str, Any] = {"identities": tuple(people), "analyzer": self.analyzer}
+        if self.analyzer is None:
+            return options
+        faces = self.analyzer.detect(image, LEAST_EYES)
+        if self.tells != "reference" and faces.count:
+            first, *others = faces[0]
+            faces = replace(faces, pictures=((replace(first, identity=people[0].name), *others),))
+        return {**options, "faces": faces}
 
 
 class RealEsrgan:
@@ -144,7 +171,8 @@ def make_systems(names: Sequence[str], host: Host, analyzer: FaceAnalyzer | None
     """Systems by name: bicubic, lanczos, realesrgan-x4plus, else a model as for `load_model`.
 
     A model may be followed by options, `model:color_fix=lab`; a published system by its base, `adapter:base=BASE`; and
-    last by `+reference`, which gives it the reference photo's person, or `+stranger`, which gives it somebody else.
+    last by `+reference`, which gives it the reference photo's person, `+assigned`, which also says which face is his,
+    or `+stranger`, which says that the face is somebody else's.
 
     Args:
         analyzer: for those with a reference.
@@ -212,8 +240,7 @@ def _restorer(
 
 def _told(name: str) -> tuple[str, Reference]:
     """`name` without what it says of a reference, and that."""
-    told: Reference
-    for told in ("reference", "stranger"):
+    for told in TOLD:
         if name.endswith(f"+{told}"):
             return name.removesuffix(f"+{told}"), told
     return name, ""

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--systems",
         default="bicubic,lanczos,realesrgan-x4plus,headsup-tiny",
-        help="comma-separated: peers, models, MODEL:tile=512, ADAPTER:base=BASE, MODEL+reference, MODEL+stranger",
+        help="comma-separated: peers, models, MODEL:tile=512, ADAPTER:base=BASE, MODEL+reference, +assigned, +stranger",
     )
     parser.add_argument("--peer", default="bicubic", help="system that the differences are taken from")
     parser.add_argument(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -159,7 +161,7 @@ def test_a_system_that_wants_a_photo_is_told_how_to_get_one(people: Path) -> Non
     judges = Judges(Metrics(), Likeness(analyzer, [AnalyzersRecogniser(analyzer)]))
     outcome = evaluate(CleanFolder(people, "x4-mild", 96), [Told("reference")], judges, 0, quiet=True)
     assert len(outcome.failures) == 6
-    assert "use --reference-pairs and a face analyzer" in outcome.failures[0]
+    assert "needs a photo: use --reference-pairs and a face analyzer" in outcome.failures[0]
 
 
 def test_mobilefacenet_gives_unit_vectors_of_aligned_faces() -> None:
@@ -195,6 +197,26 @@ def test_specs_of_systems(toy_file: Path) -> None:
     assert with_paths("headsup-tiny:color_fix=lab", host).endswith("bundled/headsup-tiny.safetensors:color_fix=lab")
     with pytest.raises(ModelFileError, match="is of no known system"):
         make_systems([f"{toy_file}:base="], host)
+
+
+def test_a_restorer_says_whose_face_it_is_and_counts_where_nobody_was_recognised(
+    people: Path, toy_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def restored(image: torch.Tensor, model: object, **options: Any) -> SimpleNamespace:
+        given.append(options)
+        return SimpleNamespace(image=torch.zeros(1, 3, 96, 96), faces=options["faces"])
+
+    monkeypatch.setattr("headsup_core.benchmark.systems.restore", restored)
+    analyzer = ColourAnalyzer()
+    names = [f"{toy_file}+{told}" for told in ("reference", "assigned", "stranger")]
+    outcome = _evaluate(people, make_systems(names, PlainHost("cpu"), analyzer), analyzer)
+    assert outcome.failures == []
+    told = [(one["identities"][0].name, one["faces"][0][0].identity) for one in given[:3]]
+    assert told == [("ada", None), ("ada", "ada"), ("bob", "bob")]
+    assert "toy+reference: the person was not recognised in 6 of 6" in outcome.notes
+    assert not any("toy+assigned" in note for note in outcome.notes)
 
 
 def test_targets_judge_their_tasks(people: Path, toy_file: Path, tmp_path: Path) -> None:
