@@ -14,7 +14,6 @@ from PIL import Image
 
 from ..errors import InputError
 from ..faces.analyzer import DetectionOptions, FaceAnalyzer
-from ..faces.faces import Faces
 from ..host import Host
 from ..identity.identity import Identity
 from ..imaging.blending import TileAccumulator, tile_weights
@@ -96,7 +95,7 @@ class Restorer:
             image, self.model, long_edge=edge, host=self.host, color_fix=self.color_fix, tile=self.tile, **options
         )
         if people:
-            found: Faces | None = getattr(restored, "faces", None)
+            found = restored.faces
             self.recognised.append(found is not None and any(face.identity for face in found[0]))
         result = restored.image
         return result if result.shape[-2:] == (height, width) else resize(result, height, width)
