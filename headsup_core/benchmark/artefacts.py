@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -42,8 +43,9 @@ def seam_energy(image: torch.Tensor, plan: TilePlan, margin: int = 0) -> float:
 def periodic_energy(image: torch.Tensor, period: int) -> float:
     """Share of a texture of `period` pixels in `[1,3,H,W]` (checkerboards): 1 = as much as at neighbouring frequencies.
 
-    Power of the luma's spectrum on the lines of frequency k / period (k = 1 .. period / 2), along either axis,
-    divided by the power two to six lines beside them.
+    Power of the luma's spectrum on the lines of frequency k / period, along either axis, divided by the power two to
+    six lines beside them. Only k that have no divisor in common with the period: the others are frequencies of a
+    shorter period, whose texture would count for this one as well.
     """
     y = luma(image)[0, 0].double()
     side = min(y.shape) // (4 * period) * 4 * period
@@ -55,6 +57,8 @@ def periodic_energy(image: torch.Tensor, period: int) -> float:
     ratios: list[torch.Tensor] = []
     for lines in (power.mean(dim=1), power.mean(dim=0)):
         for harmonic in range(1, period // 2 + 1):
+            if math.gcd(harmonic, period) > 1:
+                continue
             at = harmonic * side // period
             beside = [lines[(at + offset) % side] for step in range(2, 7) for offset in (-step, step)]
             ratios.append(lines[at] / torch.stack(beside).mean())

@@ -10,7 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from ..host import Host
 from .processes import IMPORT, MEASURE, run_fresh
+from .systems import with_paths, without_reference
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,34 @@ def import_seconds(pack: Path, comfyui: Path | None = None, runs: int = 5) -> fl
             for name, folder in (("pack", str(pack)), ("empty", empty)):
                 taken[name].append(float(run_fresh(IMPORT, folder, "" if comfyui is None else str(comfyui.resolve()))))
     return median(taken["pack"]) - median(taken["empty"])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds, and peak memory of the whole process in bytes."""
+
+    seconds: float
+    peak: int
+
+
+def usage_of(system: str, host: Host, side: int) -> Cost:
+    """Of one system from a random picture of side / 4 to side x side, in a fresh process with the weights loaded.
+
+    Raises:
+        HeadsUpError: it failed there.
+    """
+    found = _measure({"system": with_paths(system, host), "side": side})
+    return Cost(found["seconds"], int(found["peak"]))
+
+
+def usage_table(systems: Sequence[str], host: Host, side: int) -> str:
+    """Markdown: `usage_of` each; one that is given a photo costs as much as without, plus looking for the face."""
+    names = list(dict.fromkeys(without_reference(system) for system in systems))
+    lines = [f"| {side // 4}x{side // 4} to {side}x{side} | seconds | peak MB |", "|---" * 3 + "|"]
+    for name in names:
+        cost = usage_of(name, host, side)
+        lines.append(f"| {Path(name).name} | {cost.seconds:.2f} | {cost.peak / 1e6:.0f} |")
+    return "\n".join(lines)
 
 
 def _measure(options: dict[str, Any]) -> dict[str, float]:
