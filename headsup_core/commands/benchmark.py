@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sheets", type=int, default=4, help="so many cases as contact sheets")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--ratios", metavar="MODEL", help="measure speed and memory of MODEL instead of quality")
+    parser.add_argument(
+        "--performance", metavar="MODEL", help="measure time and memory against size and tiles; or random-sd21-quarter"
+    )
+    parser.add_argument("--sides", default="512,1024,2048,4096", help="with --performance: output sizes in pixels")
     parser.add_argument("--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality")
     parser.add_argument(
         "--faces", metavar="ANALYZERS", help="measure face detection of these (comma-separated) on degraded portraits"
@@ -58,6 +62,18 @@ def run(args: argparse.Namespace) -> int:
         table = f"{costs}\n\n{ratio_table(model)}\n\nLoading the pack adds {added:.2f} s to {place}.\n"
         return _finish(args.output, "ratios.md", table)
     folder: Path | None = args.pictures
+    if args.performance:
+        from ..benchmark.codec_ways import codec_table
+        from ..benchmark.performance import overlap_table, ratio_table, size_table
+        from ..benchmark.random_model import NAME
+
+        name = args.performance
+        model = name if name == NAME else str(find_model_file(name, make_host(args)).resolve())
+        sides = _sides(args.sides)
+        tables = [size_table(model, sides), ratio_table(model, 1), overlap_table(model, 1024, 512, (32, 64, 96, 128))]
+        if name == NAME:
+            tables.append(codec_table(sides[: len(sides) - 1] or sides))
+        return _finish(args.output, f"performance-{Path(model).stem}.md", "\n\n".join(tables) + "\n")
     if args.artefacts:
         if folder is None:
             raise InputError("--artefacts needs a folder of clean pictures")
@@ -124,3 +140,10 @@ def _finish(folder: Path, name: str, table: str) -> int:
     (folder / name).write_text(table)
     log.info("%s", table)
     return 0
+
+
+def _sides(text: str) -> list[int]:
+    sides = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    if not sides or min(sides) < 64 or len(sides) != len(text.split(",")):
+        raise InputError(f"--sides {text!r}: give output sizes of 64 px or more, for instance 512,1024")
+    return sides

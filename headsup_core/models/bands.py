@@ -51,17 +51,12 @@ class Map(Protocol):
     height: int
     width: int
 
-    @property
-    def held(self) -> int:
-        """Bytes of main memory that reading it needs."""
-        ...
-
     def read(self, window: Window) -> torch.Tensor:
         """The part `[1,C,h,w]`, on the computing device; not to be changed."""
         ...
 
-    def release(self, row: int) -> None:
-        """Rows above `row` are not read any more."""
+    def sources(self, row: int = 0) -> dict[Stored, int]:
+        """The stored maps that it is read from, with the first row of each that rows from `row` on need."""
         ...
 
 
@@ -107,6 +102,7 @@ class Stored:
 
     @property
     def held(self) -> int:
+        """Bytes of main memory."""
         return sum(band.nbytes for band in self._bands)
 
     def read(self, window: Window) -> torch.Tensor:
@@ -120,7 +116,11 @@ class Stored:
         part = found[0] if len(found) == 1 else torch.cat(found, dim=-2)
         return part.to(self._device)
 
+    def sources(self, row: int = 0) -> dict[Stored, int]:
+        return {self: row}
+
     def release(self, row: int) -> None:
+        """Free what lies above `row`."""
         while self._bands and self._first + self._bands[0].shape[-2] <= row:
             self._first += self._bands.pop(0).shape[-2]
 
@@ -151,19 +151,19 @@ class Lazy:
         self.channels, self.layer, self.inputs, self.reach, self.factor = channels, layer, inputs, reach, factor
         self.height, self.width = int(inputs[0].height * factor), int(inputs[0].width * factor)
 
-    @property
-    def held(self) -> int:
-        return sum(one.held for one in self.inputs)
-
     def read(self, window: Window) -> torch.Tensor:
         source = self.inputs[0]
         seen = window.seen(self.reach, self.factor, source.height, source.width)
         values = self.layer(*(one.read(seen) for one in self.inputs))
         return window.cut(values, int(seen.y0 * self.factor), int(seen.x0 * self.factor))
 
-    def release(self, row: int) -> None:
+    def sources(self, row: int = 0) -> dict[Stored, int]:
+        found: dict[Stored, int] = {}
         for one in self.inputs:
-            one.release(Window(row, row, 0, 0).seen(self.reach, self.factor, one.height, one.width).y0)
+            first = Window(row, row, 0, 0).seen(self.reach, self.factor, one.height, one.width).y0
+            for source, start in one.sources(first).items():
+                found[source] = min(start, found.get(source, start))
+        return found
 
 
 def windows(height: int, width: int, side: int) -> Iterator[list[Window]]:

@@ -123,14 +123,15 @@ class _Work:
         for row in self._windows(x):
             parts = [self._read(x, window, moments).cpu() for window in row]
             bands.append(parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1))
-            if last:
-                x.release(row[0].y1)
+            for source, start in x.sources(row[0].y1).items() if last else ():
+                source.release(start)
         return Stored(bands, self.parts.device, moments)
 
     def kept(self, x: Lazy, *, last: bool) -> Map:
         """`x`, stored when there is room for it, beside what it is computed from unless this is that one's last use."""
         size = x.channels * x.height * x.width * self._itemsize
-        return self.stored(x, last=last) if size + (0 if last else x.held) <= self._room else x
+        beside = 0 if last else sum(source.held for source in x.sources())
+        return self.stored(x, last=last) if size + beside <= self._room else x
 
     def residual(self, block: Any, x: Map) -> Lazy:  # noqa: ANN401 - diffusers' ResnetBlock2D
         """x + conv2(silu(norm2(conv1(silu(norm1 x)))))."""

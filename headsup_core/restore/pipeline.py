@@ -195,6 +195,8 @@ def restore(
         report.identity_scores = score_records(shown)
     if tiling.tile_pixels != report.tile:
         notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")
+    if tiling.codec_way:
+        notes.append(f"codec: {tiling.codec_way}")
     plan = tiling.plan(plan.height, plan.width)
     report.tile, report.overlap, report.tile_batch = tiling.tile_pixels, tiling.overlap_pixels, tiling.batch
     report.tiles, report.work_ratio = len(plan.tiles), plan.work_ratio

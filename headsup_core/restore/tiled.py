@@ -25,6 +25,8 @@ class Tiling:
         smallest: tiles are not halved below this.
         factor: output pixels per latent.
         batch: tiles per network call.
+        exact_codec: run Stable Diffusion's codec with the statistics of the whole where main memory allows.
+        codec_way: how it was run, "" when there was no choice.
     """
 
     tile: int
@@ -33,6 +35,8 @@ class Tiling:
     smallest: int
     factor: int
     batch: int = 1
+    exact_codec: bool = True
+    codec_way: str = ""
 
     @property
     def tile_pixels(self) -> int:
