@@ -42,7 +42,7 @@ def random_model(dtype: torch.dtype = torch.float32) -> HeadsUpModel:
         for layer, share in ends:
             for parameter in layer.parameters():
                 parameter.mul_(share)
-    networks: tuple[nn.Module, ...] = (unet, vae)
+    networks: tuple[Any, ...] = (unet, vae)
     for network in networks:
         network.to(dtype).eval().requires_grad_(False)
     return HeadsUpModel(

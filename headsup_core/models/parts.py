@@ -21,7 +21,7 @@ from .bands import Lazy, Local, Map, Moments, Stored, Window, windows
 
 LEAST_SIDE = 256
 """Smaller parts take more time in calls than they save memory (256 px, 256 channels: 67 MB)."""
-ROOM = 800 * 2**20
+ROOM = 512 * 2**20
 """Bytes of main memory for activations below which nothing is computed twice to save memory."""
 
 HALF, DOUBLE = Fraction(1, 2), Fraction(2)
