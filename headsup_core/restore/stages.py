@@ -146,8 +146,6 @@ def _parts(
         return None, ""
     if needed is None:
         return None, "independent tiles, because the codec's skip connections are not computed in parts"
-    if not tiling.exact_codec:
-        return None, "independent tiles, as asked"
     if not fits_in_parts(model, height, width):
         return None, f"independent tiles, because exact parts need {needed / 2**30:.1f} GiB of main memory"
 

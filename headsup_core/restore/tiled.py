@@ -25,8 +25,7 @@ class Tiling:
         smallest: tiles are not halved below this.
         factor: output pixels per latent.
         batch: tiles per network call.
-        exact_codec: run Stable Diffusion's codec with the statistics of the whole where main memory allows.
-        codec_way: how it was run, "" when there was no choice.
+        codec_way: how a codec that sees the whole picture was run, "" when there was no choice.
     """
 
     tile: int
@@ -35,7 +34,6 @@ class Tiling:
     smallest: int
     factor: int
     batch: int = 1
-    exact_codec: bool = True
     codec_way: str = ""
 
     @property
