@@ -59,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--targets", metavar="MODEL", help="does MODEL reach its aims? All tasks; --without-faces: other pictures"
     )
     parser.add_argument("--ratios", metavar="MODEL", help="measure speed and memory of MODEL instead of quality")
+    parser.add_argument(
+        "--performance", metavar="MODEL", help="measure time and memory against size and tiles; or random-sd21-quarter"
+    )
+    parser.add_argument("--sides", default="512,1024,2048,4096", help="with --performance: output sizes in pixels")
     parser.add_argument("--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality")
     parser.add_argument(
         "--faces", metavar="ANALYZERS", help="measure face detection of these (comma-separated) on degraded portraits"
@@ -83,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.output)
     if args.ratios:
         return _ratios(args)
+    if args.performance:
+        return _performance(args)
     if args.artefacts:
         from ..benchmark.artefacts import artefact_table
 
@@ -109,6 +115,20 @@ def _ratios(args: argparse.Namespace) -> int:
     place = "ComfyUI's start" if args.comfyui else "a process that has torch"
     table = f"{costs}\n\n{ratio_table(model)}\n\nLoading the pack adds {added:.2f} s to {place}.\n"
     return _finish(args.output, "ratios.md", table)
+
+
+def _performance(args: argparse.Namespace) -> int:
+    from ..benchmark.codec_ways import codec_table
+    from ..benchmark.performance import overlap_table, ratio_table, size_table
+    from ..benchmark.random_model import NAME
+
+    name = args.performance
+    model = name if name == NAME else str(find_model_file(name, make_host(args)).resolve())
+    sides = _sides(args.sides)
+    tables = [size_table(model, sides), ratio_table(model, 1), overlap_table(model, 1024, 512, (32, 64, 96, 128))]
+    if name == NAME:
+        tables.append(codec_table(sides[: len(sides) - 1] or sides))
+    return _finish(args.output, f"performance-{Path(model).stem}.md", "\n\n".join(tables) + "\n")
 
 
 def _faces(args: argparse.Namespace) -> int:
@@ -239,3 +259,10 @@ def _finish(folder: Path, name: str, table: str) -> int:
     (folder / name).write_text(table)
     log.info("%s", table)
     return 0
+
+
+def _sides(text: str) -> list[int]:
+    sides = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    if not sides or min(sides) < 64 or len(sides) != len(text.split(",")):
+        raise InputError(f"--sides {text!r}: give output sizes of 64 px or more, for instance 512,1024")
+    return sides

@@ -200,6 +200,8 @@ def restore(
         notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")
     if options.around is not None:
         notes.append(faces_note(options.around, one_step, tiling, *padded.shape[-2:]))
+    if tiling.codec_way:
+        notes.append(f"codec: {tiling.codec_way}")
     plan = replace(options, tiling=tiling).plan
     report.tile, report.overlap, report.tile_batch = tiling.tile_pixels, tiling.overlap_pixels, tiling.batch
     report.tiles, report.work_ratio = len(plan.tiles), plan.work_ratio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,9 @@ from .memory import bytes_per_pixel, fits_in_parts
 from .tiled import Stage, Tiling, run_tiled
 
 PREVIEW_SIDE = 384
+PART_SIDE = 256
+"""Pixels a side of the codec's parts on a CPU, where larger ones are no faster and take more memory."""
+RAN_OUT = "independent tiles, because exact parts ran out of memory"
 STAGES = 3
 """Tiled passes over a picture."""
 
@@ -69,7 +72,7 @@ def restore_picture(
     observation = _observe(model, picture if small is None else small, picture, host, needed)
     encode, decode = _codec_stages(model, observation)
     host.load(model.codec.networks, needed)
-    parts = _parts(model, picture, tiling, host, progress)
+    parts, way = _parts(model, picture, tiling, host, progress)
     modulation = None if observation is None else observation.encoder
 
     def encode_whole(way: Parts) -> torch.Tensor:
@@ -77,7 +80,9 @@ def restore_picture(
 
     moments = _exact(encode_whole, parts, host)
     if moments is None:
+        way = RAN_OUT if parts else way
         moments, tiling = run_tiled(encode, picture, tiling, host, progress)
+    tiling = replace(tiling, codec_way=way)
     latent, deviation = moments.chunk(2, dim=1)
     if noise is not None:
         latent = latent + deviation * torch.randn(latent.shape, generator=noise)
@@ -95,6 +100,7 @@ def restore_picture(
             latents = torch.cat([latents, F.pixel_unshuffle(picture, model.codec.factor)], dim=1)
         restored = _exact(lambda way: model.codec.decode_in_parts(latents.to(model.dtype), way), parts, host)
         if restored is None:
+            tiling = replace(tiling, codec_way=RAN_OUT if parts else tiling.codec_way)
             restored, tiling = run_tiled(decode, latents, tiling, host, progress, _previewer(picture))
         _check_finite(restored, "the decoder", model)
         return restored, tiling
@@ -125,15 +131,24 @@ def _encode_references(
 
 def _parts(
     model: OneStepModel, picture: torch.Tensor, tiling: Tiling, host: Host, progress: Progress
-) -> Callable[[], Parts] | None:
+) -> tuple[Callable[[], Parts] | None, str]:
     """How encoder and decoder run over the parts of `picture` as over the whole; None when independent tiles must do.
 
-    A picture of one tile needs no parts, and separate pictures must not see each other.
+    A picture of one tile needs no parts, separate pictures must not see each other, and a codec that sees only so far
+    does as well in tiles.
+
+    Returns:
+        And which way that is, in words; "" when there is no choice.
     """
     height, width = picture.shape[-2:]
     tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
-    if tiles == 1 or tiling.separate or not fits_in_parts(model, height, width):
-        return None
+    needed = model.codec.parts_memory(height, width)
+    if tiles == 1 or tiling.separate or (needed is None and model.codec.receptive_radius is not None):
+        return None, ""
+    if needed is None:
+        return None, "independent tiles, because the codec's skip connections are not computed in parts"
+    if not fits_in_parts(model, height, width):
+        return None, f"independent tiles, because exact parts need {needed / 2**30:.1f} GiB of main memory"
 
     def begin() -> Parts:
         done = 0
@@ -143,9 +158,10 @@ def _parts(
             progress.advance(int(share * tiles) - done)
             done = int(share * tiles)
 
-        return Parts(tiling.tile_pixels, host.device, host.check_cancelled, advance)
+        side = min(PART_SIDE, tiling.tile_pixels) if host.device.type == "cpu" else tiling.tile_pixels
+        return Parts(side, host.device, host.check_cancelled, advance)
 
-    return begin
+    return begin, "exact over parts"
 
 
 def _exact(

@@ -28,6 +28,7 @@ class Tiling:
         batch: tiles per network call.
         keep: boxes (faces) that shall lie whole in one tile, as for `plan_face_tiles`.
         separate: the tiles are pictures of their own, laid side by side.
+        codec_way: how a codec that sees the whole picture was run, "" when there was no choice.
     """
 
     tile: int
@@ -38,6 +39,7 @@ class Tiling:
     batch: int = 1
     keep: tuple[Box, ...] = ()
     separate: bool = False
+    codec_way: str = ""
 
     @property
     def tile_pixels(self) -> int:
