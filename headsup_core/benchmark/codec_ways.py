@@ -10,10 +10,11 @@ from pathlib import Path
 import torch
 
 from ..host import Host
+from ..imaging.tiles import Tile
 from ..models.codec import Codec
 from ..models.parts import Parts
 from ..restore.stages import PART_SIDE
-from ..restore.tiled import Stage, Tiling, run_tiled
+from ..restore.tiled import Stage, TileFunction, Tiling, run_tiled
 from .processes import run_fresh
 
 WAYS = ("whole", "exact", "tiles")
@@ -65,7 +66,7 @@ def run_codec(way: str, codec: Codec, picture: torch.Tensor, host: Host) -> torc
     values = picture
     with host.progress(0) as progress:
         for run, channels, before, after in stages:
-            stage = Stage("the codec", run, channels, before, after, None)
+            stage = Stage("the codec", _on_tiles(run), channels, before, after, None)
             values, _ = run_tiled(stage, values, tiling, host, progress)
     return values
 
@@ -88,3 +89,13 @@ def codec_table(sides: Sequence[int], odd: tuple[int, int] = (984, 1536)) -> str
                     f"| {float((image - base[1]).abs().max()) * 255:.3f} of 255 |"
                 )
     return "\n".join(lines)
+
+
+def _on_tiles(run: Callable[[torch.Tensor], torch.Tensor]) -> TileFunction:
+    """`run`, to which it does not matter where a tile lies."""
+
+    def on_tiles(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
+        del places
+        return run(tiles)
+
+    return on_tiles
