@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .assign_identities import HeadsUpAssignIdentities
 from .comfy import ComfyExtension
 from .compare_identity import HeadsUpCompareIdentity
 from .detect_faces import HeadsUpDetectFaces
 from .encode_identity import HeadsUpEncodeIdentity
 from .faces_to_mask import HeadsUpFacesToMask
 from .faces_to_segs import HeadsUpFacesToSEGS
+from .inject_identity import HeadsUpInjectIdentity
 from .load_face_analyzer import HeadsUpLoadFaceAnalyzer
 from .load_model import HeadsUpLoadModel
 from .model_files import register_folders
@@ -34,5 +36,7 @@ class HeadsUpExtension(ComfyExtension):
             HeadsUpCompareIdentity,
             HeadsUpFacesToMask,
             HeadsUpFacesToSEGS,
+            HeadsUpAssignIdentities,
+            HeadsUpInjectIdentity,
             HeadsUpPlanUpscale,
         ]

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..headsup_core import HeadsUpError, HeadsUpModel, InputError, RestoreResult, restore
+from ..headsup_core.faces import Face, Faces
 from ..headsup_core.imaging.resizing import output_size, resize
 from ..headsup_core.restore.memory import check_picture_fits
 from .pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
-    from ..headsup_core.faces import Faces
+    from collections.abc import Sequence
+
+    from ..headsup_core.restore.gating import GateMode
     from .host import ComfyHost
 
 SEEDS = 2**64
@@ -43,11 +46,18 @@ class Options:
     mask: torch.Tensor | None = None
     tags: str | None = None
     faces: Faces | None = None
+    identity_gate: GateMode = "on"
 
     def size_of(self, height: int, width: int, *, capped: bool = True) -> tuple[int, int]:
         """The output's (height, width) for a picture. Raises `InputError` when there is none."""
         cap = self.max_megapixels if capped else None
         return output_size(height, width, scale=self.scale, long_edge=self.long_edge, max_megapixels=cap)
+
+    def faces_at(self, height: int, width: int, pictures: int) -> Faces:
+        """The given faces in pictures of that size; without any, those of pictures that show none."""
+        if self.faces is None:
+            return Faces(((),) * pictures, height, width)
+        return self.faces.scaled_to(height, width)
 
     def restore(self, picture: torch.Tensor, index: int, model: HeadsUpModel, host: ComfyHost) -> RestoreResult:
         """Restore picture `[1,3,H,W]` at `index` of the batch."""
@@ -66,6 +76,7 @@ class Options:
             strength=self.strength,
             mask=None if self.mask is None else self.mask[index : index + 1],
             faces=None if self.faces is None else replace(self.faces, pictures=(self.faces[index],)),
+            identity_gate=self.identity_gate,
             seed=(self.seed + index) % SEEDS,
             host=host,
         )
@@ -80,15 +91,28 @@ class Options:
         plain.restore(torch.zeros(1, 3, 1, 1), 0, model, host)
 
 
+@dataclass(frozen=True, eq=False)
+class RestoredBatch:
+    """What became of an IMAGE.
+
+    Attributes:
+        after, before: restored, and plainly enlarged, `[B,H,W,C]`.
+        faces: of the restored pictures; none where nobody looked for any.
+    """
+
+    after: torch.Tensor
+    before: torch.Tensor
+    report: str
+    faces: Faces
+
+
 def restore_batch(
     image: torch.Tensor, model: HeadsUpModel, options: Options, host: ComfyHost, *, keep_going: bool
-) -> tuple[torch.Tensor, torch.Tensor, str]:
+) -> RestoredBatch:
     """Restore an IMAGE `[B,H,W,C]`.
 
-    Returns:
-        The restored and the plainly enlarged IMAGE, and a report. With `keep_going`, a picture that cannot be restored
-        is plainly enlarged in both, black where it has no finite value, and named in the report; pictures that cannot
-        even be enlarged (result too large) come back as they were.
+    With `keep_going`, a picture that cannot be restored is plainly enlarged in both, black where it has no finite
+    value, and named in the report; pictures that cannot even be enlarged (result too large) come back as they were.
 
     Raises:
         InputError: an option that fits no picture; without `keep_going` also a picture that cannot be used.
@@ -105,8 +129,10 @@ def restore_batch(
     except InputError as error:
         if not keep_going:
             raise
-        return _unchanged(pictures, f"not enlarged, the picture is as it was: {error}")
+        return _unchanged(pictures, options, f"not enlarged, the picture is as it was: {error}")
     after, before = Canvas(pictures, *size), Canvas(pictures, *size)
+    faces = options.faces_at(*size, len(pictures))
+    shown: list[tuple[Face, ...]] = []
     report = BatchReport(len(pictures))
     for index in range(len(pictures)):
         try:
@@ -117,25 +143,30 @@ def restore_batch(
             plain = resize(decodable(pictures.one(index)), *size)
             after.put(index, plain)
             before.put(index, plain)
+            shown.append(faces[index])
             report.add(index, f"not restored, plainly enlarged instead: {error}")
         else:
             after.put(index, result.image)
             before.put(index, result.before)
-            report.add(index, result.report.text())
+            if result.faces is not None:
+                faces = replace(faces, analyzer=result.faces.analyzer)
+            shown.append(faces[index] if result.faces is None else result.faces[0])
+            report.add(index, result.report.summary(), [*result.report.faces, *result.report.gate])
     wanted = options.size_of(height, width, capped=False) if options.max_megapixels else size
     if wanted != size:
         report.note(
             f"capped at {options.max_megapixels:g} megapixels: {size[1]}x{size[0]} px instead of "
             f"{wanted[1]}x{wanted[0]}; raise max_megapixels for more"
         )
-    return after.image, before.image, report.text()
+    return RestoredBatch(after.image, before.image, report.text(), replace(faces, pictures=tuple(shown)))
 
 
-def _unchanged(pictures: Pictures, reason: str) -> tuple[torch.Tensor, torch.Tensor, str]:
-    canvas = Canvas(pictures, *pictures.rgb.shape[-2:])
+def _unchanged(pictures: Pictures, options: Options, reason: str) -> RestoredBatch:
+    height, width = pictures.rgb.shape[-2:]
+    canvas = Canvas(pictures, height, width)
     for index in range(len(pictures)):
         canvas.put(index, decodable(pictures.one(index)))
-    return canvas.image, canvas.image.clone(), reason
+    return RestoredBatch(canvas.image, canvas.image.clone(), reason, options.faces_at(height, width, len(pictures)))
 
 
 class BatchReport:
@@ -150,12 +181,13 @@ class BatchReport:
         """How a line about a picture begins."""
         return f"picture {index + 1} of {self._pictures}: " if self._pictures > 1 else ""
 
-    def add(self, index: int, text: str) -> None:
-        """Add what is said of the picture at `index`."""
+    def add(self, index: int, text: str, faces: Sequence[str] = ()) -> None:
+        """Add what is said of the picture at `index`, and of each of its faces."""
         first, *rest = text.splitlines()
         self._lines.append(self.place(index) + first)
         for line in rest:
             self.note(line)
+        self._lines += [self.place(index) + line for line in faces]
 
     def note(self, line: str) -> None:
         """Add a line once."""

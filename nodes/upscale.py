@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..headsup_core import InputError
+from ..headsup_core.faces.drawing import annotate, score_label
 from ..headsup_core.imaging.color import COLOR_FIXES
+from ..headsup_core.imaging.resizing import resize
+from ..headsup_core.restore.gating import GATE_MODES
 from .comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
 from .host import ComfyHost
 from .pictures import mask_planes, prompt_states
 from .restoring import Options, restore_batch
 
 if TYPE_CHECKING:
-    import torch
-
     from ..headsup_core import HeadsUpModel
     from ..headsup_core.faces import Faces
+    from ..headsup_core.restore.gating import GateMode
     from .pictures import Conditioning
 
 KEEP_GOING, STOP = "keep going", "stop"
+PREVIEW_SIDE = 1024
+"""Longer side in pixels of the picture with names and scores."""
 # 0.3.75 knows the seed's control only as on or off
 FIXED_SEED: Any = getattr(getattr(io, "ControlAfterGenerate", None), "fixed", True)
 
@@ -48,6 +54,18 @@ class HeadsUpUpscale(ComfyNode):
                     tooltip="Sizes, the tiles that were used (enter them again for the same bits), time, and each "
                     "picture that could not be restored, with the reason.",
                 ),
+                FacesSocket.Output(
+                    "FACES",
+                    display_name="faces",
+                    tooltip="The faces that were given or found, at the size of the result; those of known people with "
+                    "name and identity before and after.",
+                ),
+                io.Image.Output(
+                    "PREVIEW",
+                    display_name="preview",
+                    tooltip="The result with each face's name, identity before -> after (0 = strangers, 1 = two good "
+                    "photos of one person) and what came of it. Longer side at most 1024 px.",
+                ),
             ],
         )
 
@@ -71,6 +89,7 @@ class HeadsUpUpscale(ComfyNode):
         mask: torch.Tensor | None = None,
         tags: str = "",
         faces: Faces | None = None,
+        identity_gate: GateMode = "on",
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         if not scale and not long_edge:
             raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
@@ -88,11 +107,25 @@ class HeadsUpUpscale(ComfyNode):
             mask=None if mask is None else mask_planes(mask, len(image)),
             tags=tags.strip() or None,
             faces=faces,
+            identity_gate=identity_gate,
         )
         host = ComfyHost.on(model.options.get("device", "auto"))
-        after, before, report = restore_batch(image, model, options, host, keep_going=on_error != STOP)
+        done = restore_batch(image, model, options, host, keep_going=on_error != STOP)
         device = model_management.intermediate_device()
-        return io.NodeOutput(after.to(device), before.to(device), report)
+        preview = _preview(done.after, done.faces).to(device)
+        return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview)
+
+
+def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:
+    """IMAGE `[B,h,w,3]` of an IMAGE `[B,H,W,C]`, reduced, with each face's label."""
+    height, width = after.shape[1:3]
+    factor = min(1.0, PREVIEW_SIDE / max(height, width))
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    drawn: list[torch.Tensor] = []
+    for picture, here in zip(after.split(1), faces.scaled_to(*size), strict=True):
+        small = resize(picture[..., :3].permute(0, 3, 1, 2), *size, "area")
+        drawn.append(annotate(small, here, [score_label(index, face) for index, face in enumerate(here)]))
+    return torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
 
 
 def size_inputs() -> list[Any]:
@@ -241,7 +274,17 @@ def _optional_inputs() -> list[Any]:
         FacesSocket.Input(
             "faces",
             optional=True,
-            tooltip="The faces of the same pictures, for models that restore aligned faces (OSDFace): each is cut out, "
-            "restored and laid back. Other models do without, and the report says so.",
+            tooltip="The faces of the same pictures, from HeadsUp Detect Faces: no tile border goes through a face "
+            "that fits a tile, and one of a size that the model does not know is restored at one that it does. Models "
+            "of aligned faces (OSDFace): each is cut out, restored and laid back.",
+        ),
+        io.Combo.Input(
+            "identity_gate",
+            options=[*GATE_MODES],
+            default="on",
+            optional=True,
+            tooltip="Guards the faces of known people (HeadsUp Inject Identity). on (default): a face that became less "
+            "like its person, or somebody else, is taken from the restoration without the photos, or else from the "
+            "plain enlargement. report: it is only scored. off: not even scored, which saves time.",
         ),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -9,41 +10,20 @@ import torch
 from ..host import Host
 from ..image_files import read_picture
 from ..imaging.resizing import output_size, resize
-from ..imaging.tiles import TilePlan
 from ..models.loading import load_model
 from ..restore.options import resolve_tiling
 from ..restore.pipeline import restore
 from ..training.people import list_pictures
 from .metrics import luma
-
-
-def seam_energy(image: torch.Tensor, plan: TilePlan, margin: int = 0) -> float:
-    """How visible tile borders are in `[1,3,H,W]`: 1 = no more than elsewhere.
-
-    The mean absolute second difference of luma across the middle line of each overlap, where two tiles meet,
-    divided by the same over all lines. 1.0 when the plan has a single tile.
-
-    Args:
-        plan: of the picture with a margin of `margin` pixels on each side.
-    """
-    y = luma(image)[0, 0]
-    ratios: list[float] = []
-    rows = {tile.y0 + tile.top // 2 - margin for tile in plan.tiles if tile.top}
-    columns = {tile.x0 + tile.left // 2 - margin for tile in plan.tiles if tile.left}
-    for lines, borders in ((y, rows), (y.T, columns)):
-        second = (lines[2:] - 2 * lines[1:-1] + lines[:-2]).abs().mean(dim=1)
-        here = [second[b - 2 : b + 2].max() for b in sorted(borders) if 2 <= b < len(second) - 2]
-        if here:
-            every = second.unfold(0, 4, 1).amax(dim=1).mean()  # the same maximum of four lines, everywhere
-            ratios.append(float(torch.stack(here).mean() / every))
-    return sum(ratios) / len(ratios) if ratios else 1.0
+from .seams import SeamEnergy, seam_energy
 
 
 def periodic_energy(image: torch.Tensor, period: int) -> float:
     """Share of a texture of `period` pixels in `[1,3,H,W]` (checkerboards): 1 = as much as at neighbouring frequencies.
 
-    Power of the luma's spectrum on the lines of frequency k / period (k = 1 .. period / 2), along either axis,
-    divided by the power two to six lines beside them.
+    Power of the luma's spectrum on the lines of frequency k / period, along either axis, divided by the power two to
+    six lines beside them. Only k that have no divisor in common with the period: the others are frequencies of a
+    shorter period, whose texture would count for this one as well.
     """
     y = luma(image)[0, 0].double()
     side = min(y.shape) // (4 * period) * 4 * period
@@ -55,6 +35,8 @@ def periodic_energy(image: torch.Tensor, period: int) -> float:
     ratios: list[torch.Tensor] = []
     for lines in (power.mean(dim=1), power.mean(dim=0)):
         for harmonic in range(1, period // 2 + 1):
+            if math.gcd(harmonic, period) > 1:
+                continue
             at = harmonic * side // period
             beside = [lines[(at + offset) % side] for step in range(2, 7) for offset in (-step, step)]
             ratios.append(lines[at] / torch.stack(beside).mean())
@@ -67,8 +49,9 @@ def artefact_table(model: str, pictures: Path, host: Host) -> str:
     Every picture is restored to 1024 and 2048 px, in one tile and in tiles of 512; the clean enlargement stands beside.
     """
     loaded = load_model(model, host=host)
-    header = "picture | output | seams, tile 512 | tiled - untiled, largest / mean | period 2 | 4 | bicubic: 2 | 4"
-    lines = [f"| {header} |", "|---" * 8 + "|"]
+    header = "picture | output | seams, tile 512 | of tiled - untiled | "
+    header += "tiled - untiled, largest / mean | period 2 | 4 | bicubic: 2 | 4"
+    lines = [f"| {header} |", "|---" * 9 + "|"]
     for path in list_pictures(pictures):
         clean = read_picture(path).rgb
         for side in (1024, 2048):
@@ -83,10 +66,14 @@ def artefact_table(model: str, pictures: Path, host: Host) -> str:
             cells = [
                 path.stem,
                 str(side),
-                f"{seam_energy(tiled.image, plan, margin):.2f} "
-                f"(untiled, same lines {seam_energy(whole.image, plan, margin):.2f})",
+                _seams(seam_energy(tiled.image, plan, margin=margin)),
+                _seams(seam_energy(tiled.image, plan, whole.image, margin)),
                 f"{float(difference.max()):.3f} / {float(difference.mean()):.4f}",
                 *(f"{periodic_energy(picture, p):.2f}" for picture in (whole.image, whole.before) for p in (2, 4)),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _seams(energy: SeamEnergy) -> str:
+    return f"{energy.ratio:.2f} (elsewhere {energy.low:.2f} to {energy.high:.2f})"

@@ -1,24 +1,27 @@
-"""Every system on every case: figures, seconds, and means with intervals."""
+"""Every system on every case: figures and seconds."""
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..errors import HeadsUpError
+from ..errors import HeadsUpError, InputError
+from ..identity.identity import Identity
 from ..imaging.resizing import resize
 from .cases import Case, CleanFolder, PairFolders
-from .face_region import FaceRegion
+from .face_region import FaceRegion, Region, around_box
+from .frechet import Frechet
+from .likeness import KnownFace, Likeness
 from .metrics import Metrics
-from .systems import System
+from .references import References
+from .systems import Restorer, System
 
-log = logging.getLogger(__name__)
+TRUTH = "truth"
 
 
 @dataclass(frozen=True)
@@ -26,87 +29,161 @@ class Record:
     """One system on one case; figures of the whole picture and, when found, of the face."""
 
     case: str
+    person: str
     system: str
     seconds: float
     whole: dict[str, float]
     face: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its bootstrap 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
 Keep = dict[str, list[tuple[str, torch.Tensor]]]
 
 
+@dataclass
+class Outcome:
+    """What a run found.
+
+    Attributes:
+        failures: each named in one line.
+        sheets: of the first cases (name -> [(system, picture)]), cut to the face.
+        notes: what a reader of the figures has to know.
+        fid: system -> distance; empty when it is left out.
+    """
+
+    records: list[Record] = field(default_factory=list[Record])
+    failures: list[str] = field(default_factory=list[str])
+    sheets: Keep = field(default_factory=dict[str, list[tuple[str, torch.Tensor]]])
+    notes: list[str] = field(default_factory=list[str])
+    fid: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """What measures.
+
+    Attributes:
+        likeness: of the faces; None: no figures of them but where `region` finds them.
+        region: where the face is; None: where `likeness` finds it.
+    """
+
+    metrics: Metrics
+    likeness: Likeness | None = None
+    region: FaceRegion | None = None
+
+    def notes(self) -> list[str]:
+        return [*self.metrics.left_out, *(self.likeness.notes() if self.likeness else [])]
+
+    def known(self, path: Path | None) -> KnownFace | None:
+        """The face of a clean picture."""
+        return None if self.likeness is None or path is None else self.likeness.known.get(path)
+
+    def region_of(self, path: Path, truth: torch.Tensor) -> Region | None:
+        """Of the face in the clean picture `[1,3,H,W]`. Raises `InputError` when it is too small."""
+        if self.region is not None:
+            return self.region(truth)
+        known = self.known(path)
+        return None if known is None else around_box(known.face.box, *truth.shape[-2:])
+
+
 def evaluate(
-    cases: CleanFolder | PairFolders,
-    systems: Sequence[System],
-    metrics: Metrics,
-    face_region: FaceRegion | None,
-    keep: int,
-) -> tuple[list[Record], list[str], Keep]:
+    cases: CleanFolder | PairFolders, systems: Sequence[System], judges: Judges, keep: int, *, quiet: bool = False
+) -> Outcome:
     """Run everything.
 
-    Returns:
-        Records; failures, each named; for the first `keep` cases (name -> [(system, picture)]) cut to the face.
+    Args:
+        keep: so many cases are kept as contact sheets.
     """
-    records: list[Record] = []
-    failures: list[str] = []
-    sheets: Keep = {}
-    for path in tqdm(cases.files(), disable=None):
+    if judges.likeness is not None:
+        judges = Judges(judges.metrics, judges.likeness.of(cases), judges.region)
+    files = cases.files()
+    run = _Run(cases, systems, judges, Frechet(len(files)), keep)
+    for path in tqdm(files, disable=True if quiet else None):
+        run.case(path)
+    run.outcome.notes += [*judges.notes(), *filter(None, [run.frechet.left_out])]
+    run.outcome.notes += [remark for each in systems if isinstance(each, Restorer) for remark in each.remarks()]
+    run.outcome.fid = run.frechet.distances(TRUTH)
+    return run.outcome
+
+
+class _Run:
+    def __init__(
+        self,
+        cases: CleanFolder | PairFolders,
+        systems: Sequence[System],
+        judges: Judges,
+        frechet: Frechet,
+        keep: int,
+    ) -> None:
+        self.outcome = Outcome()
+        self.frechet = frechet
+        self._cases = cases
+        self._systems = systems
+        self._judges = judges
+        self._references = References(judges.likeness.analyzer) if judges.likeness else None
+        self._keep = keep
+
+    def case(self, path: Path) -> None:
+        """Measure all systems on one picture."""
         try:
-            case = cases.load(path)
-            face = face_region(case.truth) if face_region else None
+            case = self._cases.load(path)
+            region = self._judges.region_of(path, case.truth)
         except HeadsUpError as error:
-            failures.append(str(error) if path.name in str(error) else f"{path.name}: {error}")
-            continue
+            self.outcome.failures.append(str(error) if path.name in str(error) else f"{path.name}: {error}")
+            return
         given = resize(case.bad, *case.truth.shape[-2:], mode="nearest")
-        shown = [("given", _cut(given, face))]
-        for system in systems:
+        shown = [("given", _cut(given, region))]
+        for system in self._systems:
             try:
-                result, record = _run(case, system, metrics, face)
+                result, record = self._measured(path, case, system, region)
             except Exception as error:  # a peer's library raises what it likes; the other cases go on
-                failures.append(f"{case.name}, {system.name}: {type(error).__name__}: {error}")
+                self.outcome.failures.append(f"{case.name}, {system.name}: {type(error).__name__}: {error}")
                 continue
-            records.append(record)
-            shown.append((system.name, _cut(result, face)))
-        if len(sheets) < keep:
-            sheets[case.name] = [*shown, ("truth", _cut(case.truth, face))]
-    return records, failures, sheets
+            self.outcome.records.append(record)
+            self.frechet.add(system.name, result)
+            shown.append((system.name, _cut(result, region)))
+        self.frechet.add(TRUTH, case.truth)
+        if len(self.outcome.sheets) < self._keep:
+            self.outcome.sheets[case.name] = [*shown, (TRUTH, _cut(case.truth, region))]
+
+    def _measured(self, path: Path, case: Case, system: System, region: Region | None) -> tuple[torch.Tensor, Record]:
+        photo = self._cases.stranger_of(path) if system.tells == "stranger" else self._cases.reference_of(path)
+        people = self._people(photo, system)
+        height, width = case.truth.shape[-2:]
+        started = time.perf_counter()
+        result = system.upscale(case.bad, height, width, people)
+        seconds = time.perf_counter() - started
+        metrics = self._judges.metrics
+        whole = metrics.measure(result, case.truth)
+        face = {} if region is None else metrics.measure(_cut(result, region), _cut(case.truth, region))
+        known = self._judges.known(path)
+        if known is not None and self._judges.likeness is not None:
+            face |= self._judges.likeness.measure(result, known, self._judges.known(photo))
+        return result, Record(case.name, case.person, system.name, seconds, whole, face)
+
+    def _people(self, photo: Path | None, system: System) -> Sequence[Identity]:
+        if not system.tells:
+            return ()
+        if photo is None or self._references is None:
+            other = ", and two people" if system.tells == "stranger" else ""
+            raise InputError(f"{system.name} needs a photo: use --reference-pairs and a face analyzer{other}")
+        return [self._references.identity(photo)]
 
 
-def _run(case: Case, system: System, metrics: Metrics, face: tuple[slice, slice] | None) -> tuple[torch.Tensor, Record]:
-    started = time.perf_counter()
-    result = system.upscale(case.bad, *case.truth.shape[-2:])
-    seconds = time.perf_counter() - started
-    whole = metrics.measure(result, case.truth)
-    on_face = {} if face is None else metrics.measure(_cut(result, face), _cut(case.truth, face))
-    return result, Record(case.name, system.name, seconds, whole, on_face)
-
-
-def _cut(image: torch.Tensor, face: tuple[slice, slice] | None) -> torch.Tensor:
+def _cut(image: torch.Tensor, face: Region | None) -> torch.Tensor:
     return image if face is None else image[..., face[0], face[1]]
 
 
-def interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """Mean with the percentile bootstrap's 95 % interval (2000 resamples, seeded)."""
-    array = np.asarray(values, dtype=np.float64)
-    picks = np.random.default_rng(seed).integers(len(array), size=(2000, len(array)))
-    low, high = np.percentile(array[picks].mean(axis=1), [2.5, 97.5])
-    return Interval(float(array.mean()), float(low), float(high))
+def values(records: Sequence[Record], region: str, figure: str, system: str) -> tuple[dict[str, float], dict[str, str]]:
+    """Figure and person by case, of the records of `system` that have the figure."""
+    own = [record for record in records if record.system == system and figure in getattr(record, region)]
+    return {record.case: getattr(record, region)[figure] for record in own}, {r.case: r.person for r in own}
 
 
-def paired_difference(records: Sequence[Record], region: str, figure: str, system: str, peer: str) -> Interval | None:
-    """Mean of (system - peer) over the cases that both have."""
-    ours, theirs = (
-        {record.case: getattr(record, region)[figure] for record in records if record.system == name}
-        for name in (system, peer)
-    )
+def paired(
+    records: Sequence[Record], region: str, figure: str, system: str, peer: str
+) -> tuple[list[float], list[float], list[str]]:
+    """Values of `system`, values of `peer` and people, of the cases that both have."""
+    ours, people = values(records, region, figure, system)
+    theirs, _ = values(records, region, figure, peer)
     both = [case for case in ours if case in theirs]
-    return interval([ours[case] - theirs[case] for case in both]) if both else None
+    return [ours[case] for case in both], [theirs[case] for case in both], [people[case] for case in both]

@@ -43,9 +43,7 @@ class Tally:
     against_hand: list[float] = field(default_factory=list[float])
 
 
-def detection_table(
-    people: CleanFolder, without: Sequence[Path], analyzers: Sequence[FaceAnalyzer]
-) -> str:
+def detection_table(people: CleanFolder, without: Sequence[Path], analyzers: Sequence[FaceAnalyzer]) -> str:
     """Markdown.
 
     Args:
@@ -65,9 +63,7 @@ def detection_table(
     return "\n".join(lines)
 
 
-def _tally(
-    people: CleanFolder, condition: str, options: DetectionOptions, analyzer: FaceAnalyzer
-) -> Tally:
+def _tally(people: CleanFolder, condition: str, options: DetectionOptions, analyzer: FaceAnalyzer) -> Tally:
     tally = Tally()
     cases = replace(people, degradation="x4-mild" if condition == "clean" else condition)
     for path in tqdm(cases.files(), desc=f"{analyzer.name} {condition}", disable=None, leave=False):
@@ -81,7 +77,7 @@ def _tally(
         clean = faces if condition == "clean" else analyzer.detect(case.truth)[0]
         annotated = _annotation(path, height)
         truth = annotated if annotated is not None else (clean[0].landmarks if clean else None)
-        right = None if truth is None else next((face for face in faces if _same_place(face, truth)), None)
+        right = None if truth is None else next((face for face in faces if same_place(face, truth)), None)
         tally.pictures += 1
         tally.found += right is not None
         tally.others += len(faces) - (right is not None)
@@ -98,7 +94,8 @@ def landmark_error(found: torch.Tensor, true: torch.Tensor) -> float:
     return float((torch.linalg.vector_norm(found - true, dim=1) / eyes).mean())
 
 
-def _same_place(face: Face, truth: torch.Tensor) -> bool:
+def same_place(face: Face, truth: torch.Tensor) -> bool:
+    """Whether `face` is the one with the landmarks `truth` `[5,2]`: less than half its eye distance away."""
     eyes = torch.linalg.vector_norm(truth[1] - truth[0])
     return bool(torch.linalg.vector_norm(face.landmarks.mean(0) - truth.mean(0)) < 0.5 * eyes)
 

@@ -11,28 +11,59 @@ from torch import nn
 
 from ..libraries import need
 from ..training.perceptual import squeeze_lpips
+from .niqe import Niqe
 
-HIGHER_IS_BETTER = {"psnr_y": True, "ssim_y": True, "gmsd": False, "lpips": False}
+DISTS_FILES = ("vgg16-397923af.pth", "dists_weights.pt")
+"""What piq's DISTS downloads when they are not in torch's hub folder."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """PSNR and SSIM of luma, GMSD, and LPIPS-squeeze when its backbone is there."""
+    """PSNR and SSIM of luma, GMSD; LPIPS-squeeze, DISTS and NIQE when their weights are there.
 
-    lpips: nn.Module | None
+    Attributes:
+        left_out: what is not measured, and why.
+    """
+
+    lpips: nn.Module | None = None
+    dists: nn.Module | None = None
+    niqe: Niqe | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
-    def with_backbone(cls, squeezenet: Path | None) -> Metrics:
-        """LPIPS needs squeezenet1_1's weights as a local file; None leaves it out."""
-        need("piq", purpose="measuring")
-        if squeezenet is None:
-            return cls(None)
-        need("lpips", purpose="measuring")
-        return cls(squeeze_lpips(squeezenet))
+    def from_files(cls, squeezenet: Path | None = None, niqe: Path | None = None) -> Metrics:
+        """What the files that are there allow; nothing is downloaded.
+
+        Args:
+            squeezenet: squeezenet1_1's weights, for LPIPS.
+            niqe: NIQE's pristine parameters.
+
+        Raises:
+            InputError: a library is missing.
+            ModelFileError: a file is missing or of another kind.
+        """
+        piq = need("piq", purpose="measuring")
+        left_out: list[str] = []
+        lpips: nn.Module | None = None
+        if squeezenet is not None:
+            need("lpips", purpose="measuring")
+            lpips = squeeze_lpips(squeezenet)
+        else:
+            left_out.append("LPIPS is left out: it needs squeezenet1_1's weights (--lpips-backbone)")
+        checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
+        absent = [name for name in DISTS_FILES if not (checkpoints / name).is_file()]
+        if absent:
+            left_out.append(f"DISTS is left out: torch's folder hub/checkpoints has no {' and no '.join(absent)}")
+        dists = None if absent else piq.DISTS().eval()
+        if niqe is None:
+            left_out.append("NIQE is left out: it needs its pristine parameters (--niqe)")
+        return cls(lpips, dists, None if niqe is None else Niqe.from_file(niqe), tuple(left_out))
 
     @torch.no_grad()
     def measure(self, result: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:
         """Figures of `result` against `truth`, both `[1,3,H,W]` in 0..1, rounded to 8 bits as they would be saved.
+
+        NIQE only where it has an answer.
 
         Raises:
             ValueError: the sizes differ.
@@ -48,6 +79,11 @@ class Metrics:
         }
         if self.lpips is not None:
             figures["lpips"] = float(self.lpips(result, truth, normalize=True))
+        if self.dists is not None:
+            figures["dists"] = float(self.dists(result, truth))
+        blind = None if self.niqe is None else self.niqe.measure(luma(result))
+        if blind is not None:
+            figures["niqe"] = blind
         return figures
 
 

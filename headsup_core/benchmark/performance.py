@@ -10,7 +10,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import torch
+
+from ..host import Host
 from .processes import IMPORT, MEASURE, run_fresh
+from .systems import with_paths, without_reference
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Setting:
     tile_batch: int = 1
     dtype: str = "float32"
     model: str = "headsup-tiny"
+    overlap: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,13 @@ def settings(model: str) -> list[tuple[Setting, Setting]]:
     ]
 
 
-def measure(setting: Setting, runs: int) -> Usage:
-    """Run `setting` in `runs` fresh processes. Raises `HeadsUpError` when one fails."""
-    results = [_measure(asdict(setting)) for _ in range(runs)]
+def measure(setting: Setting, runs: int, save: str = "") -> Usage:
+    """Run `setting` in `runs` fresh processes. Raises `HeadsUpError` when one fails.
+
+    Args:
+        save: write the restored picture into this file.
+    """
+    results = [_measure({**asdict(setting), "save": save}) for _ in range(runs)]
     first = results[0]
     return Usage(median(r["seconds"] for r in results), int(median(r["bytes"] for r in results)), first["work"])
 
@@ -69,6 +78,46 @@ def ratio_table(model: str, runs: int = 3) -> str:
             f"| {setting.name} | {baseline.name} | {own.seconds:.2f} | {own.seconds / base.seconds:.2f} "
             f"| {own.bytes / 1e6:.0f} | {own.bytes / max(1, base.bytes):.2f} | {own.work:.2f} |"
         )
+    return "\n".join(lines)
+
+
+def size_table(model: str, sides: Sequence[int], runs: int = 1) -> str:
+    """Markdown: time and memory of the default settings against the output's size."""
+    header = "output | seconds | peak MB above the weights | bytes a pixel | growth | area computed"
+    lines = [f"| {header} |", "|---" * 6 + "|"]
+    before: tuple[int, Usage] | None = None
+    for side in sides:
+        used = measure(Setting(f"{side} px", side, model=model), runs)
+        growth = "" if before is None else (
+            f"{used.bytes / max(1, before[1].bytes):.2f} times at {side**2 / before[0] ** 2:.0f} times the area"
+        )
+        lines.append(
+            f"| {side}x{side} | {used.seconds:.1f} | {used.bytes / 1e6:.0f} | {used.bytes / side**2:.0f} | {growth} "
+            f"| {used.work:.2f} |"
+        )
+        before = side, used
+    return "\n".join(lines)
+
+
+def overlap_table(model: str, side: int, tile: int, overlaps: Sequence[int]) -> str:
+    """Markdown: what an overlap costs and what it does for the picture, against one tile; overlaps in pixels."""
+    header = "overlap | area computed | seconds | peak MB | tiled - untiled, largest / mean | largest in 8-bit levels"
+    lines = [f"| {header} |", "|---" * 6 + "|"]
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder) / "restored.pt")
+
+        def restored(setting: Setting) -> tuple[Usage, torch.Tensor]:
+            return measure(setting, 1, file), torch.load(file, weights_only=True)
+
+        _, whole = restored(Setting("one tile", side, 8192, model=model))
+        for overlap in overlaps:
+            used, image = restored(Setting(f"overlap {overlap}", side, tile, model=model, overlap=overlap))
+            difference = (image - whole).abs()
+            most = float(difference.max())
+            lines.append(
+                f"| {overlap} | {used.work:.2f} | {used.seconds:.1f} | {used.bytes / 1e6:.0f} "
+                f"| {most:.4f} / {float(difference.mean()):.5f} | {most * 255:.1f} |"
+            )
     return "\n".join(lines)
 
 
@@ -112,5 +161,33 @@ def import_seconds(pack: Path, comfyui: Path | None = None, runs: int = 5) -> fl
     return median(taken["pack"]) - median(taken["empty"])
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Seconds, and peak memory of the whole process in bytes."""
+
+    seconds: float
+    peak: int
+
+
+def usage_of(system: str, host: Host, side: int) -> Cost:
+    """Of one system from a random picture of side / 4 to side x side, in a fresh process with the weights loaded.
+
+    Raises:
+        HeadsUpError: it failed there.
+    """
+    found = _measure({"system": with_paths(system, host), "side": side})
+    return Cost(found["seconds"], int(found["peak"]))
+
+
+def usage_table(systems: Sequence[str], host: Host, side: int) -> str:
+    """Markdown: `usage_of` each; one that is given a photo costs as much as without, plus looking for the face."""
+    names = list(dict.fromkeys(without_reference(system) for system in systems))
+    lines = [f"| {side // 4}x{side // 4} to {side}x{side} | seconds | peak MB |", "|---" * 3 + "|"]
+    for name in names:
+        cost = usage_of(name, host, side)
+        lines.append(f"| {Path(name).name} | {cost.seconds:.2f} | {cost.peak / 1e6:.0f} |")
+    return "\n".join(lines)
+
+
 def _measure(options: dict[str, Any]) -> dict[str, float]:
-    return json.loads(run_fresh(MEASURE, json.dumps({"system": "", **options})))
+    return json.loads(run_fresh(MEASURE, json.dumps({"system": "", "save": "", **options})))

@@ -13,7 +13,8 @@ import json, sys, time
 from pathlib import Path
 import torch
 import headsup_core as hu
-from headsup_core.benchmark.processes import peak_bytes
+from headsup_core.benchmark.processes import forget_peak, held_bytes, peak_bytes
+from headsup_core.benchmark.random_model import load_measured
 from headsup_core.benchmark.systems import make_systems
 
 options = json.loads(sys.argv[1])
@@ -29,24 +30,32 @@ if options["system"]:
         system.upscale(picture, side, side)
         return 1.0
 else:
-    model = hu.load_model(Path(options["model"]), host=host, dtype=options["dtype"])
+    model = load_measured(options["model"], host, options["dtype"])
+    loaded = held_bytes()
     hu.restore(small, model, 4, host=host)
     def run():
-        done = hu.restore(picture, model, 4, host=host, tile=options["tile"], tile_batch=options["tile_batch"])
+        done = hu.restore(
+            picture, model, 4, host=host, tile=options["tile"], overlap=options["overlap"],
+            tile_batch=options["tile_batch"],
+        )
+        if options["save"]:
+            torch.save(done.image, options["save"])
         return done.report.work_ratio
-before = peak_bytes()
+if not options["system"]:
+    forget_peak()
 started = time.perf_counter()
 work = run()
 seconds = time.perf_counter() - started
 peak = peak_bytes()
-print(json.dumps({"seconds": seconds, "bytes": peak - before, "peak": peak, "bare": bare, "work": work}))
+taken = 0 if options["system"] else peak - loaded
+print(json.dumps({"seconds": seconds, "bytes": taken, "peak": peak, "bare": bare, "work": work}))
 """
 
 PLAN = """
 import json, sys, time
-from pathlib import Path
 import torch
 import headsup_core as hu
+from headsup_core.benchmark.random_model import load_measured
 from headsup_core.restore.calibrating import MemoryPeak
 from headsup_core.restore.planning import plan_upscale
 
@@ -55,7 +64,7 @@ if options["threads"]:
     torch.set_num_threads(options["threads"])
 host = hu.PlainHost("cpu", quiet=True)
 side = options["side"]
-model = hu.load_model(Path(options["model"]), host=host)
+model = load_measured(options["model"], host)
 plan = plan_upscale((side // 4, side // 4), model, 4, tile=options["tile"], calibrate=options["calibrate"], host=host)
 if options["calibrate"]:
     print(json.dumps({}))
@@ -111,6 +120,20 @@ def peak_bytes() -> int:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak
+
+
+def held_bytes() -> int:
+    """Resident memory of this process now."""
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
+def forget_peak() -> None:
+    """Let `peak_bytes` begin anew, where the system can (Linux); elsewhere what came before still counts."""
+    switch = Path("/proc/self/clear_refs")
+    if switch.exists():
+        switch.write_text("5")
 
 
 def run_fresh(code: str, *arguments: str) -> str:

@@ -1,88 +1,45 @@
-"""Tables, JSON and contact sheets of a benchmark."""
+"""Files of a benchmark: tables, JSON, plots and contact sheets."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from .evaluate import Keep, Record, interval, paired_difference
-from .metrics import HIGHER_IS_BETTER
+from .evaluate import Outcome
+from .plots import write_plots
+from .tables import make_table
 
 LABEL_HEIGHT = 18
-REGIONS = {"whole": "whole picture", "face": "face region"}
 
 
-def write_report(
-    folder: Path, title: str, records: Sequence[Record], failures: Sequence[str], sheets: Keep, peer: str
-) -> str:
-    """Write `table.md`, `results.json` and `NAME.png` (systems side by side, 100 %); returns the table."""
+def write_report(folder: Path, title: str, outcome: Outcome, peer: str, provenance: Mapping[str, Any]) -> str:
+    """Write `table.md`, `results.json`, `plot_REGION.png` and `NAME.png` (systems side by side, 100 %).
+
+    Returns:
+        The table.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    table = make_table(title, records, failures, peer)
+    outcome.notes += write_plots(folder, outcome.records)
+    table = make_table(title, outcome, peer)
     (folder / "table.md").write_text(table)
-    results = {"title": title, "records": [asdict(record) for record in records], "failures": list(failures)}
+    results = {
+        "title": title,
+        **provenance,
+        "notes": outcome.notes,
+        "fid": dict(outcome.fid),
+        "records": [asdict(record) for record in outcome.records],
+        "failures": outcome.failures,
+    }
     (folder / "results.json").write_text(json.dumps(results, indent=1))
-    for name, row in sheets.items():
+    for name, row in outcome.sheets.items():
         contact_sheet(row).save(folder / f"{name}.png")
     return table
-
-
-def make_table(title: str, records: Sequence[Record], failures: Sequence[str], peer: str) -> str:
-    """Markdown: per region a row a system, mean with 95 % interval; then the differences from `peer`."""
-    systems = list(dict.fromkeys(record.system for record in records))
-    lines = [f"### {title}", ""]
-    for region, words in REGIONS.items():
-        measured = [record for record in records if getattr(record, region)]
-        if not measured:
-            continue
-        figures = list(getattr(measured[0], region))
-        cases = len({record.case for record in measured})
-        header = [f"{figure} {'(+)' if HIGHER_IS_BETTER[figure] else '(-)'}" for figure in figures]
-        lines += [f"{words}, {cases} pictures, mean [95 %]; (+) higher is better, (-) lower is better", ""]
-        lines += [f"| system | {' | '.join(header)} | seconds |", "|---" * (len(figures) + 2) + "|"]
-        for system in systems:
-            own = [record for record in measured if record.system == system]
-            cells = [_cell([getattr(record, region)[figure] for record in own], figure) for figure in figures]
-            seconds = float(np.median([record.seconds for record in own]))
-            lines.append(f"| {system} | {' | '.join(cells)} | {seconds:.2f} |")
-        lines.append("")
-        lines += _differences(measured, region, figures, systems, peer)
-    faceless = sorted({record.case for record in records if not record.face})
-    if any(record.face for record in records) and faceless:
-        lines += [f"No face was found in {len(faceless)} clean pictures: {', '.join(faceless)}", ""]
-    if failures:
-        lines += ["Failed:", "", *(f"* {failure}" for failure in failures), ""]
-    return "\n".join(lines)
-
-
-def _cell(values: Sequence[float], figure: str) -> str:
-    digits = 2 if figure == "psnr_y" else 3
-    found = interval(values)
-    return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
-
-
-def _differences(
-    records: Sequence[Record], region: str, figures: Sequence[str], systems: Sequence[str], peer: str
-) -> list[str]:
-    if peer not in systems:
-        return []
-    lines = [f"| minus {peer}, pairwise | {' | '.join(figures)} |", "|---" * (len(figures) + 1) + "|"]
-    for system in systems:
-        if system == peer:
-            continue
-        cells: list[str] = []
-        for figure in figures:
-            found = paired_difference(records, region, figure, system, peer)
-            digits = 2 if figure == "psnr_y" else 3
-            three = () if found is None else (found.mean, found.low, found.high)
-            cells.append("{} [{}, {}]".format(*(f"{value:+.{digits}f}" for value in three)) if three else "")
-        lines.append(f"| {system} | {' | '.join(cells)} |")
-    return [*lines, ""]
 
 
 def contact_sheet(row: Sequence[tuple[str, torch.Tensor]]) -> Image.Image:

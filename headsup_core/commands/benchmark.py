@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..faces.registry import BACKENDS, DEFAULT_ANALYZER
 from ..models.loading import find_model_file
 from .hosting import add_host_arguments, check_folder, make_host
+
+if TYPE_CHECKING:
+    from ..benchmark.cases import CleanFolder
+    from ..benchmark.evaluate import Judges
+    from ..host import Host
 
 log = logging.getLogger(__name__)
 
@@ -20,28 +28,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=512, help="longer side of the clean pictures")
     parser.add_argument("--hold-out", type=int, default=0, metavar="N", help="every N-th person only, as in training")
     parser.add_argument("--limit", type=int, help="at most so many pictures, evenly spread")
+    parser.add_argument(
+        "--reference-pairs",
+        action="store_true",
+        help="people with several pictures (PERSON_anything) only; each in turn, another one as its reference",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--systems", default="bicubic,lanczos,realesrgan-x4plus,headsup-tiny", help="comma-separated")
+    parser.add_argument(
+        "--systems",
+        default="bicubic,lanczos,realesrgan-x4plus,headsup-tiny",
+        help="comma-separated: peers, models, MODEL:tile=512, ADAPTER:base=BASE, MODEL+reference, +assigned, +stranger",
+    )
     parser.add_argument("--peer", default="bicubic", help="system that the differences are taken from")
-    parser.add_argument("--face-detector", type=Path, metavar="ONNX", help="YuNet, for figures of the face region")
+    parser.add_argument(
+        "--analyzer",
+        choices=(*BACKENDS, "none"),
+        default=DEFAULT_ANALYZER,
+        help=f"finds and recognises faces (default {DEFAULT_ANALYZER}); none: figures of the whole picture only",
+    )
+    parser.add_argument(
+        "--recogniser", type=Path, metavar="FILE", help="MobileFaceNet, a second recogniser; used in training"
+    )
+    parser.add_argument("--face-detector", type=Path, metavar="ONNX", help="YuNet, for where the face region is")
     parser.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1 weights, for LPIPS-squeeze")
+    parser.add_argument("--niqe", type=Path, metavar="NPZ", help="NIQE's pristine parameters")
+    parser.add_argument("--memory", action="store_true", help="peak memory of each system, in processes of their own")
     parser.add_argument("--sheets", type=int, default=4, help="so many cases as contact sheets")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--targets", metavar="MODEL", help="does MODEL reach its aims? All tasks; --without-faces: other pictures"
+    )
     parser.add_argument("--ratios", metavar="MODEL", help="measure speed and memory of MODEL instead of quality")
+    parser.add_argument(
+        "--performance", metavar="MODEL", help="measure time and memory against size and tiles; or random-sd21-quarter"
+    )
+    parser.add_argument("--sides", default="512,1024,2048,4096", help="with --performance, --plan: output sizes, px")
     parser.add_argument(
         "--plan", metavar="MODELS", help="measure how far plans of these (comma-separated) are off instead of quality"
     )
-    parser.add_argument("--sides", default="512,1024,2048", help="with --plan: sides of the results in pixels")
     parser.add_argument("--plan-tile", type=int, default=0, metavar="N", help="with --plan: as upscale's --tile")
     parser.add_argument("--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality")
     parser.add_argument(
         "--faces", metavar="ANALYZERS", help="measure face detection of these (comma-separated) on degraded portraits"
     )
     parser.add_argument(
+        "--assignment", metavar="ANALYZERS", help="measure how often these recognise degraded people among several"
+    )
+    parser.add_argument(
         "--without-faces", nargs="+", type=Path, default=[], metavar="DIR", help="with --faces: every find is false"
     )
     parser.add_argument(
         "--comfyui", type=Path, metavar="DIR", help="with --ratios: time the pack in this ComfyUI's start"
+    )
+    parser.add_argument(
+        "--group-photos", metavar="MODEL", help="measure what the faces of made group photos (of 5 and 40) cost MODEL"
     )
     add_host_arguments(parser)
 
@@ -50,73 +90,184 @@ def run(args: argparse.Namespace) -> int:
     """Write the tables into --output and show them. Status 2 when a case failed; the others are in the tables."""
     check_folder(args.output)
     if args.ratios:
-        from ..benchmark.performance import cost_table, import_seconds, ratio_table
-
-        model = str(find_model_file(args.ratios, make_host(args)).resolve())
-        costs = cost_table(["realesrgan-x4plus", model])
-        pack = Path(__file__).resolve().parents[2]
-        added = import_seconds(pack, args.comfyui)
-        place = "ComfyUI's start" if args.comfyui else "a process that has torch"
-        table = f"{costs}\n\n{ratio_table(model)}\n\nLoading the pack adds {added:.2f} s to {place}.\n"
-        return _finish(args.output, "ratios.md", table)
+        return _ratios(args)
+    if args.performance:
+        return _performance(args)
     if args.plan:
-        from ..benchmark.estimates import estimate_table
-
-        if not all(side.isdecimal() and int(side) >= 64 for side in args.sides.split(",")):
-            raise InputError(f"--sides {args.sides}: expected pixels of 64 or more, as 512,1024")
-        host = make_host(args)
-        models = [str(find_model_file(name, host).resolve()) for name in args.plan.split(",")]
-        sides = [int(side) for side in args.sides.split(",")]
-        return _finish(args.output, "estimates.md", estimate_table(models, sides, args.plan_tile) + "\n")
-    folder: Path | None = args.pictures
+        return _plan(args)
     if args.artefacts:
-        if folder is None:
-            raise InputError("--artefacts needs a folder of clean pictures")
         from ..benchmark.artefacts import artefact_table
 
+        folder = _folder(args, "--artefacts needs a folder of clean pictures")
         return _finish(args.output, "artefacts.md", artefact_table(args.artefacts, folder, make_host(args)))
     if args.faces:
-        if folder is None:
-            raise InputError("--faces needs a folder of clean portraits, one person in each")
-        from ..benchmark.cases import CleanFolder
-        from ..benchmark.face_detection import detection_table
-        from ..faces.registry import load_face_analyzer
+        return _faces(args)
+    if args.group_photos:
+        return _group_photos(args)
+    if args.assignment:
+        return _assignment(args)
+    if args.targets:
+        return _targets(args)
+    return _quality(args)
 
-        host = make_host(args)
-        analyzers = [load_face_analyzer(name, host) for name in args.faces.split(",")]
-        people = CleanFolder(folder, args.degradation, args.size, args.hold_out, args.limit, args.seed)
-        table = detection_table(people, args.without_faces, analyzers)
-        return _finish(args.output, "faces.md", table)
-    from ..benchmark.cases import CleanFolder, PairFolders
+
+def _ratios(args: argparse.Namespace) -> int:
+    from ..benchmark.performance import cost_table, import_seconds, ratio_table
+
+    model = str(find_model_file(args.ratios, make_host(args)).resolve())
+    costs = cost_table(["realesrgan-x4plus", model])
+    pack = Path(__file__).resolve().parents[2]
+    added = import_seconds(pack, args.comfyui)
+    place = "ComfyUI's start" if args.comfyui else "a process that has torch"
+    table = f"{costs}\n\n{ratio_table(model)}\n\nLoading the pack adds {added:.2f} s to {place}.\n"
+    return _finish(args.output, "ratios.md", table)
+
+
+def _performance(args: argparse.Namespace) -> int:
+    from ..benchmark.codec_ways import codec_table
+    from ..benchmark.performance import overlap_table, ratio_table, size_table
+    from ..benchmark.random_model import NAME
+
+    name = args.performance
+    model = name if name == NAME else str(find_model_file(name, make_host(args)).resolve())
+    sides = _sides(args.sides)
+    tables = [size_table(model, sides), ratio_table(model, 1), overlap_table(model, 1024, 512, (32, 64, 96, 128))]
+    if name == NAME:
+        tables.append(codec_table(sides[: len(sides) - 1] or sides))
+    return _finish(args.output, f"performance-{Path(model).stem}.md", "\n\n".join(tables) + "\n")
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from ..benchmark.estimates import estimate_table
+    from ..benchmark.random_model import NAME
+
+    host = make_host(args)
+    names: list[str] = args.plan.split(",")
+    models = [name if name == NAME else str(find_model_file(name, host).resolve()) for name in names]
+    return _finish(args.output, "estimates.md", estimate_table(models, _sides(args.sides), args.plan_tile) + "\n")
+
+
+def _faces(args: argparse.Namespace) -> int:
+    from ..benchmark.face_detection import detection_table
+    from ..faces.registry import load_face_analyzer
+
+    people = _clean(args, "--faces needs a folder of clean portraits, one person in each")
+    host = make_host(args)
+    analyzers = [load_face_analyzer(name, host) for name in args.faces.split(",")]
+    return _finish(args.output, "faces.md", detection_table(people, args.without_faces, analyzers))
+
+
+def _assignment(args: argparse.Namespace) -> int:
+    from ..benchmark.assignment import assignment_table
+    from ..faces.registry import load_face_analyzer
+
+    people = _clean(args, "--assignment needs a folder of clean portraits, two of each person")
+    host = make_host(args)
+    analyzers = [load_face_analyzer(name, host) for name in args.assignment.split(",")]
+    return _finish(args.output, "assignment.md", assignment_table(people, analyzers))
+
+
+def _group_photos(args: argparse.Namespace) -> int:
+    from ..benchmark.group_photo import group_table
+    from ..faces.registry import load_face_analyzer
+
+    folder = _folder(args, "--group-photos needs a folder of clean portraits, one person in each")
+    host = make_host(args)
+    table = group_table(args.group_photos, folder, load_face_analyzer(host=host), host, (5, 40), args.size)
+    return _finish(args.output, "groups.md", table)
+
+
+def _targets(args: argparse.Namespace) -> int:
+    from ..benchmark.targets import Targets
+
+    people = _clean(args, "--targets needs a folder of clean portraits")
+    host = make_host(args)
+    judges = _judges(args, host)
+    recognisers = judges.likeness.recognisers if judges.likeness else ()
+    judge = next((each.name for each in recognisers if not each.trained_against), None)
+    if judge is None:
+        raise InputError(f"--targets judges identity: the face analyzer {args.analyzer} recognises nobody, use dlib")
+    others = args.without_faces[0] if args.without_faces else None
+    targets = Targets(people, others, args.targets, host, judges, _weights(args), judge, args.sheets, args.quiet)
+    table, failures = targets.measure(args.output)
+    log.info("%s", table)
+    return _named(failures, args.output)
+
+
+def _quality(args: argparse.Namespace) -> int:
+    from ..benchmark.cases import PairFolders
     from ..benchmark.evaluate import evaluate
-    from ..benchmark.face_region import FaceRegion
-    from ..benchmark.metrics import Metrics
+    from ..benchmark.performance import usage_table
+    from ..benchmark.provenance import provenance
     from ..benchmark.report import write_report
     from ..benchmark.systems import make_systems
 
     if args.pairs:
         cases, title = PairFolders(*args.pairs), f"{args.pairs[0].name} against {args.pairs[1].name}"
-    elif folder is not None:
-        cases = CleanFolder(folder, args.degradation, args.size, args.hold_out, args.limit, args.seed)
-        people = f"every {args.hold_out}th person, held out in training, " if args.hold_out else ""
-        title = f"{folder.name}, {people}{args.degradation} (seed {args.seed}), {args.size} px"
     else:
-        raise InputError("nothing to measure: give a folder of clean pictures, or --pairs BAD TRUTH")
-    names = list(dict.fromkeys(args.systems.split(",")))
-    systems = make_systems(names, make_host(args))
+        cases = _clean(args, "nothing to measure: give a folder of clean pictures, or --pairs BAD TRUTH")
+        people = f"every {args.hold_out}th person, held out in training, " if args.hold_out else ""
+        title = f"{cases.folder.name}, {people}{args.degradation} (seed {args.seed}), {args.size} px"
+    names: list[str] = list(dict.fromkeys(args.systems.split(",")))
+    host = make_host(args)
+    judges = _judges(args, host)
+    systems = make_systems(names, host, judges.likeness.analyzer if judges.likeness else None)
     if args.peer not in names:
         raise InputError(f"--peer {args.peer} is none of the systems: choose one of {', '.join(names)}")
-    face_region = FaceRegion(args.face_detector) if args.face_detector else None
-    metrics = Metrics.with_backbone(args.lpips_backbone)
-    records, failures, sheets = evaluate(cases, systems, metrics, face_region, args.sheets)
-    if not records:
-        raise InputError("nothing could be measured:\n" + "\n".join(failures))
-    table = write_report(args.output, title, records, failures, sheets, args.peer)
+    outcome = evaluate(cases, systems, judges, args.sheets, quiet=args.quiet)
+    if not outcome.records:
+        raise InputError("nothing could be measured:\n" + "\n".join(outcome.failures))
+    table = write_report(args.output, title, outcome, args.peer, provenance(cases, systems, _weights(args)))
     log.info("%s", table)
+    if args.memory:
+        _finish(args.output, "memory.md", usage_table(names, host, args.size))
+    return _named(outcome.failures, args.output)
+
+
+def _folder(args: argparse.Namespace, missing: str) -> Path:
+    """The folder of pictures. Raises `InputError` with `missing` when none was given."""
+    if args.pictures is None:
+        raise InputError(missing)
+    return args.pictures
+
+
+def _clean(args: argparse.Namespace, missing: str) -> CleanFolder:
+    from ..benchmark.cases import CleanFolder
+
+    folder = _folder(args, missing)
+    return CleanFolder(
+        folder, args.degradation, args.size, args.hold_out, args.limit, args.seed, pairs=args.reference_pairs
+    )
+
+
+def _judges(args: argparse.Namespace, host: Host) -> Judges:
+    """What measures. Raises `InputError` or `ModelFileError` when a file or a library is missing."""
+    from ..benchmark.evaluate import Judges
+    from ..benchmark.face_region import FaceRegion
+    from ..benchmark.likeness import Likeness
+    from ..benchmark.metrics import Metrics
+    from ..benchmark.recognisers import AnalyzersRecogniser, MobileFaceNetRecogniser, Recogniser
+    from ..faces.registry import load_face_analyzer
+
+    likeness = None
+    if args.analyzer != "none":
+        analyzer = load_face_analyzer(args.analyzer, host)
+        recognisers: list[Recogniser] = [AnalyzersRecogniser(analyzer)] if analyzer.embedder_id else []
+        if args.recogniser:
+            recognisers.append(MobileFaceNetRecogniser.from_file(args.recogniser))
+        likeness = Likeness(analyzer, recognisers)
+    region = FaceRegion(args.face_detector) if args.face_detector else None
+    return Judges(Metrics.from_files(args.lpips_backbone, args.niqe), likeness, region)
+
+
+def _weights(args: argparse.Namespace) -> Sequence[Path | None]:
+    return (args.recogniser, args.face_detector, args.lpips_backbone, args.niqe)
+
+
+def _named(failures: Sequence[str], folder: Path) -> int:
+    """0. Raises `InputError` that names the failures when there are any."""
     if failures:
-        raise InputError(
-            f"{len(failures)} measurements failed, the others are in {args.output}:\n" + "\n".join(failures)
-        )
+        raise InputError(f"{len(failures)} measurements failed, the others are in {folder}:\n" + "\n".join(failures))
     return 0
 
 
@@ -124,3 +275,10 @@ def _finish(folder: Path, name: str, table: str) -> int:
     (folder / name).write_text(table)
     log.info("%s", table)
     return 0
+
+
+def _sides(text: str) -> list[int]:
+    sides = [int(part) for part in text.split(",") if part.strip().isdecimal()]
+    if not sides or min(sides) < 64 or len(sides) != len(text.split(",")):
+        raise InputError(f"--sides {text!r}: give output sizes of 64 px or more, for instance 512,1024")
+    return sides

@@ -15,6 +15,7 @@ from ..models.one_step import HeadsUpModel
 from ..restore.plan_drawing import draw_plan
 from ..restore.planning import plan_upscale
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .batch import plan_jobs
 from .hosting import add_host_arguments, check_folder, make_host
 from .restoring import add_model_arguments, add_size_arguments, load_asked_model
 
@@ -34,15 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Plan each picture; one that cannot be is named at the end. Status 2 when any could not."""
     host = make_host(args)
-    pictures = list(dict.fromkeys(picture_files(args.pictures)))
+    drawings: dict[Path, Path] = {}
     if args.output is not None:
         check_folder(args.output)
+        drawings = {job.source: job.target for job in plan_jobs(args.pictures, args.output)}
+    pictures = list(drawings or dict.fromkeys(picture_files(args.pictures)))
     model = load_asked_model(args, host)
     analyzer = make_analyzer(args, host) if args.faces else None
     failed: list[str] = []
     for source in pictures:
         try:
-            _plan_file(source, model, host, args, analyzer)
+            _plan_file(source, drawings.get(source), model, host, args, analyzer)
         except HeadsUpError as error:
             failed.append(f"{source}: {error}" if str(source) not in str(error) else str(error))
     if failed:
@@ -51,7 +54,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan_file(
-    source: Path, model: HeadsUpModel, host: Host, args: argparse.Namespace, analyzer: FaceAnalyzer | None
+    source: Path,
+    target: Path | None,
+    model: HeadsUpModel,
+    host: Host,
+    args: argparse.Namespace,
+    analyzer: FaceAnalyzer | None,
 ) -> None:
     rgb = read_picture(source).rgb
     faces = None if analyzer is None else analyzer.detect(rgb, detection_options(args))
@@ -74,5 +82,5 @@ def _plan_file(
         sys.stdout.write(json.dumps({"input": str(source), **plan.to_json()}) + "\n")
     else:
         sys.stdout.write(f"{source}\n{plan.text()}\n")
-    if args.output is not None:
-        write_picture(args.output / f"{source.stem}_plan.png", draw_plan(rgb, plan))
+    if target is not None:
+        write_picture(target.with_name(f"{target.stem}_plan.png"), draw_plan(rgb, plan))

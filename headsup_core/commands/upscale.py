@@ -16,6 +16,7 @@ from ..restore.report import RestoreReport
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .batch import Job, plan_jobs, run_batch
 from .hosting import add_host_arguments, check_folder, make_host
+from .people import add_people_arguments, names_people, with_people
 from .records import Settings
 from .restoring import add_model_arguments, add_size_arguments, load_asked_model
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--aligned", action="store_true", help="for models of aligned faces: the pictures are such faces, look for none"
     )
+    add_people_arguments(parser)
     add_analyzer_arguments(parser)
     add_host_arguments(parser)
 
@@ -48,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.output)
     model = load_asked_model(args, host)
     by_faces = model.one_step.aligned_face and not args.aligned and args.sizing == "pad"
-    analyzer = make_analyzer(args, host) if by_faces else None
+    analyzer = make_analyzer(args, host) if by_faces or names_people(args) else None
+    if analyzer is not None and names_people(args):
+        model = with_people(model, args, analyzer)
 
     def restore_one(job: Job, texts: dict[str, str]) -> RestoreReport:
         return _restore_file(job, texts, model, host, args, analyzer)
@@ -89,6 +93,8 @@ def _restore_file(
         tile_batch=args.tile_batch,
         color_fix=args.color_fix,
         strength=args.strength,
+        analyzer=analyzer,
+        identity_gate=args.identity_gate,
         seed=args.seed,
         host=host,
     )

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .analyzer import to_bytes
 from .face import Box, Face
+from .scores import OUTCOME_LABELS
 
 Mark = Literal["good", "bad", "none"]
 
@@ -27,6 +28,8 @@ MARKS: dict[Mark, tuple[int, int, int]] = {"good": (70, 200, 90), "bad": (235, 7
 BACKGROUND = (32, 32, 36)
 TEXT = (240, 240, 240)
 TILE = 256
+NAME_LETTERS = 16
+"""Longer names are cut beside a face."""
 SYSTEM_FONTS = ("msyh.ttc", "PingFang.ttc", "NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "arial.ttf", "Arial.ttf")
 """For letters beyond ASCII, the widest first; Pillow looks for them where the system keeps fonts."""
 GAP = 12
@@ -49,8 +52,11 @@ class Card:
     mark: Mark = "none"
 
 
-def annotate(picture: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:
-    """A picture `[1,3,H,W]` in 0..1 with box, landmarks, index, score and eye distance of each face.
+def annotate(picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str] | None = None) -> torch.Tensor:
+    """A picture `[1,3,H,W]` in 0..1 with box, landmarks and a label for each face.
+
+    Args:
+        labels: one for each face, of one or more lines; None: index, score and eye distance.
 
     Returns:
         `[1,3,nH,nW]`; n is 1 for pictures with a side of `TINY` px or more, else the least whole number that makes one.
@@ -61,7 +67,9 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:
     draw = ImageDraw.Draw(canvas)
     side = max(canvas.size)
     few, many = LINES_PER_SIDE
-    font, line = font_of(max(11, side // min(many, few + 2 * max(0, len(faces) - 1)))), max(1, round(side / 250))
+    letters, line = max(11, side // min(many, few + 2 * max(0, len(faces) - 1))), max(1, round(side / 250))
+    if labels is None:
+        labels = [f"{index}: {face.score:.2f}\neyes {face.eye_distance:.0f} px" for index, face in enumerate(faces)]
     shown = [face.scaled(factor, factor) for face in faces]
     for index, face in enumerate(shown):
         colour = COLOURS[index % len(COLOURS)]
@@ -70,8 +78,8 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:
         for x, y in face.landmarks.tolist():
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=(0, 0, 0))
     taken: list[Box] = []
-    for index, (face, original) in enumerate(zip(shown, faces, strict=True)):
-        text = f"{index}: {face.score:.2f}\neyes {original.eye_distance:.0f} px"
+    for index, (face, label) in enumerate(zip(shown, labels, strict=True)):
+        font, text = _font_for(label, letters)
         x0, y0, x1, y1 = draw.multiline_textbbox((0, 0), text, font=font, spacing=line)
         size = (x1 - x0 + 4 * line, y1 - y0 + 4 * line)
         place = _free_place(face.box, size, canvas.size, taken, [other.box for other in shown if other is not face])
@@ -80,6 +88,16 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:
         at = (place[0] + 2 * line - x0, place[1] + 2 * line - y0)
         draw.multiline_text(at, text, fill=(0, 0, 0), font=font, spacing=line)
     return tensor_of(canvas)
+
+
+def score_label(index: int, face: Face) -> str:
+    """Name, identity before -> after and what came of the face, where it was scored; else who it is."""
+    name = face.identity or ("unknown" if face.identity is None else "nobody")
+    title = f"{index}: {name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 2] + '...'}"
+    if face.scores is None:
+        return title
+    scores = [] if face.scores.outcome == "unscored" else [face.scores.change]
+    return "\n".join([title, *scores, OUTCOME_LABELS[face.scores.outcome]])
 
 
 def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:

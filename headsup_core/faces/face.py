@@ -6,7 +6,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .scores import IdentityScore
+
 Box = tuple[float, float, float, float]
+
+NOBODY = ""
+"""As `Face.identity`: said to be none of the known people."""
 
 LANDMARK_NAMES = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 """Left and right as seen in the picture."""
@@ -23,7 +28,9 @@ class Face:
         landmarks: `[5,2]` float32, x and y in pixels, in the order of `LANDMARK_NAMES`.
         score: confidence of the detector, 0..1.
         embedding: unit vector `[D]` of the analyzer that embedded it, or None.
-        identity: name of the identity that it is assigned to, or None.
+        identity: name of the identity that it is assigned to; `NOBODY`: of none; None: nobody has said.
+        identity_score: calibrated similarity to that identity, or None.
+        scores: how alike to that identity before and after restoring, or None.
     """
 
     box: Box
@@ -31,6 +38,8 @@ class Face:
     score: float
     embedding: torch.Tensor | None = None
     identity: str | None = None
+    identity_score: float | None = None
+    scores: IdentityScore | None = None
 
     @property
     def eye_distance(self) -> float:
@@ -49,6 +58,12 @@ class Face:
         x0, y0, x1, y1 = self.box
         box = (_scale(x0, x), _scale(y0, y), _scale(x1, x), _scale(y1, y))
         return replace(self, box=box, landmarks=(points + 0.5) * scale - 0.5)
+
+    def moved(self, x: float, y: float) -> Face:
+        """The same face in a picture whose content lies `x` pixels further right and `y` further down."""
+        x0, y0, x1, y1 = self.box
+        landmarks = self.landmarks + self.landmarks.new_tensor([x, y])
+        return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y), landmarks=landmarks)
 
 
 def _scale(value: float, factor: float) -> float:

@@ -12,6 +12,8 @@ from .masks import faces_mask
 MASK_GROW = 0.1
 MASK_FEATHER = 0.3
 """Of the face's ellipse, in eye distances."""
+REACH = 2.5
+"""Eye distances from the middle between the eyes beyond which the mask is zero (the ellipse ends at 2.06)."""
 EMPTY = 0.5
 """Where no reference lies: x_r = 0 in the networks' range -1..1."""
 

@@ -1,5 +1,6 @@
 """Who somebody is: identities from photos, files of them, and how alike two faces are."""
 
+from .assignment import Assignment, assign, with_overrides
 from .encoding import encode_identity, encode_people
 from .files import load_identity, save_identity
 from .identity import Identity, PhotoReport
@@ -7,13 +8,16 @@ from .merging import merged
 from .similarity import Similarity, compare
 
 __all__ = [
+    "Assignment",
     "Identity",
     "PhotoReport",
     "Similarity",
+    "assign",
     "compare",
     "encode_identity",
     "encode_people",
     "load_identity",
     "merged",
     "save_identity",
+    "with_overrides",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .tiles import Tile
+from .tiles import Tile, TilePlan
 
 # A pixel is done when its weights sum to one, less what rounding may cost.
 _DONE = 1 - 1e-4
@@ -39,6 +39,43 @@ def _feather(size: int, before: int, after: int, radius: int) -> torch.Tensor:
             zero = min(max(radius, 0), (overlap - 1) // 2)
             weights = weights * ((distance - zero) / (overlap - 2 * zero)).clamp(0, 1)
     return weights
+
+
+def plan_weights(plan: TilePlan, index: int, radius: int, fade: int) -> torch.Tensor:
+    """Blending weights `[1,1,h,w]` in 0..1 of a plan's tile: `tile_weights`, and in kept boxes one tile alone.
+
+    Box by box, w <- (1 - m) w, and + m for the tile that keeps the box, where m is 1 in the box and fades out around
+    it. So weights that sum to one still do.
+
+    Args:
+        index: of the tile in the plan.
+        radius: as for `tile_weights`.
+        fade: units over which m fades; fewer where another tile's box is near.
+    """
+    tile = plan.tiles[index]
+    if index < len(plan.tiles) - plan.further:
+        weights = tile_weights(tile, radius)
+    else:
+        weights = torch.zeros(1, 1, tile.height, tile.width)
+    for kept in plan.kept:
+        x0, y0, x1, y1 = kept.box
+        around = min(fade, kept.clearance)
+        if x1 + around <= tile.x0 or x0 - around >= tile.x1 or y1 + around <= tile.y0 or y0 - around >= tile.y1:
+            continue
+        rows = _inside(tile.y0, tile.y1, y0, y1, around)
+        columns = _inside(tile.x0, tile.x1, x0, x1, around)
+        mask = rows[:, None] * columns
+        weights = weights * (1 - mask)
+        if kept.tile == index:
+            weights = weights + mask
+    return weights
+
+
+def _inside(start: int, end: int, low: int, high: int, fade: int) -> torch.Tensor:
+    """`[end - start]`: 1 for units in low..high, falling to 0 over `fade` units before and behind."""
+    position = torch.arange(start, end, dtype=torch.float32) + 0.5
+    outside = torch.maximum(low - position, position - high).clamp(min=0)
+    return (1 - outside / fade).clamp(min=0) if fade else (outside == 0).float()
 
 
 class TileAccumulator:
@@ -82,6 +119,10 @@ class TileAccumulator:
     def needs(self, tile: Tile) -> bool:
         """Whether the tile holds a unit whose weights do not sum to one yet."""
         return bool((tile.crop(self._weights) < _DONE).any())
+
+    def missing(self) -> torch.Tensor:
+        """What the weights lack of one, `[1,1,height,width]` in 0..1."""
+        return (1 - self._weights).clamp(0, 1)
 
     def result(self) -> torch.Tensor:
         """The blended picture `[batch, channels, height, width]`.

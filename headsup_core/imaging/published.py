@@ -32,6 +32,7 @@ class Prepared:
         reference: the plain enlargement, which the colour fix and the strength refer to.
         settle: the decoder's output (not clamped) -> the size of `reference`.
         finish: the colour-fixed picture -> the result.
+        margin: pixels of `network` before the picture begins, at the left and at the top.
     """
 
     network: torch.Tensor
@@ -39,6 +40,7 @@ class Prepared:
     multiple: int
     settle: Step
     finish: Step = lambda picture: picture
+    margin: int = 0
 
 
 class PublishedSizing(Protocol):
@@ -64,7 +66,9 @@ class PadSizing:
         before = resize(image, height, width)
         network, _ = pad_to_multiple(add_margin(before, self.margin), self.multiple, self.minimum)
         crop = Crop(height, width, self.margin)
-        return Prepared(network, before, self.multiple, lambda picture: crop.apply(picture).clamp(0, 1))
+        return Prepared(
+            network, before, self.multiple, lambda picture: crop.apply(picture).clamp(0, 1), margin=self.margin
+        )
 
 
 @dataclass(frozen=True)

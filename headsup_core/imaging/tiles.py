@@ -60,14 +60,40 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class KeptBox:
+    """A box (x0, y0, x1, y1 in the plan's units) in which one tile alone has weight.
+
+    Attributes:
+        tile: its index in the plan.
+        clearance: units around the box over which that may fade out.
+    """
+
+    box: tuple[int, int, int, int]
+    tile: int
+    clearance: int
+
+    def scaled(self, factor: int) -> KeptBox:
+        """The same place on a grid `factor` times as fine."""
+        x0, y0, x1, y1 = self.box
+        return KeptBox((x0 * factor, y0 * factor, x1 * factor, y1 * factor), self.tile, self.clearance * factor)
+
+
+@dataclass(frozen=True)
 class TilePlan:
-    """Tiles of one size, in reading order, that together cover `height` x `width` units."""
+    """Tiles of one size, in reading order, that together cover `height` x `width` units.
+
+    Attributes:
+        kept: boxes that lie whole in one tile; where they overlap, a later one lies on top.
+        further: so many tiles at the end lie over the others, and have weight in their boxes only.
+    """
 
     height: int
     width: int
     tile_height: int
     tile_width: int
     tiles: tuple[Tile, ...]
+    kept: tuple[KeptBox, ...] = ()
+    further: int = 0
 
     @property
     def work_ratio(self) -> float:
@@ -82,6 +108,8 @@ class TilePlan:
             self.tile_height * factor,
             self.tile_width * factor,
             tuple(tile.scaled(factor) for tile in self.tiles),
+            tuple(kept.scaled(factor) for kept in self.kept),
+            self.further,
         )
 
 

@@ -11,7 +11,8 @@ import torch
 from ..errors import ModelFileError
 from .block_transform import BlockTransformAutoencoder
 from .codec import Codec
-from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule
+from .id_tokens import IdTokenRecord, IdTokens
+from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule, eye_range
 from .prediction import Epsilon, LatentResidual, PredictionRule
 from .prompts import CachedPrompt
 
@@ -28,6 +29,8 @@ class Architecture:
         prompt_tokens: length n of the one stored prompt embedding `[1,n,D]`.
         trained_size: side in output pixels of the training crops.
         margin: pixels by which a picture is continued on each side before it is encoded.
+        trained_eyes: least and largest eye distance in output pixels of the faces trained on, or None.
+        id_tokens: of the identity tokens, or None.
     """
 
     codec_class: CodecClass
@@ -42,6 +45,8 @@ class Architecture:
     margin: int = 0
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    trained_eyes: tuple[float, float] | None = None
+    id_tokens: IdTokenRecord | None = None
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
@@ -49,8 +54,10 @@ class Architecture:
         """Read the record of a file's header. Raises `ModelFileError` on unknown or missing fields."""
         try:
             fields: dict[str, Any] = {**record, "card": ModelCard(**record["card"])}
+            fields["id_tokens"] = IdTokenRecord.from_json(record.get("id_tokens"))
+            fields["trained_eyes"] = eye_range(record.get("trained_eyes"))
             return cls(**fields)
-        except (TypeError, KeyError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise ModelFileError(f"the architecture record of the model file is not understood: {error}") from error
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +87,7 @@ class Architecture:
         try:
             codec = Codec(classes[self.codec_class](**_tuples(self.codec)))
             unet = UNet2DConditionModel(**_tuples(self.unet))
+            id_tokens = None if self.id_tokens is None else IdTokens.beside(unet, self.id_tokens)
         except (TypeError, ValueError) as error:
             raise ModelFileError(f"the architecture record does not describe a network: {error}") from error
         wanted = {codec.channels, 2 * codec.channels + 1}
@@ -105,7 +113,9 @@ class Architecture:
             margin=self.margin,
             no_reference=self.no_reference,
             reference_placement=self.reference_placement,
+            trained_eyes=self.trained_eyes,
             card=self.card,
+            id_tokens=id_tokens,
         )
 
 

@@ -1,7 +1,7 @@
 """HeadsUp's adapter file: one `.safetensors` beside a Stable Diffusion 2.1-base, tensors and, in its header, the rest.
 
 Tensors: `unet.LAYER.lora_A.weight` and `.lora_B.weight`, the same with `vae.` (encoder only), and the whole trained
-`unet.conv_in.weight` `[w,9,3,3]` (latent, reference latent, face mask) and `unet.conv_in.bias`.
+`unet.conv_in.weight` `[w,9,3,3]` (latent, reference latent, face mask) and `unet.conv_in.bias`; perhaps `id_tokens.…`.
 Header metadata (strings): `format` = "headsup-adapter"; `format_version`; `record` = JSON of `AdapterRecord`.
 """
 
@@ -16,8 +16,10 @@ from typing import Any, get_args
 import torch
 
 from ..errors import ModelFileError
+from .id_tokens import PREFIX as ID_TOKENS
+from .id_tokens import IdTokenRecord, IdTokens
 from .lora import Adapter
-from .one_step import ModelCard, NoReference, ReferencePlacement
+from .one_step import ModelCard, NoReference, ReferencePlacement, eye_range
 from .weights import WeightsFile, check_version, write_safetensors
 
 FORMAT = "headsup-adapter"
@@ -36,6 +38,8 @@ class AdapterRecord:
         base: what it was trained beside, for people: shapes cannot tell 2.1-base from SD-Turbo.
         prompt: the default text.
         trained_size: side in output pixels of the training pictures.
+        trained_eyes: least and largest eye distance in output pixels of the faces trained on, or None.
+        id_tokens: of the identity tokens, or None.
     """
 
     unet_layers: tuple[str, ...]
@@ -50,6 +54,8 @@ class AdapterRecord:
     default_color_fix: str = "adain"
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    trained_eyes: tuple[float, float] | None = None
+    id_tokens: IdTokenRecord | None = None
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     @classmethod
@@ -61,6 +67,8 @@ class AdapterRecord:
         """
         layers = {name: tuple(map(str, record[name])) for name in ("unet_layers", "vae_layers") if name in record}
         fields: dict[str, Any] = {**record, **layers, "card": ModelCard(**record.get("card", {}))}
+        fields["id_tokens"] = IdTokenRecord.from_json(record.get("id_tokens"))
+        fields["trained_eyes"] = eye_range(record.get("trained_eyes"))
         made = cls(**fields)
         for name, kind in (("no_reference", NoReference), ("reference_placement", ReferencePlacement)):
             if getattr(made, name) not in get_args(kind):
@@ -85,12 +93,18 @@ def is_headsup_adapter(file: WeightsFile) -> bool:
 
 
 def save_headsup_adapter(
-    path: Path, unet: Adapter, encoder: Adapter, record: AdapterRecord, dtype: torch.dtype = torch.float32
+    path: Path,
+    unet: Adapter,
+    encoder: Adapter,
+    record: AdapterRecord,
+    dtype: torch.dtype = torch.float32,
+    id_tokens: IdTokens | None = None,
 ) -> None:
     """Write the adapters of the UNet (its replaced tensors are the trained conv_in) and of the VAE's encoder.
 
     Raises:
-        ValueError: the adapters are not what `record` says: layers, rank, scale, or no trained conv_in.
+        ValueError: the adapters are not what `record` says: layers, rank, scale, identity tokens, or no trained
+            conv_in.
     """
     tensors: dict[str, torch.Tensor] = {}
     for network, adapter, layers in (("unet", unet, record.unet_layers), ("vae", encoder, record.vae_layers)):
@@ -110,6 +124,10 @@ def save_headsup_adapter(
         found = ", ".join(trained) or "nothing"
         raise ValueError(f"the UNet's adapter replaces {found}, expected {', '.join(CONV_IN)}")
     tensors |= {f"unet.{name}": tensor for name, tensor in trained.items()}
+    if record.id_tokens != (None if id_tokens is None else id_tokens.record):
+        raise ValueError(f"the record's id_tokens {record.id_tokens} are not those of the injector")
+    if id_tokens is not None:
+        tensors |= {ID_TOKENS + name: tensor for name, tensor in id_tokens.state_dict().items()}
     stored = {name: tensor.detach().to("cpu", dtype) for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "format_version": str(FORMAT_VERSION), "record": json.dumps(record.to_json())}
     write_safetensors(path, stored, metadata)

@@ -1,5 +1,7 @@
 """The HeadsUp model file: one `.safetensors`, tensors `codec.…`, `unet.…`, `prompt`, the rest in its header.
 
+A model with identity tokens has `id_tokens.…`, too.
+
 Header metadata (strings): `format` = "headsup"; `format_version`; `architecture` = JSON of `Architecture`.
 """
 
@@ -13,6 +15,7 @@ import torch
 
 from ..errors import ModelFileError
 from .architecture import Architecture
+from .id_tokens import PREFIX as ID_TOKENS
 from .one_step import OneStepModel
 from .weights import WeightsFile, check_finite, check_version, load_network, write_safetensors
 
@@ -30,6 +33,8 @@ def save_headsup(
 ) -> None:
     """Write `model` with its `architecture` atomically; floating-point weights are stored as `dtype`."""
     networks = {"codec": model.codec.vae, "unet": model.unet}
+    if model.id_tokens is not None:
+        networks[ID_TOKENS.removesuffix(".")] = model.id_tokens
     tensors = {
         f"{part}.{name}": tensor for part, network in networks.items() for name, tensor in network.state_dict().items()
     }
@@ -61,6 +66,8 @@ def load_headsup(file: WeightsFile, dtype: torch.dtype) -> OneStepModel:
         model = architecture.build(prompt.float())
     load_network(model.codec.vae, _part(file.content, "codec."), dtype, file.path)
     load_network(model.unet, _part(file.content, "unet."), dtype, file.path)
+    if model.id_tokens is not None:
+        load_network(model.id_tokens, _part(file.content, ID_TOKENS), dtype, file.path, prefix=ID_TOKENS)
     return model
 
 

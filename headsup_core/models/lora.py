@@ -8,7 +8,7 @@ any other. Where a base has a single owner, `merge_into` adds the branches to it
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -107,14 +107,19 @@ def call_adapted(
     network: nn.Module,
     adapters: Sequence[Adapter],
     modulation: Modulation | None,
+    within: AbstractContextManager[None],
     *args: Any,  # noqa: ANN401 - what the network takes
     **options: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401 - what the network gives
-    """`network(*args, **options)` with branches and replaced tensors in force."""
+    """`network(*args, **options)` with branches and replaced tensors in force.
+
+    Args:
+        within: entered after the branches are attached: its hooks see the layers' outputs with them.
+    """
     replaced: dict[str, torch.Tensor] = {}
     for adapter in adapters:
         replaced |= adapter.replacements()
-    with attached(network, adapters, modulation):
+    with attached(network, adapters, modulation), within:
         return functional_call(network, replaced, args, options) if replaced else network(*args, **options)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import nn
 
+from ..errors import InputError
 from .codec import Codec
+from .id_tokens import FULL, IdTokens, TokenScales
 from .lora import Adapter, Modulation, call_adapted
 from .prediction import PredictionRule
 from .prompts import PromptSource
@@ -39,6 +42,18 @@ class SizeRule:
 
     multiple: int
     minimum: int
+
+
+def eye_range(value: Any) -> tuple[float, float] | None:  # noqa: ANN401 - of a file's header
+    """`trained_eyes` of a record. Raises `ValueError` unless None or two numbers, 0 < least <= largest."""
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(v, int | float) for v in value):
+        raise ValueError(f"trained_eyes is {value!r}, expected null or two numbers of pixels")
+    least, largest = float(value[0]), float(value[1])
+    if not 0 < least <= largest < 1e5:
+        raise ValueError(f"trained_eyes is {value!r}, expected the least distance first, above 0")
+    return least, largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +103,15 @@ class OneStepModel:
         unet: takes C latent channels, or 2C+1 (latent, reference latent, face mask).
         scale: enlargement the model was trained for.
         trained_size: side in output pixels of the pictures it was trained on.
+        trained_eyes: least and largest eye distance in output pixels of the faces it was trained on; faces beyond get
+            tiles of their own at such a size. None: they do not.
         margin: pixels by which a picture is continued on each side before it is encoded.
         unet_radius: receptive radius of the UNet in latents, None when unbounded.
         no_reference: what fills the reference channels of the 2C+1 when nobody is known.
         reference_placement: where a reference lies in its channels: "aligned", the upright crop resized to the tile
             (HeadsUp, 3.3), or "warped" onto the face (`faces.reference`).
         passes: the UNet calls whose weighted sum is the prediction.
+        id_tokens: turns a face embedding into tokens of the UNet's cross-attention, or None.
         observer: reads conditions off the whole picture, or None.
         published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
         aligned_face: side in pixels of the aligned faces that the model restores; 0: it restores whole pictures.
@@ -119,8 +137,10 @@ class OneStepModel:
     observer: Observer | None = None
     published: PublishedSizing | None = None
     aligned_face: int = 0
+    trained_eyes: tuple[float, float] | None = None
     system: str = ""
     base: str = ""
+    id_tokens: IdTokens | None = None
 
     @property
     def takes_reference(self) -> bool:
@@ -137,10 +157,20 @@ class OneStepModel:
         return tuple(dict.fromkeys(adapter for one in self.passes for adapter in one.adapters))
 
     @property
+    def takes_identity(self) -> bool:
+        """Whether a known person can change what it restores: by a reference, by identity tokens, or by both."""
+        return self.takes_reference or self.id_tokens is not None
+
+    @property
+    def denoisers(self) -> tuple[nn.Module, ...]:
+        """What `denoise` calls: the UNet, its adapters, the identity tokens."""
+        return (self.unet, *self.unet_adapters, *(() if self.id_tokens is None else (self.id_tokens,)))
+
+    @property
     def networks(self) -> tuple[nn.Module, ...]:
         """All networks, each to be placed on a device as a whole: the codec's, the UNet, then adapters and observer."""
         observer = () if self.observer is None else (self.observer.network,)
-        return (self.codec.vae, self.unet, *self.codec.networks[1:], *self.unet_adapters, *observer)
+        return (self.codec.vae, self.unet, *self.codec.networks[1:], *self.denoisers[1:], *observer)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -154,6 +184,8 @@ class OneStepModel:
         reference: torch.Tensor | None = None,
         face_mask: torch.Tensor | None = None,
         observation: Observation | None = None,
+        embedding: torch.Tensor | None = None,
+        token_scales: TokenScales = FULL,
     ) -> torch.Tensor:
         """Clean latent x0 `[B,C,h,w]` in fp32 of a latent of the same shape: one UNet call a pass.
 
@@ -163,9 +195,11 @@ class OneStepModel:
             reference: encoded aligned reference face `[B,C,h,w]`; None: the model's "no reference".
             face_mask: `[B,1,h,w]` in 0..1, where the referenced face is; zero without a reference.
             observation: what the observer read off the whole picture.
+            embedding: `[B,D]`, of the faces, for the identity tokens; None: without them.
+            token_scales: how much the tokens count in each group of layers.
 
         Raises:
-            ValueError: a reference for a model whose UNet takes none.
+            ValueError: a reference for a model whose UNet takes none, or an embedding for one without identity tokens.
         """
         weights = next(self.unet.parameters())
         parts = [latent]
@@ -174,6 +208,8 @@ class OneStepModel:
             parts.append(latent.new_zeros(latent[:, :1].shape) if face_mask is None else face_mask)
         elif reference is not None:
             raise ValueError("this model's UNet has no reference channels")
+        if embedding is not None and self.id_tokens is None:
+            raise ValueError("this model has no identity tokens")
         sample = torch.cat(parts, dim=1).to(weights.dtype)
         if observation is not None and observation.prompt is not None:
             prompt = observation.prompt
@@ -182,14 +218,20 @@ class OneStepModel:
         for term in self.passes:
             hidden = prompt[term.prompt, None].to(weights.device, weights.dtype).expand(latent.shape[0], -1, -1)
             options = {"encoder_hidden_states": hidden, "return_dict": False}
+            tokens = self._tokens(embedding, token_scales)
             output = call_adapted(
-                self.unet, term.adapters, modulation, sample, self.rule.timestep, **options
+                self.unet, term.adapters, modulation, tokens, sample, self.rule.timestep, **options
             )[0].float()
             output = output if term.weight == 1.0 else term.weight * output
             prediction = output if prediction is None else prediction + output
         if prediction is None:
             raise ValueError("a model without passes predicts nothing")
         return self.rule.x0(latent, prediction)
+
+    def _tokens(self, embedding: torch.Tensor | None, scales: TokenScales) -> AbstractContextManager[None]:
+        if embedding is None or self.id_tokens is None:
+            return nullcontext()
+        return self.id_tokens.attached(self.unet, embedding, scales)
 
     def _empty_reference(self, latent: torch.Tensor) -> torch.Tensor:
         if self.no_reference == "zero_latent":
@@ -227,11 +269,49 @@ def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class HeadsUpModel:
-    """The handle that travels between nodes: shared weights, plus what this branch of a workflow adds. Immutable."""
+    """The handle that travels between nodes: shared weights, plus what this branch of a workflow adds. Immutable.
+
+    Attributes:
+        identities: people (`Identity`) who may be in the pictures.
+        identity_strength: how much of their injection counts, 0 (bit-equal to none) to 1.
+        match_threshold: least calibrated similarity of a face and a person; None: the recogniser's own.
+        token_scales: how much identity tokens count in each group of layers.
+    """
 
     one_step: OneStepModel
     identities: tuple[Any, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    identity_strength: float = 1.0
+    match_threshold: float | None = None
+    token_scales: TokenScales = FULL
+
+    def with_identities(
+        self,
+        identities: Iterable[Any],
+        strength: float = 1.0,
+        match_threshold: float | None = None,
+        token_scales: TokenScales = FULL,
+    ) -> HeadsUpModel:
+        """A new handle on the same weights that knows these people; this one is not changed.
+
+        Raises:
+            InputError: `strength` outside of 0..1, a threshold outside of -1..1, or two people of one name.
+        """
+        if not 0.0 <= strength <= 1.0:
+            raise InputError(f"identity strength {strength}: must be between 0 (no injection) and 1")
+        if match_threshold is not None and not -1.0 <= match_threshold <= 1.0:
+            raise InputError(f"match threshold {match_threshold}: must be between -1 and 1 (1 = two good photos)")
+        people = tuple(identities)
+        names = [person.name for person in people]
+        if doubles := [name for index, name in enumerate(names) if name in names[:index]]:
+            raise InputError(f"there are two people called {doubles[0]!r}: give them different names")
+        return replace(
+            self,
+            identities=people,
+            identity_strength=strength,
+            match_threshold=match_threshold,
+            token_scales=token_scales,
+        )
 
     @property
     def card(self) -> ModelCard:

@@ -1,14 +1,14 @@
 """An `AutoencoderKL` over a large picture in parts, with the result of the whole: GroupNorm and attention are exact.
 
-Independent tiles change the picture, since each has its own statistics. Here a layer runs over all parts before the
-next one begins: activations are kept whole in main memory, a part with a margin goes through a convolution on the
-device, and what the margin made is cut off. GroupNorm's statistics are those of the whole. The middle of the network,
-where attention is, is small enough to run whole. Memory: `bytes_needed`, of main memory; the device holds one part.
+Independent tiles change the picture, since each has its own statistics. Here a part of a layer's result is computed
+from the part of its input with a margin (`models.bands`), and GroupNorm's statistics are those of the whole: they are
+gathered by a pass over all parts before the layers behind it run. What does not fit into `Parts.room` is not stored
+between those passes but computed again. The middle of the network, where attention is, is small enough to run whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -17,21 +17,23 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-MARGIN = 2
-"""Pixels around a part: one for a 3x3 convolution, two so that places stay even for a strided one."""
+from .bands import Lazy, Local, Map, Moments, Stored, Window, windows
+
 LEAST_SIDE = 256
 """Smaller parts take more time in calls than they save memory (256 px, 256 channels: 67 MB)."""
+ROOM = 512 * 2**20
+"""Bytes of main memory for activations below which nothing is computed twice to save memory."""
 
-Local = Callable[..., torch.Tensor]
-HALF, SAME, DOUBLE = Fraction(1, 2), Fraction(1), Fraction(2)
+HALF, DOUBLE = Fraction(1, 2), Fraction(2)
 
 
 def bytes_needed(vae: nn.Module, height: int, width: int) -> int:
-    """Main memory for a picture of `height` x `width` px: input, middle and output of the widest residual block."""
+    """Main memory for a picture of `height` x `width` px: what is stored at once, and the bands in work."""
     config: Any = vae.config
-    widths = (*config.block_out_channels[:2], config.block_out_channels[0])
     itemsize = next(vae.parameters()).element_size()
-    return (widths[-2] + 2 * widths[0]) * height * width * itemsize
+    row = config.block_out_channels[0] * width * itemsize
+    room = min(ROOM, 3 * row * height)  # a residual block at full size: its input, twice as wide, and inner
+    return max(room, row * height) + 4 * row * min(height, LEAST_SIDE)
 
 
 @dataclass(frozen=True)
@@ -43,116 +45,150 @@ class Parts:
         device: where parts are computed.
         on_part: called before each part; may raise to cancel.
         on_layer: called with the share 0..1 of the network that is done.
+        room: bytes of main memory for activations; one map of the narrowest full-size layer is always stored.
     """
 
     side: int
     device: torch.device
     on_part: Callable[[], None] = lambda: None
     on_layer: Callable[[float], None] = lambda share: None
+    room: int = ROOM
 
     def encode(self, vae: Any, image: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - diffusers
         """Moments `[1,2C,H/f,W/f]` of `image` `[1,3,H,W]` in -1..1, on the CPU."""
-        encoder, scale = vae.encoder, _Scale(self, image.shape[-1], len(vae.encoder.down_blocks))
-        x = scale.local(encoder.conv_in, image)
+        encoder = vae.encoder
+        work = _Work(self, encoder.conv_in.out_channels, image, len(encoder.down_blocks))
+        x = work.stored(Lazy(encoder.conv_in, (work.given(image),), encoder.conv_in.out_channels))
         for block in encoder.down_blocks:
             for resnet in block.resnets:
-                x = scale.residual(resnet, x)
+                x = work.residual(resnet, work.stored(x))
             for layer in block.downsamplers or ():
-                x = scale.local(layer, x, factor=HALF)
-            scale.done()
-        x = scale.end(encoder, scale.whole(encoder.mid_block, x))
-        return x if vae.quant_conv is None else scale.whole(vae.quant_conv, x)
+                x = Lazy(layer, (x,), layer.conv.out_channels, factor=HALF)
+            x = work.stored(x)
+            work.done()
+        x = work.whole(encoder.mid_block, x)
+        x = work.end(encoder, x)
+        return x if vae.quant_conv is None else vae.quant_conv(x.to(self.device)).cpu()
 
     def decode(self, vae: Any, latent: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - diffusers
         """Picture `[1,3,H,W]` around -1..1 of `latent` `[1,C,H/f,W/f]` (not scaled), on the CPU."""
         decoder, levels = vae.decoder, len(vae.decoder.up_blocks)
-        scale = _Scale(self, latent.shape[-1] * 2 ** (levels - 1), levels)
-        x = latent if vae.post_quant_conv is None else scale.whole(vae.post_quant_conv, latent)
-        x = scale.whole(decoder.mid_block, scale.local(decoder.conv_in, x))
+        x = latent if vae.post_quant_conv is None else vae.post_quant_conv(latent.to(self.device)).cpu()
+        work = _Work(self, decoder.conv_norm_out.num_channels, latent, levels, 2 ** (levels - 1))
+        x = work.whole(decoder.mid_block, Lazy(decoder.conv_in, (work.given(x),), decoder.conv_in.out_channels))
         for block in decoder.up_blocks:
             for resnet in block.resnets:
-                x = scale.residual(resnet, x)
+                x = work.stored(work.residual(resnet, x))
             for layer in block.upsamplers or ():
-                x = scale.local(layer, x, factor=DOUBLE)
-            scale.done()
-        return scale.end(decoder, x)
+                x = work.kept(Lazy(layer, (x,), layer.conv.out_channels, factor=DOUBLE), last=True)
+            work.done()
+        return work.end(decoder, x)
 
 
-class _Scale:
-    """Layers over parts of activations that may be smaller than the picture, which is `full` pixels wide."""
+class _Work:
+    """One run of an encoder or decoder.
 
-    def __init__(self, parts: Parts, full: int, levels: int) -> None:
-        self.parts, self.full, self.levels = parts, full, levels
-        self._finished = 0
+    Args:
+        channels: of the narrowest map at the picture's full size.
+        image: the input, which is `factor` times smaller than the picture at full size.
+        levels: of the network.
+    """
+
+    def __init__(self, parts: Parts, channels: int, image: torch.Tensor, levels: int, factor: int = 1) -> None:
+        self.parts, self.levels, self._finished = parts, levels, 0
+        self.full = image.shape[-1] * factor
+        self._itemsize = image.element_size()
+        self._room = max(parts.room, channels * image.shape[-2] * factor * self.full * self._itemsize)
 
     def done(self) -> None:
         """One more level is finished."""
         self._finished += 1
         self.parts.on_layer(self._finished / self.levels)
 
-    def whole(self, layer: Local, x: torch.Tensor) -> torch.Tensor:
+    def given(self, values: torch.Tensor) -> Stored:
+        """`values` `[1,C,H,W]` as a map."""
+        return Stored([values], self.parts.device)
+
+    def whole(self, layer: Local, x: Map) -> Stored:
         """`layer` on all of `x` at once."""
+        values = self.stored(x).taken_out()
         self.parts.on_part()
-        return layer(x.to(self.parts.device)).cpu()
+        return self.given(layer(values.to(self.parts.device)).cpu())
 
-    def local(self, layer: Local, *inputs: torch.Tensor, factor: Fraction = SAME) -> torch.Tensor:
-        """`layer`, which looks no further than `MARGIN`, part by part; all inputs are of one size."""
-        height, width = inputs[0].shape[-2:]
-        side = max(LEAST_SIDE, self.parts.side * width // self.full) // 2 * 2
-        result: torch.Tensor | None = None
-        for y0 in range(0, height, side):
-            for x0 in range(0, width, side):
-                self.parts.on_part()
-                y1, x1 = min(height, y0 + side), min(width, x0 + side)
-                top, left = max(0, y0 - MARGIN), max(0, x0 - MARGIN)
-                window = (..., slice(top, y1 + MARGIN), slice(left, x1 + MARGIN))
-                values = layer(*(one[window].to(self.parts.device) for one in inputs)).cpu()
-                if result is None:
-                    result = values.new_empty(1, values.shape[1], int(height * factor), int(width * factor))
-                kept = (..., _span(y0, y1, top, factor), _span(x0, x1, left, factor))
-                result[..., _span(y0, y1, 0, factor), _span(x0, x1, 0, factor)] = values[kept]
-        assert result is not None  # noqa: S101 - a picture has at least one part
-        return result
+    def stored(self, x: Map, *, last: bool = True) -> Stored:
+        """`x` in main memory. If this is the last use of what it is computed from, that is freed band by band."""
+        if isinstance(x, Stored):
+            return x
+        moments, bands = Moments(x.channels), list[torch.Tensor]()
+        for row in self._windows(x):
+            parts = [self._read(x, window, moments).cpu() for window in row]
+            bands.append(parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1))
+            for source, start in x.sources(row[0].y1).items() if last else ():
+                source.release(start)
+        return Stored(bands, self.parts.device, moments)
 
-    def residual(self, block: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - diffusers' ResnetBlock2D
+    def kept(self, x: Lazy, *, last: bool) -> Map:
+        """`x`, stored when there is room for it, beside what it is computed from unless this is that one's last use."""
+        size = x.channels * x.height * x.width * self._itemsize
+        beside = 0 if last else sum(source.held for source in x.sources())
+        return self.stored(x, last=last) if size + beside <= self._room else x
+
+    def residual(self, block: Any, x: Map) -> Lazy:  # noqa: ANN401 - diffusers' ResnetBlock2D
         """x + conv2(silu(norm2(conv1(silu(norm1 x)))))."""
         first = self.norm(block.norm1, x)
 
         def start(part: torch.Tensor) -> torch.Tensor:
-            return block.conv1(F.silu(first(part)))
+            return block.conv1(F.silu(first(part), inplace=True))
 
-        inner = self.local(start, x)
+        inner = self.kept(Lazy(start, (x,), block.conv1.out_channels), last=False)
         second = self.norm(block.norm2, inner)
         shortcut = block.conv_shortcut or nn.Identity()
 
         def close(part: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
-            return (shortcut(before) + block.conv2(F.silu(second(part)))) / block.output_scale_factor
+            changed = block.conv2(F.silu(second(part), inplace=True))
+            return changed.add_(shortcut(before)).div_(block.output_scale_factor)
 
-        return self.local(close, inner, x)
+        def again(before: torch.Tensor) -> torch.Tensor:
+            return close(start(before), before)
 
-    def end(self, network: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: ANN401 - diffusers
-        """The last norm and convolution of an encoder or decoder."""
+        channels = block.conv2.out_channels
+        return Lazy(close, (inner, x), channels) if isinstance(inner, Stored) else Lazy(again, (x,), channels, reach=2)
+
+    def end(self, network: Any, x: Map) -> torch.Tensor:  # noqa: ANN401 - diffusers
+        """The last norm and convolution of an encoder or decoder, in main memory."""
         norm = self.norm(network.conv_norm_out, x)
 
         def close(part: torch.Tensor) -> torch.Tensor:
-            return network.conv_out(F.silu(norm(part)))
+            return network.conv_out(F.silu(norm(part), inplace=True))
 
-        return self.local(close, x)
+        return self.stored(Lazy(close, (x,), network.conv_out.out_channels)).taken_out()
 
-    def norm(self, norm: nn.GroupNorm, x: torch.Tensor) -> Local:
-        """`norm` with the statistics of all of `x` `[1,C,H,W]`, as a function of a part."""
-        moments = [torch.var_mean(group.float(), correction=0) for group in x[0].chunk(norm.num_groups)]
-        width = x.shape[1] // norm.num_groups
-        variance, mean = (torch.stack(values).repeat_interleave(width) for values in zip(*moments, strict=True))
-        weight = norm.weight.float().cpu() / (variance + norm.eps).sqrt()
-        bias = norm.bias.float().cpu() - mean * weight
-        factor, offset = (value[None, :, None, None].to(self.parts.device) for value in (weight, bias))
+    def norm(self, norm: nn.GroupNorm, x: Map) -> Local:
+        """`norm` with the statistics of all of `x`, as a function of a part that gives a new tensor."""
+        variance, mean = self._moments(x).of_groups(norm.num_groups)
+        weight = norm.weight.double().cpu() / (variance + norm.eps).sqrt()
+        bias = norm.bias.double().cpu() - mean * weight
+        factor, offset = (value.float()[None, :, None, None].to(self.parts.device) for value in (weight, bias))
 
         def apply(part: torch.Tensor) -> torch.Tensor:
             return torch.addcmul(offset, part.float(), factor).to(part.dtype)
 
         return apply
 
+    def _moments(self, x: Map) -> Moments:
+        if isinstance(x, Stored) and x.moments is not None:
+            return x.moments
+        moments = Moments(x.channels)
+        for row in self._windows(x):
+            for window in row:
+                self._read(x, window, moments)
+        return moments
 
-def _span(start: int, end: int, origin: int, factor: Fraction) -> slice:
-    return slice(int((start - origin) * factor), int((end - origin) * factor))
+    def _windows(self, x: Map) -> Iterator[list[Window]]:
+        return windows(x.height, x.width, max(LEAST_SIDE, self.parts.side * x.width // self.full) // 2 * 2)
+
+    def _read(self, x: Map, window: Window, moments: Moments) -> torch.Tensor:
+        self.parts.on_part()
+        values = x.read(window)
+        moments.add(values)
+        return values

@@ -41,8 +41,9 @@ def restore_faces(
     for face in reversed(faces):
         matrix = align_matrix(face.landmarks, side)
         aligned = crop(picture, matrix, side).clamp(0, 1)
-        restored, tiling = restore_picture(aligned, model, prompt, tiling, host, progress, noise)
-        result = paste(result, restored.clamp(0, 1), matrix, opacity)
+        restored = restore_picture(aligned, model, prompt, tiling, host, progress, noise)
+        tiling = restored.tiling
+        result = paste(result, restored.picture.clamp(0, 1), matrix, opacity)
     return result, tiling
 
 

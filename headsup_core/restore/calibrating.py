@@ -13,14 +13,20 @@ import torch
 from typing_extensions import Self
 
 from ..host import Host, trim_heap
+from ..imaging.tiles import Tile
 from ..models.one_step import OneStepModel
 from ..models.parts import LEAST_SIDE, Parts
 from .costs import Calibration, PartsCost, StageCost, read_calibration, write_calibration
-from .stages import make_stages
+from .memory import FLOAT
+from .stages import codec_stages, unet_stage
 from .tiled import Stage
 
 SIDES = (256, 512)
 """Of the tiles, in output pixels. Below 256 px the C library's own keeping of memory counts for more than the tile."""
+FIRST_SIDE = 64
+"""Of the pictures of the first calls."""
+PARTS_SIDE = 2 * LEAST_SIDE
+"""Of the picture in parts: its maps of half the size have the most channels, and still fill a part."""
 SLOW_SECONDS = 6.0
 """When the small tile takes longer than this in all, the larger one is left out."""
 SAMPLING_SECONDS = 0.001
@@ -98,25 +104,27 @@ def calibrate(model: OneStepModel, host: Host) -> Calibration:
     observation = None
     if model.observer is not None:
         observation = model.observer.observe(smallest.to(host.device), smallest.to(host.device))
-    encode, denoise, decode = make_stages(model, prompt, observation)
+    encode, decode = codec_stages(model, observation)
+    stages = (encode, unet_stage(model, prompt, observation, None, host, 0), decode)
     sizes: list[int] = []
-    costs: dict[str, list[Cost]] = {stage.name: [] for stage in (encode, denoise, decode)}
-    for number, side in enumerate(sides):
+    costs: dict[str, list[Cost]] = {stage.name: [] for stage in stages}
+    # the first calls build kernels, on little more than nothing
+    first = -(-FIRST_SIDE // multiple) * multiple
+    for stage, source in zip(stages, _sources(model, torch.zeros(1, 3, first, first)), strict=True):
+        _call(stage, source, host.device)
+    for side in sides:
         picture = torch.rand(1, 3, side, side, generator=generator)
-        sources = (picture, _latent(model, side, side), _decoded(model, picture))
-        for stage, source in zip((encode, denoise, decode), sources, strict=True):
+        for stage, source in zip(stages, _sources(model, picture), strict=True):
             host.check_cancelled()
-            if number == 0:
-                _call(stage, source, host.device)  # the first call builds kernels
             costs[stage.name].append(measured(lambda s=stage, x=source: _call(s, x, host.device), host.device))
         sizes.append(side * side)
         if sum(found[-1].seconds for found in costs.values()) > SLOW_SECONDS:
             break
-    stages = [
+    measured_stages = [
         StageCost(tuple(sizes), tuple(cost.bytes for cost in found), tuple(cost.seconds for cost in found))
         for found in costs.values()
     ]
-    return Calibration(*stages, parts=_parts_cost(model, host, generator))
+    return Calibration(*measured_stages, parts=_parts_cost(model, host, generator))
 
 
 def measured(run: Callable[[], object], device: torch.device) -> Cost:
@@ -133,11 +141,12 @@ def measured(run: Callable[[], object], device: torch.device) -> Cost:
 
 def _call(stage: Stage, source: torch.Tensor, device: torch.device) -> torch.Tensor:
     """One tile as `run_tiled` treats it: copied out of the picture, computed, brought back."""
-    return stage.run(source.clone().to(device)).float().cpu()
+    height, width = (size // stage.in_scale for size in source.shape[-2:])
+    return stage.run(source.clone().to(device), [Tile(0, height, 0, width)]).float().cpu()
 
 
 def _parts_cost(model: OneStepModel, host: Host, generator: torch.Generator) -> PartsCost | None:
-    height, width = LEAST_SIDE, 2 * LEAST_SIDE  # two parts
+    height = width = PARTS_SIDE
     whole = model.codec.parts_memory(height, width)
     if whole is None:
         return None
@@ -151,9 +160,15 @@ def _parts_cost(model: OneStepModel, host: Host, generator: torch.Generator) -> 
     encode = measured(lambda: model.codec.encode_in_parts(picture, parts, modulated), host.device)
     decode = measured(lambda: model.codec.decode_in_parts(latent, parts), host.device)
     on_device = whole if host.device.type == "cpu" else 0
-    working = max(0.0, max(encode.bytes, decode.bytes) - on_device)
+    copied = 3 * FLOAT * height * width  # in -1..1, counted among the pictures
+    working = max(0.0, max(encode.bytes, decode.bytes) - copied - on_device)
     area = height * width
     return PartsCost(working / LEAST_SIDE**2, encode.seconds / area, decode.seconds / area)
+
+
+def _sources(model: OneStepModel, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What encoder, UNet and decoder take for a picture."""
+    return picture, _latent(model, *picture.shape[-2:]), _decoded(model, picture)
 
 
 def _latent(model: OneStepModel, height: int, width: int) -> torch.Tensor:

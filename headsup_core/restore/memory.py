@@ -26,9 +26,17 @@ MEMORY_SHARE = 0.6
 CALIBRATED_SHARE = 0.7
 """The same where the model was measured; pictures that lie in the same memory have been taken off before."""
 
+PART_SIDE = 256
+"""Pixels a side of the codec's parts on a CPU, where larger ones are no faster and take more memory."""
+
+PREVIEW_SIDE = 384
+"""Longest side in pixels of the preview of a picture in work."""
+
 FLOAT = 4
-COLOR_FIX_COPIES = {"none": 0, "adain": 2, "wavelet": 4, "lab": 9}
-"""Further copies of the picture that a colour fix holds at its peak, measured with torch's profiler."""
+COLOR_FIX_COPIES = {"none": 1.0, "adain": 2.0, "wavelet": 4.3, "lab": 10.9}
+"""Further copies of the picture that a colour fix holds at its peak, measured with torch's profiler at 256 px."""
+MIX_COPIES = 3
+"""The colour-fixed picture and two of the terms of before + opacity * (fixed - before)."""
 
 
 def bytes_per_pixel(model: OneStepModel) -> int:
@@ -43,7 +51,11 @@ def bytes_per_pixel(model: OneStepModel) -> int:
 
 
 def auto_tile(
-    model: OneStepModel, free_bytes: int, calibration: Calibration | None = None, multiple: int | None = None
+    model: OneStepModel,
+    free_bytes: int,
+    device: torch.device,
+    calibration: Calibration | None = None,
+    multiple: int | None = None,
 ) -> int:
     """The largest tile side in output pixels that fits into `free_bytes`, a multiple of the size rule.
 
@@ -62,14 +74,19 @@ def auto_tile(
         side = int((free_bytes * MEMORY_SHARE / bytes_per_pixel(model)) ** 0.5)
         return max(least, min(most, side) // multiple * multiple)
     allowed = free_bytes * CALIBRATED_SHARE
-    fitting = (side for side in range(most, least, -multiple) if activation_bytes(calibration, side * side) <= allowed)
-    return next(fitting, least)
+    sides = range(most, least, -multiple)
+    return next((side for side in sides if activation_bytes(calibration, side, device) <= allowed), least)
 
 
-def activation_bytes(calibration: Calibration, pixels: float) -> float:
-    """Peak memory of the networks for tiles of `pixels` output pixels together, as independent tiles or as parts."""
-    parts = 0.0 if calibration.parts is None else calibration.parts.bytes_per_pixel * pixels
-    return max(calibration.tile_bytes(pixels), parts)
+def activation_bytes(calibration: Calibration, side: int, device: torch.device) -> float:
+    """Peak memory of the networks for a tile of `side` output pixels, as an independent tile or as a part."""
+    parts = 0.0 if calibration.parts is None else calibration.parts.bytes_per_pixel * part_side(side, device) ** 2
+    return max(calibration.tile_bytes(side * side), parts)
+
+
+def part_side(tile_pixels: int, device: torch.device) -> int:
+    """Side in pixels of the codec's parts beside tiles of `tile_pixels`."""
+    return min(PART_SIDE, tile_pixels) if device.type == "cpu" else tile_pixels
 
 
 def smallest_tile(model: OneStepModel) -> int:
@@ -79,7 +96,7 @@ def smallest_tile(model: OneStepModel) -> int:
 
 def auto_tile_batch(
     model: OneStepModel,
-    tile_pixels: int,
+    tile_side: int,
     free_bytes: int,
     device: torch.device,
     calibration: Calibration | None = None,
@@ -88,9 +105,9 @@ def auto_tile_batch(
     if device.type == "cpu":
         return 1
     if calibration is None:
-        fitting = int(free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_pixels))
+        fitting = int(free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_side**2))
     else:
-        fitting = int(free_bytes * CALIBRATED_SHARE / activation_bytes(calibration, tile_pixels))
+        fitting = int(free_bytes * CALIBRATED_SHARE / activation_bytes(calibration, tile_side, device))
     return max(1, min(8, fitting))
 
 
@@ -114,27 +131,38 @@ class PictureMemory:
 
 
 def picture_memory(
-    model: OneStepModel, network_pixels: int, output_pixels: int, pictures: int, color_fix: str, *, in_parts: bool
+    model: OneStepModel,
+    network_pixels: int,
+    output_pixels: int,
+    pictures: int,
+    color_fix: str,
+    *,
+    in_parts: bool,
+    with_plain: bool = False,
 ) -> PictureMemory:
     """What is alive in `restore()` besides the caller's input, in fp32.
 
     Args:
         network_pixels, output_pixels: of the padded and of the plain enlargement of one picture.
         in_parts: whether encoder and decoder run over parts, which need no sums of tiles.
+        with_plain: whether the picture without people is decoded as well.
     """
     network, plain = FLOAT * 3 * network_pixels, FLOAT * 3 * output_pixels
     latent = FLOAT * model.codec.channels * network_pixels / model.codec.factor**2
     weights = FLOAT * network_pixels / model.codec.factor**2
-    kept = pictures * (plain + network) + (pictures - 1) * network  # plain and padded enlargement; what is restored
+    given = pictures * (plain + (0 if network_pixels == output_pixels else network))  # one tensor without padding
+    earlier = (pictures - 1) * plain + (network if pictures > 1 else 0)  # settled, and the last as it was decoded
+    kept = given + earlier + (network if with_plain else 0)
     moments = 2 * latent  # mean and deviation, alive to the end
-    summed = 0 if in_parts else network + FLOAT * network_pixels
-    decode = kept + moments + latent + summed
-    ended = pictures * (2 * network + max(5, 3 + COLOR_FIX_COPIES[color_fix]) * plain)
+    sums = FLOAT * network_pixels + network + FLOAT * 3 * min(network_pixels, PREVIEW_SIDE**2)
+    decode = kept + moments + latent
+    ended = given + network + pictures * plain  # all settled
+    mixing = pictures * plain * max(MIX_COPIES, 1 + COLOR_FIX_COPIES[color_fix])
     return PictureMemory(
-        encode=kept + (0 if in_parts else moments + weights),
+        encode=kept + (network if in_parts else moments + weights),  # parts are given -1..1, a copy
         denoise=kept + moments + latent + weights,
-        decode=decode + (network if in_parts else 0),
-        others=max(ended, decode + network),
+        decode=decode + (network if in_parts else sums),
+        others=max(ended + mixing, decode + sums + network),
     )
 
 

@@ -16,6 +16,7 @@ from ..imaging.resizing import output_size
 from ..imaging.tiles import TilePlan
 from ..models.one_step import OneStepModel
 from .costs import read_calibration
+from .face_tiles import around_faces
 from .memory import auto_tile, auto_tile_batch, check_picture_fits, picture_memory, smallest_tile
 from .tiled import Tiling
 
@@ -36,6 +37,7 @@ class Resolved:
         runs: how often that is: once a picture, or once a face.
         way: makes it from a picture and settles the result.
         faces: to be cut out, in pixels of the enlargement; None: whole pictures are restored.
+        around: what the tiles of whole pictures are planned around, in pixels of what goes through the networks.
         tiling: tiles and their batches.
         notes: what the user should know.
     """
@@ -51,12 +53,26 @@ class Resolved:
     color_fix: str
     tiling: Tiling
     notes: tuple[str, ...]
+    around: Faces | None = None
+
+    @property
+    def plans(self) -> tuple[TilePlan, ...]:
+        """The tiles of each picture, in latents; without faces to plan around, one plan for all."""
+        height, width = self.network_size
+        pictures = [()] if self.around is None else self.around.pictures
+        tilings = (around_faces(self.tiling, faces) for faces in pictures)
+        return tuple(each.plan(height // each.factor, width // each.factor) for each in tilings)
 
     @property
     def plan(self) -> TilePlan:
-        """The tiles of one run, in latents."""
-        height, width = self.network_size
-        return self.tiling.plan(height // self.tiling.factor, width // self.tiling.factor)
+        """The tiles of one run, in latents; of the picture that has the most."""
+        return max(self.plans, key=lambda plan: len(plan.tiles))
+
+    @property
+    def calls(self) -> int:
+        """Tiles of all runs."""
+        plans = self.plans
+        return self.runs * len(plans[0].tiles) if self.around is None else sum(len(plan.tiles) for plan in plans)
 
 
 def resolve(
@@ -75,12 +91,14 @@ def resolve(
     strength: float = 1.0,
     sizing: Sizing = "pad",
     faces: Faces | None = None,
+    by_people: bool = False,
 ) -> Resolved:
     """Every choice of `restore()` that needs no pixels; arguments as there.
 
     Args:
         input_size: (height, width) of each picture.
         pictures: how many there are.
+        by_people: people are known, for whom the faces are of use to every model.
 
     Raises:
         InputError: an option that cannot be used, or a result that does not fit into main memory.
@@ -97,8 +115,9 @@ def resolve(
     asked = output_size(*input_size, scale=scale, long_edge=long_edge or None, max_megapixels=max_megapixels or None)
     check_picture_fits(*asked, pictures)
     notes: list[str] = []
-    found = _aligned_faces(model, faces, pictures, *asked, notes)
+    found = _aligned_faces(model, faces, pictures, *asked, notes, by_people=by_people)
     way = _sizing(model, sizing, input_size, notes, by_faces=found is not None)
+    around = _faces_around(model, faces, way, *asked, notes)
     # a tensor without values takes the very path that the picture will take
     prepared = way.prepare(torch.empty(1, 3, *input_size, device="meta"), *asked)
     output = prepared.finish(prepared.settle(prepared.network))
@@ -117,6 +136,7 @@ def resolve(
         color_fix=fix,
         tiling=tiling,
         notes=tuple(notes),
+        around=around,
     )
 
 
@@ -147,11 +167,11 @@ def resolve_tiling(
         raise InputError(f"tile {tile}: {model.card.name} needs at least {multiple} px, in steps of {multiple}")
     if (tile or 0) < 0 or (overlap or 0) < 0 or (tile_batch or 0) < 0:
         raise InputError(f"tile {tile}, overlap {overlap}, tile batch {tile_batch}: none may be negative")
-    side = (tile or auto_tile(model, free, known, multiple)) // multiple * multiple
+    side = (tile or auto_tile(model, free, host.device, known, multiple)) // multiple * multiple
     shared = min(DEFAULT_OVERLAP, side // 4) if overlap is None else overlap
     if shared >= side:
         raise InputError(f"tile {side} with overlap {shared}: overlap must be below the tile size")
-    batch = tile_batch or auto_tile_batch(model, side * side, free, host.device, known)
+    batch = tile_batch or auto_tile_batch(model, side, free, host.device, known)
     return Tiling(
         tile=side // factor,
         overlap=-(-shared // multiple) * multiple // factor,
@@ -163,18 +183,36 @@ def resolve_tiling(
 
 
 def _aligned_faces(
-    model: OneStepModel, faces: Faces | None, pictures: int, height: int, width: int, notes: list[str]
+    model: OneStepModel,
+    faces: Faces | None,
+    pictures: int,
+    height: int,
+    width: int,
+    notes: list[str],
+    *,
+    by_people: bool,
 ) -> Faces | None:
     """The faces to cut out, in pixels of the output; None when the model is to see whole pictures."""
     if faces is None:
         return None
     faces.check_batch(pictures)
     if not model.aligned_face:
-        notes.append(f"{model.card.name} restores whole pictures: the faces were not used")
         return None
     if not all(len(found) for found in faces):
         notes.append(f"no face was found in some picture, where {model.card.name} leaves the plain enlargement")
     return faces.scaled_to(height, width)
+
+
+def _faces_around(
+    model: OneStepModel, faces: Faces | None, way: PublishedSizing, height: int, width: int, notes: list[str]
+) -> Faces | None:
+    """The faces that tiles are planned around, in pixels of what is encoded; None without any."""
+    if faces is None or model.aligned_face or not faces.count:
+        return None
+    if not isinstance(way, PadSizing):
+        notes.append("sizing published: the tiles were planned without the faces, as the system's own script does")
+        return None
+    return faces.scaled_to(height, width).map(lambda face: face.moved(way.margin, way.margin))
 
 
 def _sizing(

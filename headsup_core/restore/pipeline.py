@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..errors import InputError
-from ..faces import Faces
+from ..faces import FaceAnalyzer, Faces
 from ..host import Host, PlainHost
+from ..identity.identity import Identity
 from ..image_files import check_image
 from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
 from ..models.one_step import HeadsUpModel, OneStepModel
 from .aligned import restore_faces
+from .conditions import Conditions, KnownFace
+from .face_tiles import faces_note, restore_around_faces
+from .gatekeeper import gatekeeper_of, score_lines, score_records
+from .gating import GateMode, check_mode
 from .options import Sizing, resolve
+from .people import FOR_PEOPLE, recognise, recogniser_for
 from .report import RestoreReport
-from .stages import STAGES, restore_picture
+from .stages import STAGES
 
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """`image` and `before` (the plain enlargement), both `[B,3,H,W]` in 0..1 on the CPU, and what was done."""
+    """`image` and `before` (the plain enlargement), both `[B,3,H,W]` in 0..1 on the CPU, and what was done.
+
+    `faces` are those that were given or found, in pixels of `image`; with people, each has its name and similarity.
+    """
 
     image: torch.Tensor
     before: torch.Tensor
     report: RestoreReport
+    faces: Faces | None = None
 
 
 @torch.no_grad()
@@ -49,6 +60,9 @@ def restore(
     tags: str | None = None,
     sizing: Sizing = "pad",
     faces: Faces | None = None,
+    identities: Sequence[Identity] = (),
+    analyzer: FaceAnalyzer | None = None,
+    identity_gate: GateMode = "on",
     host: Host | None = None,
 ) -> RestoreResult:
     """Restore and enlarge pictures with a one-step model.
@@ -71,8 +85,17 @@ def restore(
         tags: comma-separated words for what the picture shows, from any tagger, for systems that want them.
         sizing: "pad" gives exactly the asked size; "published" enlarges, sizes and rounds as the system's own script
             does, for comparison with it; the result may then have another size.
-        faces: of `image`, from a face analyzer, for models that restore aligned faces: each is cut, restored and laid
-            back over the plain enlargement. Without them such a model takes a square picture for one face.
+        faces: of `image`, from a face analyzer. Tiles are planned around them, and faces that are larger or smaller
+            than the model was trained on, or larger than a tile, are restored in tiles of their own. Models of aligned
+            faces: each is cut, restored and laid back over the plain enlargement; without faces such a model takes a
+            square picture for one. With people: who may be whom; a face that has an `identity` keeps it.
+        identities: people who may be in the pictures, in place of the handle's; see `HeadsUpModel.with_identities` for
+            strength and threshold.
+        analyzer: finds the faces when there are people and no `faces`, and recognises them; None: that of `faces`, or
+            the default one.
+        identity_gate: "on": each face of a known person is scored, and falls back to the restoration without the
+            person, then to the plain enlargement, when it is no longer like the person or itself (`restore.gating`);
+            "report": it is only scored; "off": neither.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
 
     Raises:
@@ -81,7 +104,12 @@ def restore(
     started = time.perf_counter()
     check_image(image)
     host = PlainHost() if host is None else host
+    if identities:
+        model = model.with_identities(identities, model.identity_strength, model.match_threshold, model.token_scales)
     one_step = model.one_step
+    check_mode(identity_gate)
+    if faces is None and model.identities and strength > 0 and sizing == "pad":
+        faces = recogniser_for(None, analyzer, host).detect(image, FOR_PEOPLE)
     options = resolve(
         (image.shape[-2], image.shape[-1]),
         len(image),
@@ -97,6 +125,7 @@ def restore(
         strength=strength,
         sizing=sizing,
         faces=faces,
+        by_people=bool(model.identities),
     )
     notes: list[str] = []
     hidden = _prompt_embeddings(one_step, prompt, tags, notes)
@@ -116,30 +145,68 @@ def restore(
         notes=notes,
     )
     before, padded = prepared.reference, prepared.network
+    shown = None if faces is None else faces.scaled_to(*before.shape[-2:])
     if strength == 0:
         report.output_size = (before.shape[-2], before.shape[-1])
-        return RestoreResult(before, before, report)
+        return RestoreResult(before, before, report, shown)
+    people = recognise(image, before, model, faces, analyzer, host, notes)
+    if people is not None:
+        shown = people.faces.scaled_to(*before.shape[-2:])
+        report.faces += people.lines()
+    gatekeeper = gatekeeper_of(people, model, identity_gate)
+    upright: dict[tuple[str, int, int], torch.Tensor] = {}
+
+    def conditions(known: Sequence[KnownFace]) -> Conditions:
+        return Conditions(known, one_step, host, model.identity_strength, model.token_scales, upright)
+
     opacity = strength if mask is None else strength * _output_mask(mask, len(image), *before.shape[-2:])
-    plan = options.plan
     restored: list[torch.Tensor] = []
-    with host.progress(STAGES * len(plan.tiles) * options.runs) as progress:
+    with host.progress(STAGES * options.calls) as progress:
         for index, picture in enumerate(padded.split(1)):
             noise = torch.Generator().manual_seed(seed + index) if sample_posterior else None
             if found is None:
                 small = image[index : index + 1].float().cpu().clamp(0, 1)
-                output, tiling = restore_picture(picture, one_step, hidden, tiling, host, progress, noise, small)
+                one = restore_around_faces(
+                    picture,
+                    () if options.around is None else options.around[index],
+                    one_step,
+                    hidden,
+                    tiling,
+                    host,
+                    progress,
+                    noise,
+                    small,
+                    {} if people is None else people.known(index, before.shape[-2:], prepared.margin),
+                    conditions,
+                    with_plain=gatekeeper is not None,
+                )
+                output, plain, tiling = one.picture, one.plain, one.tiling
             else:
                 output, tiling = restore_faces(picture, found[index], one_step, hidden, tiling, host, progress, noise)
-            restored.append(output)
-    fixed = apply_color_fix(prepared.settle(torch.cat(restored)), before, options.color_fix)
+                plain = output
+            settled = prepared.settle(output)
+            if gatekeeper is not None and plain is not None:
+                injected = None if plain is output else settled
+                plain = settled if plain is output else prepared.settle(plain)
+                settled = gatekeeper.choose(before[index : index + 1], plain, injected)
+            restored.append(settled)
+    fixed = apply_color_fix(torch.cat(restored), before, options.color_fix)
     output = prepared.finish((before + opacity * (fixed - before)).clamp(0, 1))
+    if gatekeeper is not None:
+        shown = gatekeeper.scored(output, before)
+        report.gate = score_lines(shown)
+        report.identity_scores = score_records(shown)
     if tiling.tile_pixels != report.tile:
         notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")
-    plan = tiling.plan(plan.height, plan.width)
+    if options.around is not None:
+        notes.append(faces_note(options.around, one_step, tiling, *padded.shape[-2:]))
+    if tiling.codec_way:
+        notes.append(f"codec: {tiling.codec_way}")
+    plan = replace(options, tiling=tiling).plan
     report.tile, report.overlap, report.tile_batch = tiling.tile_pixels, tiling.overlap_pixels, tiling.batch
     report.tiles, report.work_ratio = len(plan.tiles), plan.work_ratio
     report.seconds = time.perf_counter() - started
-    return RestoreResult(output, before.clamp(0, 1), report)
+    return RestoreResult(output, before.clamp(0, 1), report, shown)
 
 
 def _prompt_embeddings(

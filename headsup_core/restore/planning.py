@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from ..errors import InputError
 from ..faces import Faces
 from ..host import Host, PlainHost
 from ..imaging.tiles import Tile, TilePlan
-from ..models.one_step import HeadsUpModel, OneStepModel
+from ..models.one_step import HeadsUpModel
 from .calibrating import calibration
-from .costs import Calibration
-from .memory import FLOAT, bytes_per_pixel, fits_in_parts, picture_memory
-from .options import Resolved, Sizing, resolve
+from .estimating import peaks, seconds, weights_bytes
+from .face_tiles import OwnTile, faces_note
+from .memory import FLOAT
+from .options import Sizing, resolve
+from .workload import workload_of
+
+Square = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,16 @@ class UpscalePlan:
     Attributes:
         pictures: how many of `input_size` there are.
         padded_size: of the enlargement with its margin, as the networks take it.
-        tiles: of one picture (or one aligned face), in pixels of the padded enlargement.
+        tiles: of one picture (or one aligned face), in pixels of the padded enlargement; with faces to plan around, of
+            the picture that has the most.
+        picture_plans: the tiles of each picture, where they are planned around its faces; else empty.
+        own_tiles: squares (x0, y0, x1, y1) that are restored once more for a face, by picture, in pixels of the output.
         margin: of the padded enlargement, before the picture begins at the top and the left.
         tile, overlap: sides in output pixels, as in the report of `restore()`, which gives the same bits with them.
         work_ratio: computed area / padded area.
         unet_calls: of all pictures, tiles and passes together; a call computes up to `tile_batch` tiles.
+        further_calls: UNet calls that come at most on top, for the tiles of known faces; None: unknown without faces.
+        further_seconds: that those and the identity gate's run of the decoder take at most.
         weights_bytes: of the networks, which are there before; not in the figures below.
         pictures_bytes: main memory for pictures and latents at the moment of the peak.
         activations_bytes: memory on the device that the networks compute in at that moment.
@@ -49,12 +55,15 @@ class UpscalePlan:
     output_size: tuple[int, int]
     padded_size: tuple[int, int]
     tiles: TilePlan
+    picture_plans: tuple[TilePlan, ...]
+    own_tiles: tuple[tuple[Square, ...], ...]
     margin: int
     tile: int
     overlap: int
     tile_batch: int
     work_ratio: float
     unet_calls: int
+    further_calls: int | None
     weights_bytes: int
     pictures_bytes: int
     activations_bytes: int
@@ -63,7 +72,8 @@ class UpscalePlan:
     device_bytes: int
     measured: bool
     seconds: float | None
-    faces: tuple[tuple[tuple[float, float, float, float], ...], ...]
+    further_seconds: float | None
+    faces: tuple[tuple[Square, ...], ...]
     by_faces: bool
     notes: tuple[str, ...]
 
@@ -90,30 +100,31 @@ class UpscalePlan:
             f"{self.model}: {several}{in_w}x{in_h} -> {out_w}x{out_h} px ({pad_w}x{pad_h} through the networks)",
             f"tile {self.tile}, overlap {self.overlap}, tile batch {self.tile_batch} ({len(self.tiles.tiles)} tiles of "
             f"{self.tiles.tile_width}x{self.tiles.tile_height}, {self.work_ratio:.2f} times the area)",
-            f"UNet calls: {self.unet_calls}",
+            f"UNet calls: {self.unet_calls}{self._further()}",
             f"{memory}: networks {_size(self.activations_bytes)}{parts}, pictures {_size(self.pictures_bytes)}; "
             f"weights {_size(self.weights_bytes)}",
             f"time on {self.device}: {seconds}",
         ]
         return "\n".join([*lines, *self.notes])
 
+    def _further(self) -> str:
+        if self.further_calls is None:
+            return ", and one more for each tile of a known face: how many is known when the faces are given"
+        if not self.further_calls:
+            return ""
+        longer = "" if self.further_seconds is None else f" ({_duration(self.further_seconds)} with the identity gate)"
+        return f", and at most {self.further_calls} more for the tiles of known faces{longer}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists; tiles as [x0, y0, x1, y1]."""
         record: dict[str, Any] = {
             key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()
         }
-        record["tiles"] = [[tile.x0, tile.y0, tile.x1, tile.y1] for tile in self.tiles.tiles]
-        record["faces"] = [[list(box) for box in boxes] for boxes in self.faces]
+        record["tiles"] = _corners(self.tiles)
+        record["picture_plans"] = [_corners(plan) for plan in self.picture_plans]
+        for key in ("faces", "own_tiles"):
+            record[key] = [[list(box) for box in boxes] for boxes in record[key]]
         return record
-
-
-@dataclass(frozen=True)
-class _Peak:
-    """Bytes at one moment, and where they lie."""
-
-    pictures: float
-    activations: float = 0.0
-    parts: float = 0.0
 
 
 def plan_upscale(
@@ -165,15 +176,20 @@ def plan_upscale(
         color_fix=color_fix,
         sizing=sizing,
         faces=faces,
+        by_people=bool(model.identities),
     )
     tiling, plan = options.tiling, options.plan
-    in_parts = len(plan.tiles) > 1 and fits_in_parts(one_step, *options.network_size)
+    work = workload_of(options, model)
     together = 1 if one_by_one else pictures
-    main, device = _peaks(one_step, options, known, together, on_cpu=host.device.type == "cpu", in_parts=in_parts)
+    main, device = peaks(one_step, options, work, known, together, host.device)
     gathered = 2 * 3 * FLOAT * pictures * options.output_size[0] * options.output_size[1] if one_by_one else 0
-    calls = -(-len(plan.tiles) // tiling.batch) * options.runs * len(one_step.passes)
     margin = getattr(options.way, "margin", 0)
+    margin = margin if isinstance(margin, int) else 0
     shown = None if faces is None else faces.scaled_to(*options.output_size)
+    notes = list(options.notes)
+    if options.around is not None:
+        notes.append(faces_note(options.around, one_step, tiling, *options.network_size))
+    expected, longer = (None, None) if known is None else seconds(known, options, work, one_step)
     return UpscalePlan(
         model=one_step.card.name,
         device=str(host.device),
@@ -182,92 +198,51 @@ def plan_upscale(
         output_size=options.output_size,
         padded_size=options.padded_size,
         tiles=plan.scaled(tiling.factor),
-        margin=margin if isinstance(margin, int) else 0,
+        picture_plans=() if options.around is None else tuple(one.scaled(tiling.factor) for one in options.plans),
+        own_tiles=tuple(tuple(_square(one, margin) for one in here) for here in work.own),
+        margin=margin,
         tile=tiling.tile_pixels,
         overlap=tiling.overlap_pixels,
         tile_batch=tiling.batch,
         work_ratio=plan.work_ratio,
-        unet_calls=calls,
-        weights_bytes=_weights_bytes(one_step),
+        unet_calls=work.calls,
+        further_calls=work.further_calls,
+        weights_bytes=weights_bytes(one_step),
         pictures_bytes=round(main.pictures + gathered),
         activations_bytes=round(device.activations),
         parts_bytes=round(main.parts),
         main_bytes=round(main.pictures + main.activations + main.parts + gathered),
         device_bytes=round(device.pictures + device.activations + device.parts + (gathered if main is device else 0)),
         measured=known is not None,
-        seconds=None if known is None else _seconds(known, options, in_parts=in_parts),
+        seconds=expected,
+        further_seconds=longer,
         faces=() if shown is None else tuple(tuple(face.box for face in found) for found in shown),
         by_faces=options.faces is not None,
-        notes=options.notes,
+        notes=tuple(notes),
     )
 
 
-def _peaks(
-    model: OneStepModel, options: Resolved, known: Calibration | None, pictures: int, *, on_cpu: bool, in_parts: bool
-) -> tuple[_Peak, _Peak]:
-    """The fullest moment of main memory, and of the device's; on a CPU they are the same."""
-    height, width = options.network_size
-    padded = options.padded_size[0] * options.padded_size[1]
-    asked = options.asked_size[0] * options.asked_size[1]
-    held = picture_memory(model, padded, asked, pictures, options.color_fix, in_parts=in_parts)
-    tile = options.plan.tile_height * options.plan.tile_width * options.tiling.factor**2
-    together = tile * min(options.tiling.batch, len(options.plan.tiles))
-    whole = float(model.codec.parts_memory(height, width) or 0) if in_parts else 0.0
-    if known is None:
-        guess = float(bytes_per_pixel(model) * together)
-        working = (guess, guess, guess)
-    else:
-        codec = (known.encoder.bytes_at(together), known.decoder.bytes_at(together))
-        if in_parts and known.parts is not None:
-            part = min(options.tiling.tile_pixels**2, height * width)
-            codec = (known.parts.bytes_per_pixel * part,) * 2
-        working = (codec[0], known.unet.bytes_at(together), codec[1])
-    stages = [
-        _Peak(held.encode, working[0], whole),
-        _Peak(held.denoise, working[1]),
-        _Peak(held.decode, working[2], whole),
-    ]
-    if on_cpu:
-        fullest = _fullest([*stages, _Peak(held.others)])
-        return fullest, fullest
-    main = _fullest([*(_Peak(peak.pictures, 0.0, peak.parts) for peak in stages), _Peak(held.others)])
-    return main, _fullest(_Peak(0.0, peak.activations) for peak in stages)
-
-
-def _fullest(peaks: Iterable[_Peak]) -> _Peak:
-    return max(peaks, key=lambda peak: peak.pictures + peak.activations + peak.parts)
-
-
-def _seconds(known: Calibration, options: Resolved, *, in_parts: bool) -> float:
-    """Of all three stages over all runs: tiles in batches take as long as one by one, or less."""
-    plan, factor = options.plan, options.tiling.factor
-    tile = plan.tile_height * plan.tile_width * factor**2
-    height, width = options.network_size
-    if in_parts and known.parts is not None:
-        codec = (known.parts.encode_seconds + known.parts.decode_seconds) * height * width
-    else:
-        codec = (known.encoder.seconds_at(tile) + known.decoder.seconds_at(tile)) * len(plan.tiles)
-    return options.runs * (codec + known.unet.seconds_at(tile) * len(plan.tiles))
-
-
-def _weights_bytes(model: OneStepModel) -> int:
-    tensors: dict[int, torch.Tensor] = {}
-    for network in model.networks:
-        tensors.update({id(tensor): tensor for tensor in network.parameters()})
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-
-
-def picture_tiles(plan: UpscalePlan) -> list[Tile]:
-    """The tiles of `plan` in pixels of the output; the margin and padding beyond it are cut off."""
+def picture_tiles(plan: UpscalePlan, index: int = 0) -> list[Tile]:
+    """The tiles of picture `index` in pixels of the output; the margin and padding beyond it are cut off."""
     height, width = plan.output_size
 
     def within(value: int, end: int) -> int:
         return min(end, max(0, value - plan.margin))
 
+    tiles = plan.picture_plans[index] if plan.picture_plans else plan.tiles
     return [
         Tile(within(tile.y0, height), within(tile.y1, height), within(tile.x0, width), within(tile.x1, width))
-        for tile in plan.tiles.tiles
+        for tile in tiles.tiles
     ]
+
+
+def _square(own: OwnTile, margin: int) -> Square:
+    x, y, side = own.square
+    return x - margin, y - margin, x - margin + side, y - margin + side
+
+
+def _corners(plan: TilePlan) -> list[list[int]]:
+    return [[tile.x0, tile.y0, tile.x1, tile.y1] for tile in plan.tiles]
 
 
 def _size(count: float) -> str:

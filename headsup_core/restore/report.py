@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
 class RestoreReport:
     """Resolved choices and remarks; entering `tile`, `overlap` and `tile_batch` again gives the same bits.
 
-    Sizes are (height, width) in pixels; `tile` and `overlap` in output pixels, as resolved at the end.
+    Sizes are (height, width) in pixels; `tile` and `overlap` in output pixels, as resolved at the end. `faces` has a
+    line for each face when people were given: who it is, how alike, and how it was conditioned.
     """
 
     model: str
@@ -25,9 +27,16 @@ class RestoreReport:
     work_ratio: float = 1.0
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list[str])
+    faces: list[str] = field(default_factory=list[str])
+    gate: list[str] = field(default_factory=list[str])
+    identity_scores: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     def text(self) -> str:
         """A few lines for a person."""
+        return "\n".join([self.summary(), *self.faces, *self.gate])
+
+    def summary(self) -> str:
+        """The same without the faces."""
         (in_h, in_w), (out_h, out_w) = self.input_size, self.output_size
         lines = [
             f"{self.model}: {in_w}x{in_h} -> {out_w}x{out_h} px in {self.seconds:.1f} s",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +15,29 @@ from ..imaging.resizing import resize
 from ..imaging.tiles import Tile
 from ..models.one_step import Observation, OneStepModel
 from ..models.parts import Parts
-from .memory import bytes_per_pixel, fits_in_parts
+from .conditions import Conditions
+from .injection import denoise_both
+from .memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side
 from .tiled import Stage, Tiling, run_tiled
 
-PREVIEW_SIDE = 384
+RAN_OUT = "independent tiles, because exact parts ran out of memory"
 STAGES = 3
 """Tiled passes over a picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored picture.
+
+    Attributes:
+        picture: `[1,3,H,W]`, not clamped.
+        plain: what the model gives without conditions: the same tensor when nothing was conditioned; None unless asked.
+        tiling: what worked; smaller than asked for after out of memory.
+    """
+
+    picture: torch.Tensor
+    plain: torch.Tensor | None
+    tiling: Tiling
 
 
 def restore_picture(
@@ -31,25 +49,28 @@ def restore_picture(
     progress: Progress,
     noise: torch.Generator | None = None,
     small: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, Tiling]:
-    """Restored picture `[1,3,H,W]` (not clamped) of an enlarged one in 0..1 whose sides follow the size rule.
+    conditions: Conditions | None = None,
+    *,
+    with_plain: bool = False,
+) -> Restored:
+    """Restore an enlarged picture `[1,3,H,W]` in 0..1 whose sides follow the size rule.
 
     Args:
         prompt: embeddings `[p,n,D]`.
         noise: draw the latent from the codec's posterior with it; None: the posterior's mean.
         small: the input `[1,3,h,w]` in 0..1, for models that look at it; None: `picture`.
-
-    Returns:
-        The picture and the tiling that worked (smaller than asked for after out of memory).
+        conditions: of the known faces, in pixels of `picture`; None: nobody is known.
+        with_plain: give the picture without conditions, too, for one more run of the decoder.
 
     Raises:
         HeadsUpError: a network gave NaN or infinity.
     """
+    # the cautious guess also where the model was measured: a host that moves models gains nothing by a close fit
     needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model)
     observation = _observe(model, picture if small is None else small, picture, host, needed)
-    encode, denoise, decode = make_stages(model, prompt, observation)
+    encode, decode = codec_stages(model, observation)
     host.load(model.codec.networks, needed)
-    parts = _parts(model, picture, tiling, host, progress)
+    parts, way = _parts(model, picture, tiling, host, progress)
     modulation = None if observation is None else observation.encoder
 
     def encode_whole(way: Parts) -> torch.Tensor:
@@ -57,36 +78,75 @@ def restore_picture(
 
     moments = _exact(encode_whole, parts, host)
     if moments is None:
+        way = RAN_OUT if parts else way
         moments, tiling = run_tiled(encode, picture, tiling, host, progress)
+    tiling = replace(tiling, codec_way=way)
     latent, deviation = moments.chunk(2, dim=1)
     if noise is not None:
         latent = latent + deviation * torch.randn(latent.shape, generator=noise)
-    host.load([model.unet, *model.unet_adapters], needed)
-    clean, tiling = run_tiled(denoise, latent, tiling, host, progress)
-    _check_finite(clean, "the UNet", model)
-    if model.codec.skips is None:
-        host.load([model.codec.vae], needed)
-    else:  # the decoder looks at the picture as well, cut into the same tiles
-        host.load(model.codec.networks, needed)
-        clean = torch.cat([clean, F.pixel_unshuffle(picture, model.codec.factor)], dim=1)
-    restored = _exact(lambda way: model.codec.decode_in_parts(clean.to(model.dtype), way), parts, host)
-    if restored is None:
-        restored, tiling = run_tiled(decode, clean, tiling, host, progress, _previewer(picture))
-    _check_finite(restored, "the decoder", model)
-    return restored, tiling
+    if conditions is not None:
+        _encode_references(conditions, tiling, latent, host, needed)
+    host.load(model.denoisers, needed)
+    denoise = unet_stage(model, prompt, observation, conditions, host, needed)
+    denoised, tiling = run_tiled(denoise, latent, tiling, host, progress)
+    _check_finite(denoised, "the UNet", model)
+    clean = denoised.split(model.codec.channels, dim=1)
+    host.load([model.codec.vae] if model.codec.skips is None else model.codec.networks, needed)
+
+    def decoded(latents: torch.Tensor, tiling: Tiling) -> tuple[torch.Tensor, Tiling]:
+        if model.codec.skips is not None:  # the decoder looks at the picture as well, cut into the same tiles
+            latents = torch.cat([latents, F.pixel_unshuffle(picture, model.codec.factor)], dim=1)
+        restored = _exact(lambda way: model.codec.decode_in_parts(latents.to(model.dtype), way), parts, host)
+        if restored is None:
+            tiling = replace(tiling, codec_way=RAN_OUT if parts else tiling.codec_way)
+            restored, tiling = run_tiled(decode, latents, tiling, host, progress, _previewer(picture))
+        _check_finite(restored, "the decoder", model)
+        return restored, tiling
+
+    restored, tiling = decoded(clean[0], tiling)
+    if not with_plain:
+        return Restored(restored, None, tiling)
+    if len(clean) == 1:
+        return Restored(restored, restored, tiling)
+    progress.grow(len(tiling.plan(latent.shape[-2], latent.shape[-1]).tiles))
+    plain, tiling = decoded(clean[1], tiling)
+    return Restored(restored, plain, tiling)
+
+
+def _encode_references(
+    conditions: Conditions, tiling: Tiling, latent: torch.Tensor, host: Host, needed: int
+) -> None:
+    """While the encoder is on the device anyway. What does not fit now is met again by the UNet's stage."""
+    try:
+        conditions.prepare(tiling.plan(latent.shape[-2], latent.shape[-1]).tiles, needed)
+    except (RuntimeError, MemoryError) as error:
+        if not host.is_out_of_memory(error):
+            raise
+    else:
+        return
+    host.release_memory()
 
 
 def _parts(
     model: OneStepModel, picture: torch.Tensor, tiling: Tiling, host: Host, progress: Progress
-) -> Callable[[], Parts] | None:
+) -> tuple[Callable[[], Parts] | None, str]:
     """How encoder and decoder run over the parts of `picture` as over the whole; None when independent tiles must do.
 
-    A picture of one tile needs no parts.
+    A picture of one tile needs no parts, separate pictures must not see each other, and a codec that sees only so far
+    does as well in tiles.
+
+    Returns:
+        And which way that is, in words; "" when there is no choice.
     """
     height, width = picture.shape[-2:]
     tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
-    if tiles == 1 or not fits_in_parts(model, height, width):
-        return None
+    needed = model.codec.parts_memory(height, width)
+    if tiles == 1 or tiling.separate or (needed is None and model.codec.receptive_radius is not None):
+        return None, ""
+    if needed is None:
+        return None, "independent tiles, because the codec's skip connections are not computed in parts"
+    if not fits_in_parts(model, height, width):
+        return None, f"independent tiles, because exact parts need {needed / 2**30:.1f} GiB of main memory"
 
     def begin() -> Parts:
         done = 0
@@ -96,9 +156,9 @@ def _parts(
             progress.advance(int(share * tiles) - done)
             done = int(share * tiles)
 
-        return Parts(tiling.tile_pixels, host.device, host.check_cancelled, advance)
+        return Parts(part_side(tiling.tile_pixels, host.device), host.device, host.check_cancelled, advance)
 
-    return begin
+    return begin, "exact over parts"
 
 
 def _exact(
@@ -125,22 +185,44 @@ def _observe(
     return model.observer.observe(small.to(host.device), picture.to(host.device))
 
 
-def make_stages(
-    model: OneStepModel, prompt: torch.Tensor, observation: Observation | None
-) -> tuple[Stage, Stage, Stage]:
+def unet_stage(
+    model: OneStepModel,
+    prompt: torch.Tensor,
+    observation: Observation | None,
+    conditions: Conditions | None,
+    host: Host,
+    needed: int,
+) -> Stage:
+    """Gives C channels, or with conditions 2C: the conditioned latent, and the one without."""
+
+    def plain(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
+        del places
+        return model.denoise(tiles, prompt, observation=observation)
+
+    if conditions is None:
+        return Stage("the UNet", plain, model.codec.channels, 1, 1, model.unet_radius)
+
+    def both(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
+        if conditions.prepare(places, needed):  # after out of memory: smaller tiles, whose references are new
+            host.load(model.denoisers, needed)
+        return denoise_both(model, tiles, places, prompt, observation, conditions)
+
+    return Stage("the UNet", both, 2 * model.codec.channels, 1, 1, model.unet_radius)
+
+
+def codec_stages(model: OneStepModel, observation: Observation | None) -> tuple[Stage, Stage]:
     codec = model.codec
     f, channels, dtype = codec.factor, codec.channels, model.dtype
     encoder_radius, decoder_radius = codec.receptive_radius or (None, None)
 
-    def encode(tiles: torch.Tensor) -> torch.Tensor:
+    def encode(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
+        del places
         if observation is None:
             return torch.cat(codec.encode_posterior(tiles.to(dtype)), dim=1)
         return torch.cat(codec.encode_posterior(tiles.to(dtype), observation.encoder), dim=1)
 
-    def denoise(tiles: torch.Tensor) -> torch.Tensor:
-        return model.denoise(tiles, prompt, observation=observation)
-
-    def decode(tiles: torch.Tensor) -> torch.Tensor:
+    def decode(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
+        del places
         if codec.skips is None:
             return codec.decode(tiles.to(dtype))
         latent, pixels = tiles.to(dtype).tensor_split([channels], dim=1)
@@ -150,7 +232,6 @@ def make_stages(
     in_latents = None if encoder_radius is None else math.ceil(encoder_radius / f)
     return (
         Stage("the encoder", encode, 2 * channels, f, 1, in_latents),
-        Stage("the UNet", denoise, channels, 1, 1, model.unet_radius),
         Stage("the decoder", decode, 3, 1, f, decoder_radius),
     )
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ..errors import InputError
 from ..host import Host, Progress
-from ..imaging.blending import TileAccumulator, tile_weights
-from ..imaging.tiles import Tile, TilePlan, plan_tiles
+from ..imaging.blending import TileAccumulator, plan_weights
+from ..imaging.face_tiles import Box, plan_face_tiles
+from ..imaging.tiles import Tile, TilePlan
 
-TileFunction = Callable[[torch.Tensor], torch.Tensor]
+TileFunction = Callable[[torch.Tensor, Sequence[Tile]], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Tiling:
         smallest: tiles are not halved below this.
         factor: output pixels per latent.
         batch: tiles per network call.
+        keep: boxes (faces) that shall lie whole in one tile, as for `plan_face_tiles`.
+        separate: the tiles are pictures of their own, laid side by side.
+        codec_way: how a codec that sees the whole picture was run, "" when there was no choice.
     """
 
     tile: int
@@ -33,6 +37,9 @@ class Tiling:
     smallest: int
     factor: int
     batch: int = 1
+    keep: tuple[Box, ...] = ()
+    separate: bool = False
+    codec_way: str = ""
 
     @property
     def tile_pixels(self) -> int:
@@ -45,7 +52,7 @@ class Tiling:
         return self.overlap * self.factor
 
     def plan(self, height: int, width: int) -> TilePlan:
-        return plan_tiles(height, width, self.tile, self.overlap, self.multiple)
+        return plan_face_tiles(height, width, self.tile, self.overlap, self.multiple, self.keep)
 
     def smaller(self) -> Tiling | None:
         """What to try after out of memory: single tiles first, then half the side; None when nothing is left."""
@@ -63,7 +70,7 @@ class Stage:
     """One network as a function on tiles.
 
     Attributes:
-        run: tile batch `[n,C,h*in_scale,w*in_scale]` -> `[n,C',h*out_scale,w*out_scale]`.
+        run: tile batch `[n,C,h*in_scale,w*in_scale]` and the n tiles, in latents -> `[n,C',h*out_scale,w*out_scale]`.
         channels: C'.
         in_scale, out_scale: pixels per latent on either side (f for pictures, 1 for latents).
         radius: receptive radius in output units; None when unbounded.
@@ -101,12 +108,15 @@ def run_tiled(
     """
     height, width = source.shape[-2] // stage.in_scale, source.shape[-1] // stage.in_scale
     sums = TileAccumulator(1, stage.channels, height * stage.out_scale, width * stage.out_scale)
-    queue = list(tiling.plan(height, width).tiles)
+    plan = tiling.plan(height, width)
+    placed = plan.scaled(stage.out_scale)
+    queue = list(range(len(plan.tiles)))
+    missing: torch.Tensor | None = None
     while queue:
         host.check_cancelled()
         batch = queue[: tiling.batch]
         try:
-            outputs = _run_batch(stage, source, batch, host.device)
+            outputs = _run_batch(stage, source, [plan.tiles[index] for index in batch], host.device)
         except (RuntimeError, MemoryError) as error:
             if not host.is_out_of_memory(error):
                 raise
@@ -121,21 +131,24 @@ def run_tiled(
         if outputs is None:  # outside of the except block, so that its traceback no longer holds the tensors
             host.release_memory()
             plan = tiling.plan(height, width)
-            remaining = [tile for tile in plan.tiles if sums.needs(tile.scaled(stage.out_scale))]
+            placed = plan.scaled(stage.out_scale)
+            missing = sums.missing()  # what is finished stays as it is, faces among it
+            remaining = [index for index, tile in enumerate(placed.tiles) if sums.needs(tile)]
             progress.grow(max(0, len(remaining) - len(queue)))
             queue = remaining
             continue
-        for tile, values in zip(batch, outputs, strict=True):
-            placed = tile.scaled(stage.out_scale)
-            sums.add(placed, values[None], tile_weights(placed, _radius(stage, placed)))
-            progress.advance(preview=on_tile(placed, values) if on_tile else None)
+        for index, values in zip(batch, outputs, strict=True):
+            tile = placed.tiles[index]
+            weights = plan_weights(placed, index, _radius(stage, tile), _fade(stage, tiling))
+            sums.add(tile, values[None], weights if missing is None else weights * tile.crop(missing))
+            progress.advance(preview=on_tile(tile, values) if on_tile else None)
         queue = queue[len(batch) :]
     return sums.result(), tiling
 
 
 def _run_batch(stage: Stage, source: torch.Tensor, tiles: list[Tile], device: torch.device) -> torch.Tensor:
     inputs = torch.cat([tile.scaled(stage.in_scale).crop(source) for tile in tiles]).to(device)
-    return stage.run(inputs).float().cpu()
+    return stage.run(inputs, tiles).float().cpu()
 
 
 def _radius(stage: Stage, tile: Tile) -> int:
@@ -144,3 +157,9 @@ def _radius(stage: Stage, tile: Tile) -> int:
         return stage.radius
     overlaps = [overlap for overlap in (tile.top, tile.bottom, tile.left, tile.right) if overlap]
     return min(overlaps, default=0) // 4
+
+
+def _fade(stage: Stage, tiling: Tiling) -> int:
+    """Output units over which a kept box fades out: what its margin leaves beside the radius."""
+    margin = tiling.overlap * stage.out_scale // 2
+    return max(0, margin - (margin // 2 if stage.radius is None else stage.radius))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from headsup_core.faces import Face
-from headsup_core.faces.drawing import COLOURS, MARKS, TILE, Card, annotate, comparison, contact_sheet
+from headsup_core.faces import NOBODY, Face, IdentityScore
+from headsup_core.faces.drawing import COLOURS, MARKS, TILE, Card, annotate, comparison, contact_sheet, score_label
 
 POINTS = torch.tensor([[90.0, 80.0], [130.0, 80.0], [110.0, 100.0], [95.0, 120.0], [125.0, 120.0]])
 FACE = Face((70.0, 50.0, 150.0, 150.0), POINTS, 0.87)
@@ -54,6 +56,29 @@ def test_labels_of_neighbours_do_not_cover_each_other() -> None:
 
     seen = [int(coloured(drawn, COLOURS[index]).sum()) for index in range(len(row))]
     assert min(seen) > 0.8 * max(seen)
+
+
+def test_name_and_scores_are_written() -> None:
+    score = IdentityScore(0.62, 0.7, 0.75, 0.9, 0.744, "injected")
+    known = replace(FACE, identity="Ada", scores=score)
+    lost = IdentityScore(None, None, None, None, None, "unscored", "too small")
+
+    assert score_label(3, known) == "3: Ada\n0.62 -> 0.74\nwith reference"
+    assert score_label(0, replace(known, scores=replace(score, outcome="enlarged"))).endswith("only enlarged")
+    assert score_label(0, replace(known, scores=lost)) == "0: Ada\nnot scored"
+    assert score_label(0, replace(FACE, identity="A" * 20)) == f"0: {'A' * 14}..."
+    assert score_label(1, FACE) == "1: unknown"
+    assert score_label(1, replace(FACE, identity=NOBODY)) == "1: nobody"
+
+
+def test_label_is_drawn_in_any_letters() -> None:
+    blank = torch.zeros(1, 3, 400, 500)
+
+    drawn = [annotate(blank, [FACE], [label]) for label in ("0: Ada\n0.62 -> 0.74", "0: Ādä\n0.62 -> 0.74", "0: Ada")]
+
+    assert not torch.equal(drawn[0], drawn[1])
+    labels = [int(coloured(image, COLOURS[0])[:, 152:].sum()) for image in drawn]
+    assert labels[0] > 1.5 * labels[2]  # two lines are higher than one
 
 
 def test_sheet_has_a_tile_for_each_card() -> None:

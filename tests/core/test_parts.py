@@ -14,7 +14,7 @@ from harness.systems import osediff_file, pisasr_file
 import headsup_core as hu
 from headsup_core.models.base import Base
 from headsup_core.models.lora import attached
-from headsup_core.models.parts import Parts
+from headsup_core.models.parts import ROOM, Parts
 from headsup_core.restore import stages
 
 CPU = torch.device("cpu")
@@ -32,13 +32,16 @@ def photo(height: int = 128, width: int = 128) -> torch.Tensor:
     return torch.where(torch.arange(width) < width // 2, smooth, noise)
 
 
+@pytest.mark.parametrize("room", [0, 2**20, ROOM], ids=["computed again", "some stored", "all stored"])
 @pytest.mark.parametrize(("height", "width", "side"), [(46, 70, 16), (64, 64, 30), (34, 34, 64)])
 @torch.no_grad()
-def test_parts_equal_the_whole(base: Base, tmp_path: Path, height: int, width: int, side: int) -> None:
+def test_parts_equal_the_whole(
+    base: Base, tmp_path: Path, height: int, width: int, side: int, room: int
+) -> None:
     codec = hu.load_model(adapter=osediff_file(base, tmp_path), base=base).one_step.codec
     calls: list[None] = []
     shares: list[float] = []
-    parts = Parts(side, CPU, lambda: calls.append(None), shares.append)
+    parts = Parts(side, CPU, lambda: calls.append(None), shares.append, room)
     whole, whole_spread = codec.encode_posterior(photo(height, width))
     mean, spread = codec.encode_in_parts(photo(height, width), parts)
     assert (mean - whole).abs().max() < 1e-5
@@ -101,10 +104,14 @@ def test_independent_tiles_when_memory_does_not_do(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = hu.load_model(adapter=pisasr_file(base, tmp_path)[0], base=base)
-    exact = hu.restore(photo(), model, 1, tile=64, overlap=16).image
+    parts = hu.restore(photo(), model, 1, tile=64, overlap=16)
+    exact = parts.image
+    assert "codec: exact over parts" in parts.report.text()
     with monkeypatch.context() as patch:
         patch.setattr(stages, "fits_in_parts", lambda *_: False)
-        independent = hu.restore(photo(), model, 1, tile=64, overlap=16).image
+        tiled = hu.restore(photo(), model, 1, tile=64, overlap=16)
+    independent = tiled.image
+    assert "codec: independent tiles, because exact parts need 0.0 GiB of main memory" in tiled.report.text()
     assert (independent - exact).abs().max() > 1e-3
 
     def full(*_: Any) -> torch.Tensor:
@@ -112,7 +119,9 @@ def test_independent_tiles_when_memory_does_not_do(
 
     monkeypatch.setattr(Parts, "encode", full)
     monkeypatch.setattr(Parts, "decode", full)
-    assert torch.equal(hu.restore(photo(), model, 1, tile=64, overlap=16).image, independent)
+    ran_out = hu.restore(photo(), model, 1, tile=64, overlap=16)
+    assert torch.equal(ran_out.image, independent)
+    assert "codec: independent tiles, because exact parts ran out of memory" in ran_out.report.text()
 
 
 def test_other_errors_are_not_taken_for_want_of_memory(

@@ -80,7 +80,8 @@ def run(
 ) -> tuple[torch.Tensor, torch.Tensor, str]:
     asked = replace(OPTIONS, **options)
     host_like: Any = host or Host()
-    return restore_batch(image, model, asked, host_like, keep_going=keep_going)
+    done = restore_batch(image, model, asked, host_like, keep_going=keep_going)
+    return done.after, done.before, done.report
 
 
 def test_batch_is_what_the_core_makes_of_each_picture(model: HeadsUpModel) -> None:
@@ -240,6 +241,6 @@ def test_faces_go_with_their_pictures(model: HeadsUpModel, monkeypatch: pytest.M
     monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore", spy)
     _, _, report = run(torch.rand(2, 9, 14, 3), model, faces=faces)
     assert seen == [0.1, 0.2]
-    assert "the faces were not used" in report
+    assert "tiles planned around 1 face" in report
     with pytest.raises(InputError, match="faces of 2 pictures do not fit a batch of 1"):
         run(torch.rand(1, 9, 14, 3), model, faces=faces)

@@ -11,11 +11,13 @@ import torch
 
 from ...errors import ModelFileError
 from ..base import Base
-from ..headsup_adapter import CONV_IN, is_headsup_adapter, read_record
+from ..headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, read_record
+from ..id_tokens import PREFIX as ID_TOKENS
+from ..id_tokens import IdTokens
 from ..lora_keys import read_adapter
 from ..one_step import ModelCard, Pass
 from ..prompts import TextPrompt
-from ..weights import WeightsFile, check_finite
+from ..weights import WeightsFile, check_finite, load_network
 from .system import Options, Parts, System, epsilon_at
 
 
@@ -43,7 +45,20 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         trained_size=record.trained_size,
         no_reference=record.no_reference,
         reference_placement=record.reference_placement,
+        trained_eyes=record.trained_eyes,
+        id_tokens=_id_tokens(file, base, record),
     )
+
+
+def _id_tokens(file: WeightsFile, base: Base, record: AdapterRecord) -> IdTokens | None:
+    if record.id_tokens is None:
+        return None
+    with torch.device("meta"):
+        injector = IdTokens.beside(base.unet, record.id_tokens)
+    names = [name for name in file.content if name.startswith(ID_TOKENS)]
+    found = {name.removeprefix(ID_TOKENS): file.content[name] for name in names}
+    load_network(injector, found, base.dtype, file.path, prefix=ID_TOKENS)
+    return injector
 
 
 def _conv_in(file: WeightsFile, base: Base) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from ...errors import InputError, ModelFileError
 from ...imaging.published import PublishedSizing
 from ..base import Base
 from ..codec import Codec
+from ..id_tokens import IdTokens
 from ..lora import Adapter, merge_into
 from ..one_step import (
     ModelCard,
@@ -103,8 +104,10 @@ class System:
             observer=parts.observer,
             published=parts.published,
             aligned_face=parts.aligned_face,
+            trained_eyes=parts.trained_eyes,
             system=self.id,
             base=parts.base or self.base,
+            id_tokens=parts.id_tokens,
         )
 
 
@@ -115,7 +118,7 @@ class Parts:
     Attributes:
         encoder, skips: beside the VAE's encoder, and from there to its decoder.
         minimum: the least side in pixels.
-        aligned_face: see `OneStepModel`.
+        aligned_face, trained_eyes: see `OneStepModel`.
         card, color_fix, base: of this file, where they are not the system's.
     """
 
@@ -135,6 +138,8 @@ class Parts:
     trained_size: int = 512
     no_reference: NoReference = "zero_latent"
     reference_placement: ReferencePlacement = "aligned"
+    trained_eyes: tuple[float, float] | None = None
+    id_tokens: IdTokens | None = None
 
 
 def _widen(base: Base, adapters: tuple[Adapter, ...]) -> None:

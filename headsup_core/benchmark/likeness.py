@@ -1,0 +1,121 @@
+"""Faces found in the results, their landmarks, and whether they are the same people as in truth and reference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..errors import HeadsUpError
+from ..faces.analyzer import DetectionOptions, FaceAnalyzer
+from ..faces.face import Face
+from ..identity.similarity import Calibration, measure
+from ..training.people import person_of
+from .cases import CleanFolder, PairFolders
+from .face_detection import landmark_error, same_place
+from .figures import IDENTITY, LANDMARKS, MISSED, TO_REFERENCE
+from .recognisers import Recogniser
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class KnownFace:
+    """The face of a clean picture, and its unit vectors, recogniser -> `[D]`."""
+
+    face: Face
+    vectors: Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """Figures of faces.
+
+    Attributes:
+        analyzer: finds them.
+        known: of the clean pictures, by file; None where none was found.
+        calibrations: recogniser -> the means of its scale.
+    """
+
+    analyzer: FaceAnalyzer
+    recognisers: Sequence[Recogniser]
+    known: Mapping[Path, KnownFace | None] = field(default_factory=dict[Path, KnownFace | None])
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
+
+    def of(self, cases: CleanFolder | PairFolders) -> Likeness:
+        """With the faces of the clean pictures of `cases`, and recognisers without published means calibrated on them.
+
+        A picture that cannot be read is left out here; whoever measures it will name it.
+        """
+        known: dict[Path, KnownFace | None] = {}
+        for path in cases.files():
+            try:
+                known[path] = self._know(cases.clean(path))
+            except HeadsUpError as error:
+                log.debug("%s", error)
+        calibrations = {each.name: self._calibrated(each, known) for each in self.recognisers}
+        return Likeness(self.analyzer, self.recognisers, known, calibrations)
+
+    def _know(self, image: torch.Tensor) -> KnownFace | None:
+        """The largest face of `[1,3,H,W]`."""
+        faces = self.analyzer.detect(image)[0]
+        if not faces:
+            return None
+        return KnownFace(faces[0], {each.name: each.embed(image, faces[0]) for each in self.recognisers})
+
+    def _calibrated(self, recogniser: Recogniser, known: Mapping[Path, KnownFace | None]) -> Calibration:
+        if recogniser.calibration.measured:
+            return recogniser.calibration
+        people: dict[str, list[torch.Tensor]] = {}
+        for path, face in known.items():
+            if face is not None:
+                people.setdefault(person_of(path), []).append(face.vectors[recogniser.name])
+        try:
+            means = measure(list(people.values()))
+        except HeadsUpError:  # too few people, or nobody with two photos
+            return recogniser.calibration
+        return Calibration(means.same, means.different)
+
+    def measure(self, result: torch.Tensor, truth: KnownFace, reference: KnownFace | None) -> dict[str, float]:
+        """Figures of the face in `result` `[1,3,H,W]`.
+
+        Returns:
+            `missed` (1 when the analyzer does not find it), `landmarks` (mean error in eye distances, when it does),
+            `id_NAME` likeness to the truth and `id_NAME_ref` to the reference, calibrated. A face that is not found is
+            embedded by the truth's landmarks.
+        """
+        half = max(1.0, truth.face.eye_distance / 2)  # smaller ones cannot be it, and looking for them takes long
+        found = self.analyzer.detect(result, DetectionOptions(min_eye_distance=half))[0]
+        face = next((each for each in found if same_place(each, truth.face.landmarks)), None)
+        figures = {MISSED: float(face is None)}
+        if face is not None:
+            figures[LANDMARKS] = landmark_error(face.landmarks, truth.face.landmarks)
+        for recogniser in self.recognisers:
+            vector = recogniser.embed(result, truth.face if face is None else face)
+            name, scale = IDENTITY + recogniser.name, self.calibrations[recogniser.name]
+            figures[name] = scale.score(_cosine(vector, truth.vectors[recogniser.name]))
+            if reference is not None:
+                figures[name + TO_REFERENCE] = scale.score(_cosine(vector, reference.vectors[recogniser.name]))
+        return figures
+
+    def notes(self) -> list[str]:
+        """What a reader of the figures has to know."""
+        lines = [f"Faces are found by {self.analyzer.name}; {LANDMARKS}: error in eye distances, of found faces only."]
+        for recogniser in self.recognisers:
+            means = self.calibrations[recogniser.name]
+            source = "cosines of" if means.measured else "assumed, not measured: cosines of"
+            used = "used in training, no independent judge; " if recogniser.trained_against else ""
+            lines.append(
+                f"{IDENTITY}{recogniser.name}: {used}0 = strangers, 1 = two good photos of one person ({source} "
+                f"{means.different:.4f} and {means.same:.4f})."
+            )
+        if missing := sorted(path.name for path, face in self.known.items() if face is None):
+            lines.append(f"No face in {len(missing)} clean pictures: {', '.join(missing)}.")
+        return lines
+
+
+def _cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a.double() * b.double()).sum())

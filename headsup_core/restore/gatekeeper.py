@@ -1,0 +1,94 @@
+"""The identity gate over the pictures of a batch: what `restore()` keeps of it until the end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from ..faces.analyzer import FaceAnalyzer
+from ..faces.face import Face
+from ..faces.faces import Faces
+from ..identity.identity import Identity
+from ..models.one_step import HeadsUpModel
+from .gating import Candidates, GateMode, gate, scored_after
+from .people import People
+
+
+class Gatekeeper:
+    """Judges picture by picture, then scores what is returned.
+
+    Args:
+        faces: of the pictures, with the names of their people, in pixels of the input.
+        people: name -> unit vector `[D]` of the analyzer's recogniser.
+        spill: pixels of the output beyond a face's mask that its condition can reach.
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        people: Mapping[str, torch.Tensor],
+        analyzer: FaceAnalyzer,
+        mode: GateMode,
+        spill: float,
+    ) -> None:
+        self._faces, self._people, self._analyzer, self._spill = faces, people, analyzer, spill
+        self._mode: GateMode = mode
+        self._judged: list[tuple[Face, ...]] = []
+
+    def choose(
+        self, before: torch.Tensor, plain: torch.Tensor, injected: torch.Tensor | None
+    ) -> torch.Tensor:
+        """What is kept of the next picture: see `gating.gate`. All `[1,3,H,W]`, not clamped."""
+        height, width = before.shape[-2:]
+        here = self._faces.scaled_to(height, width)[len(self._judged)]
+        candidates = Candidates(before, plain, injected, here, height / self._faces.height, self._spill)
+        picture, judged = gate(candidates, self._people, self._analyzer, self._mode)
+        self._judged.append(judged)
+        return picture
+
+    def scored(self, image: torch.Tensor, before: torch.Tensor) -> Faces:
+        """The faces in pixels of the final `image` `[B,3,H,W]`, scored in it; `before` is what they were judged in."""
+        judged = replace(
+            self._faces, pictures=tuple(self._judged), height=before.shape[-2], width=before.shape[-1]
+        ).scaled_to(image.shape[-2], image.shape[-1])
+        pictures = tuple(
+            scored_after(picture, here, self._people, self._analyzer)
+            for picture, here in zip(image.split(1), judged, strict=True)
+        )
+        return replace(judged, pictures=pictures)
+
+
+def gatekeeper_of(people: People | None, model: HeadsUpModel, mode: GateMode) -> Gatekeeper | None:
+    """None when there is nobody to score, or the gate is off."""
+    if people is None or mode == "off" or people.faces.analyzer is None:
+        return None
+    analyzer, shown = people.faces.analyzer, {face.identity for found in people.faces for face in found}
+    known: list[Identity] = [one for one in model.identities if one.name in shown]
+    vectors = {one.name: one.embedding_for(analyzer) for one in known}
+    spill = math.sqrt(2) * model.one_step.codec.factor  # the diagonal of a latent
+    return Gatekeeper(people.faces, vectors, analyzer, mode, spill) if vectors else None
+
+
+def score_lines(faces: Faces) -> list[str]:
+    """Each scored face in words."""
+    several = len(faces) > 1
+    return [
+        f"{f'picture {picture + 1}, ' * several}face {index}: {face.identity}, {face.scores}"
+        for picture, found in enumerate(faces)
+        for index, face in enumerate(found)
+        if face.scores is not None
+    ]
+
+
+def score_records(faces: Faces) -> list[dict[str, Any]]:
+    """Each scored face in numbers, as JSON can hold it; scores are on the calibrated scale."""
+    return [
+        {"picture": picture, "face": index, "identity": face.identity, **asdict(face.scores)}
+        for picture, found in enumerate(faces)
+        for index, face in enumerate(found)
+        if face.scores is not None
+    ]

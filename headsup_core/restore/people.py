@@ -1,0 +1,114 @@
+"""Who is in the pictures that are restored, and what the model is told of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, load_face_analyzer
+from ..host import Host
+from ..identity.assignment import Assignment, assign
+from ..models.one_step import HeadsUpModel
+from .conditions import KnownFace, known_face
+
+FOR_PEOPLE = DetectionOptions(min_eye_distance=6.0)
+"""Which faces are looked for when there are people: the smaller a face, the more it needs a reference."""
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """The faces of a batch and whose they are.
+
+    Attributes:
+        faces: with names and scores, in pixels of the input.
+        assignments: of each picture, face by face.
+        told: of each picture, index of a face -> what the model is told of it; in pixels of the input.
+        injects: whether it is told at all.
+    """
+
+    faces: Faces
+    assignments: tuple[tuple[Assignment, ...], ...]
+    told: tuple[dict[int, KnownFace], ...]
+    injects: bool
+
+    def known(self, picture: int, size: torch.Size, margin: int) -> dict[int, KnownFace]:
+        """By face, what the model is told of a picture that is enlarged to `size` and continued by `margin` pixels."""
+        if not self.injects:
+            return {}
+        y, x = size[0] / self.faces.height, size[1] / self.faces.width
+        return {
+            index: replace(one, face=one.face.scaled(x, y).moved(margin, margin))
+            for index, one in self.told[picture].items()
+        }
+
+    def lines(self) -> list[str]:
+        """A line for each face."""
+        several = len(self.faces) > 1
+        return [
+            f"{f'picture {index + 1}, ' * several}{one}{self._how(index, one)}"
+            for index, decided in enumerate(self.assignments)
+            for one in decided
+        ]
+
+    def _how(self, picture: int, one: Assignment) -> str:
+        if one.identity is None:
+            return ""
+        known = self.told[picture].get(one.face)
+        return f", conditioned by {known.by}" if known is not None and self.injects else ", not conditioned"
+
+
+@torch.no_grad()
+def recognise(
+    image: torch.Tensor,
+    enlarged: torch.Tensor,
+    model: HeadsUpModel,
+    faces: Faces | None,
+    analyzer: FaceAnalyzer | None,
+    host: Host,
+    notes: list[str],
+) -> People | None:
+    """Find and assign the faces of `image` `[B,3,h,w]` to the handle's people; None when it knows nobody.
+
+    Args:
+        enlarged: `[B,3,H,W]`, the plain enlargement.
+        faces, analyzer: as `restore` takes them.
+        notes: gets what could not be done.
+    """
+    if not model.identities:
+        return None
+    used = recogniser_for(faces, analyzer, host)
+    if faces is None:
+        faces = used.detect(image, FOR_PEOPLE)
+    without = [str(index + 1) for index, found in enumerate(faces) if not found]
+    if without:
+        which = f" in picture {', '.join(without)}" if len(faces) > 1 else ""
+        notes.append(f"no face was found{which}: nobody could be recognised there")
+    named, decided = assign(image, faces, model.identities, used, model.match_threshold, enlarged)
+    one_step = model.one_step
+    if not one_step.takes_identity:
+        notes.append(f"{one_step.card.name} takes neither reference nor identity tokens: people were not injected")
+    by_name = {identity.name: identity for identity in model.identities}
+    told: list[dict[int, KnownFace]] = []
+    for found in named:
+        here: dict[int, KnownFace] = {}
+        for index, face in enumerate(found):
+            if one_step.takes_identity and face.identity not in (None, NOBODY) and face.identity in by_name:
+                known = known_face(face, by_name[face.identity], one_step, used)
+                if known.by:
+                    here[index] = known
+                else:
+                    notes.append(f"{known.name} has no photos, and {one_step.card.name} takes nothing else")
+        told.append(here)
+    if model.identity_strength == 0:
+        notes.append("identity strength 0: the people were recognised, not injected")
+    return People(named, decided, tuple(told), injects=model.identity_strength > 0)
+
+
+def recogniser_for(faces: Faces | None, analyzer: FaceAnalyzer | None, host: Host) -> FaceAnalyzer:
+    """The given one, that of the faces when it can recognise them, or the default."""
+    if analyzer is not None:
+        return analyzer
+    if faces is not None and faces.analyzer is not None and faces.analyzer.embedder_id:
+        return faces.analyzer
+    return load_face_analyzer(host=host)

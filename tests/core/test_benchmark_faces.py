@@ -1,0 +1,243 @@
+"""References, likeness and targets, with an analyzer whose faces and people are known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from typing_extensions import override
+
+from headsup_core.benchmark.cases import CleanFolder
+from headsup_core.benchmark.evaluate import Judges, Outcome, evaluate
+from headsup_core.benchmark.likeness import Likeness
+from headsup_core.benchmark.metrics import Metrics
+from headsup_core.benchmark.recognisers import AnalyzersRecogniser, MobileFaceNetRecogniser
+from headsup_core.benchmark.systems import Bicubic, Reference, System, make_systems, with_paths
+from headsup_core.benchmark.tables import make_table
+from headsup_core.benchmark.targets import TASKS, Targets
+from headsup_core.cli import main
+from headsup_core.errors import InputError, ModelFileError
+from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
+from headsup_core.faces.face import Face
+from headsup_core.host import PlainHost
+from headsup_core.identity.identity import Identity
+from headsup_core.imaging.resizing import resize
+from headsup_core.models.architecture import Architecture
+from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.one_step import OneStepModel
+
+LANDMARKS = torch.tensor([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.38, 0.7], [0.62, 0.7]])
+COLOURS = {"ada": (0.9, 0.2, 0.2), "bob": (0.2, 0.8, 0.2), "cyd": (0.2, 0.3, 0.9)}
+
+
+class ColourAnalyzer(AnalyzerBase):
+    """One face in the middle of every picture that is not dark; people are told apart by their colour."""
+
+    name = "colour"
+    licence = Licence("none", True)
+    embedder_id = "colour"
+    needs = ""
+
+    def __init__(self) -> None:
+        self.embedded_at: list[torch.Tensor] = []
+
+    @override
+    def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
+        side = picture.shape[-1]
+        if float(picture.mean()) < 0.1:
+            return []
+        return [Face((0.2 * side, 0.2 * side, 0.8 * side, 0.8 * side), LANDMARKS * side, 0.9)]
+
+    @override
+    def _embed(self, picture: torch.Tensor, faces: Sequence[Face]) -> Sequence[torch.Tensor]:
+        self.embedded_at += [face.landmarks for face in faces]
+        return [picture.mean((0, 2, 3)) + 1e-6 for _ in faces]
+
+
+class Told(Bicubic):
+    """Paints whoever it is told is there; remembers the names."""
+
+    def __init__(self, tells: Reference) -> None:
+        object.__setattr__(self, "name", f"told+{tells}")
+        object.__setattr__(self, "tells", tells)
+        object.__setattr__(self, "told", [])
+
+    def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
+        [person] = people
+        getattr(self, "told").append(person.name)  # noqa: B009 - the base is frozen
+        return torch.tensor(COLOURS[person.name]).view(1, 3, 1, 1).expand(1, 3, height, width)
+
+
+class Dark(Bicubic):
+    """Hides the face."""
+
+    def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
+        return 0.05 * resize(image, height, width)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Two photos each of three people; the second is a little brighter."""
+    folder = tmp_path / "people"
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for name, colour in COLOURS.items():
+        for number in (0, 1):
+            picture = torch.tensor(colour).view(3, 1, 1) + 0.05 * number * torch.tensor([1.0, 0, 1]).view(3, 1, 1)
+            picture = (picture + 0.05 * torch.rand(3, 192, 192, generator=generator)).clamp(0, 1)
+            Image.fromarray((picture.permute(1, 2, 0) * 255).byte().numpy()).save(folder / f"{name}_{number}.png")
+    return folder
+
+
+def _evaluate(folder: Path, systems: Sequence[System], analyzer: ColourAnalyzer) -> Outcome:
+    likeness = Likeness(analyzer, [AnalyzersRecogniser(analyzer)])
+    cases = CleanFolder(folder, "x4-mild", 96, pairs=True)
+    return evaluate(cases, systems, Judges(Metrics(), likeness), keep=1, quiet=True)
+
+
+def test_everybody_is_restored_with_another_photo_of_his_own(people: Path) -> None:
+    cases = CleanFolder(people, "x4-mild", 96, pairs=True)
+    pairs = {path.stem: getattr(cases.reference_of(path), "stem", None) for path in cases.files()}
+    assert pairs == {f"{name}_{n}": f"{name}_{1 - n}" for name in COLOURS for n in (0, 1)}
+    strangers = {path.stem: getattr(cases.stranger_of(path), "stem", "")[:3] for path in cases.files()}
+    assert strangers == {f"{a}_{n}": b for a, b in (("ada", "bob"), ("bob", "cyd"), ("cyd", "ada")) for n in (0, 1)}
+    assert len(CleanFolder(people, "x4-mild", 96, pairs=True, limit=3).files()) == 4  # whole people
+    (people / "ada_1.png").unlink()
+    assert {path.stem[:3] for path in cases.files()} == {"bob", "cyd"}  # ada has no reference
+    for name in ("bob_1", "cyd_1"):
+        (people / f"{name}.png").unlink()
+    with pytest.raises(InputError, match="nobody has two pictures"):
+        cases.files()
+
+
+def test_likeness_to_truth_and_reference(people: Path) -> None:
+    right, wrong = Told("reference"), Told("stranger")
+    outcome = _evaluate(people, [Bicubic(), right, wrong], ColourAnalyzer())
+    assert outcome.failures == []
+    assert getattr(right, "told") == [name for name in COLOURS for _ in (0, 1)]  # noqa: B009
+    assert getattr(wrong, "told") == ["bob", "bob", "cyd", "cyd", "ada", "ada"]  # noqa: B009
+    scores = {record.system: record.face for record in outcome.records if record.case == "ada_0"}
+    assert scores["bicubic"]["id_colour"] == pytest.approx(1, abs=0.05)
+    assert scores["told+reference"]["id_colour"] == pytest.approx(1, abs=0.1)
+    assert scores["told+stranger"]["id_colour"] < 0.3
+    assert scores["told+stranger"]["id_colour_ref"] == pytest.approx(1, abs=0.1)  # it became the stranger
+    assert scores["bicubic"]["missed"] == 0
+    assert scores["bicubic"]["landmarks"] == 0
+    assert {record.person for record in outcome.records} == set(COLOURS)
+
+
+def test_scale_is_calibrated_on_the_clean_pairs_of_the_run(people: Path) -> None:
+    analyzer = ColourAnalyzer()
+    likeness = Likeness(analyzer, [AnalyzersRecogniser(analyzer)]).of(CleanFolder(people, "x4-mild", 96, pairs=True))
+    vectors = [face.vectors["colour"] for face in likeness.known.values() if face is not None]
+    same = [float(vectors[i] @ vectors[i + 1]) for i in (0, 2, 4)]
+    different = [float(vectors[i] @ vectors[j]) for i in range(6) for j in range(i) if i // 2 != j // 2]
+    scale = likeness.calibrations["colour"]
+    assert scale.same == pytest.approx(sum(same) / 3, abs=1e-5)
+    assert scale.different == pytest.approx(sum(different) / 12, abs=1e-5)
+    alone = Likeness(analyzer, [AnalyzersRecogniser(analyzer)]).of(CleanFolder(people, "x4-mild", 96, limit=1))
+    assert not alone.calibrations["colour"].measured
+    assert any("assumed, not measured" in note for note in alone.notes())
+
+
+def test_a_face_that_is_lost_counts_and_is_embedded_where_the_truth_has_it(people: Path) -> None:
+    analyzer = ColourAnalyzer()
+    outcome = _evaluate(people, [Dark("dark")], analyzer)
+    assert [record.face["missed"] for record in outcome.records] == [1.0] * 6
+    assert all("landmarks" not in record.face and "id_colour" in record.face for record in outcome.records)
+    assert torch.equal(analyzer.embedded_at[-1], LANDMARKS * 96)
+    table = make_table("title", outcome, "dark")
+    assert "| dark |" in table
+    assert "6 pictures of 3 people" in table
+
+
+def test_a_system_that_wants_a_photo_is_told_how_to_get_one(people: Path) -> None:
+    analyzer = ColourAnalyzer()
+    judges = Judges(Metrics(), Likeness(analyzer, [AnalyzersRecogniser(analyzer)]))
+    outcome = evaluate(CleanFolder(people, "x4-mild", 96), [Told("reference")], judges, 0, quiet=True)
+    assert len(outcome.failures) == 6
+    assert "needs a photo: use --reference-pairs and a face analyzer" in outcome.failures[0]
+
+
+def test_mobilefacenet_gives_unit_vectors_of_aligned_faces() -> None:
+    """The network sees the face upright at ArcFace's place, whatever the picture's size."""
+    seen: list[torch.Tensor] = []
+
+    class Mean(torch.nn.Module):
+        @override
+        def forward(self, faces: torch.Tensor) -> torch.Tensor:
+            seen.append(faces)
+            return faces.mean((2, 3))
+
+    recogniser = MobileFaceNetRecogniser(Mean())
+    face = Face((0, 0, 200, 200), LANDMARKS * 200, 1.0)
+    vector = recogniser.embed(torch.full((1, 3, 200, 200), 0.5), face)
+    assert seen[0].shape == (1, 3, 112, 112)
+    assert vector.tolist() == pytest.approx([3**-0.5] * 3)
+    assert recogniser.trained_against
+
+
+@pytest.fixture
+def toy_file(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> Path:
+    save_headsup(tmp_path / "toy.safetensors", toy_model, architecture)
+    return tmp_path / "toy.safetensors"
+
+
+def test_specs_of_systems(toy_file: Path) -> None:
+    host = PlainHost("cpu")
+    plain, told, stranger = make_systems([str(toy_file), f"{toy_file}+reference", f"{toy_file}:tile=64+stranger"], host)
+    assert [each.name for each in (plain, told, stranger)] == ["toy", "toy+reference", "toy:tile=64+stranger"]
+    assert [each.tells for each in (plain, told, stranger)] == ["", "reference", "stranger"]
+    assert getattr(plain, "model") is getattr(told, "model")  # noqa: B009 - loaded once
+    assert with_paths("headsup-tiny:color_fix=lab", host).endswith("bundled/headsup-tiny.safetensors:color_fix=lab")
+    with pytest.raises(ModelFileError, match="is of no known system"):
+        make_systems([f"{toy_file}:base="], host)
+
+
+def test_a_restorer_says_whose_face_it_is_and_counts_where_nobody_was_recognised(
+    people: Path, toy_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def restored(image: torch.Tensor, model: object, **options: Any) -> SimpleNamespace:
+        given.append(options)
+        return SimpleNamespace(image=torch.zeros(1, 3, 96, 96), faces=options["faces"])
+
+    monkeypatch.setattr("headsup_core.benchmark.systems.restore", restored)
+    analyzer = ColourAnalyzer()
+    names = [f"{toy_file}+{told}" for told in ("reference", "assigned", "stranger")]
+    outcome = _evaluate(people, make_systems(names, PlainHost("cpu"), analyzer), analyzer)
+    assert outcome.failures == []
+    told = [(one["identities"][0].name, one["faces"][0][0].identity) for one in given[:3]]
+    assert told == [("ada", None), ("ada", "ada"), ("bob", "bob")]
+    assert "toy+reference: the person was not recognised in 6 of 6" in outcome.notes
+    assert not any("toy+assigned" in note for note in outcome.notes)
+
+
+def test_targets_judge_their_tasks(people: Path, toy_file: Path, tmp_path: Path) -> None:
+    analyzer = ColourAnalyzer()
+    judges = Judges(Metrics(), Likeness(analyzer, [AnalyzersRecogniser(analyzer)]))
+    host = PlainHost("cpu", quiet=True)
+    cases = CleanFolder(people, "x8", 96, limit=1)
+    targets = Targets(cases, people, str(toy_file), host, judges, (), "colour", 0, True, None, TASKS[1:])
+    table, failures = targets.measure(tmp_path / "out")
+    assert failures == []
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert [row[0].strip("| ") for row in rows if len(row) > 1] == [
+        *("x8" for _ in range(4)),
+        *("x4 mild" for _ in range(4)),
+        *("x8, people", "x4 mild, people"),
+    ]
+    assert (tmp_path / "out" / "targets.md").read_text() == table
+    assert (tmp_path / "out" / "people-x8" / "results.json").exists()
+
+
+def test_targets_need_somebody_to_judge(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--targets", "headsup-tiny", "--analyzer", "none", "--output", str(tmp_path / "out")]
+    assert main(["benchmark", str(people), *options]) == 2
+    assert "--targets judges identity: the face analyzer none recognises nobody" in capsys.readouterr().err

@@ -1,0 +1,107 @@
+"""`upscale --reference` and `--identity`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from harness.faces import face_at
+from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, paint, person
+
+from headsup_core.cli import main
+from headsup_core.identity import save_identity
+from headsup_core.image_files import write_picture
+from headsup_core.models.architecture import Architecture
+from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.one_step import OneStepModel
+
+FACE = face_at(24, 24, 14)
+
+
+@pytest.fixture
+def command(
+    toy_model: OneStepModel, architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """An upscale of a picture with a red face; the analyzer tells colours apart."""
+    monkeypatch.setattr("headsup_core.commands.upscale.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
+    warped = replace(architecture, reference_placement="warped")
+    save_headsup(tmp_path / "toy.safetensors", replace(toy_model, reference_placement="warped"), warped)
+    source = photo(tmp_path / "in.png", RED)
+    arguments = ["upscale", str(source), "--output", str(tmp_path / "out"), "--scale", "1", "--quiet", "--json"]
+    return [*arguments, "--model", str(tmp_path / "toy.safetensors")]
+
+
+def photo(path: Path, colour: tuple[float, float, float]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    write_picture(path, paint(torch.full((1, 3, 48, 48), 0.5), FACE, colour), None)
+    return path
+
+
+def test_photos_folders_and_files_are_people(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(tmp_path / "Ada" / "1.png", RED)
+    photo(tmp_path / "Ada" / "2.png", RED)
+    grace = photo(tmp_path / "Grace.png", GREEN)
+    saved = save_identity(tmp_path, person("Joan", BLUE))
+
+    assert main([*command, "--reference", str(tmp_path / "Ada"), str(grace), "--identity", str(saved)]) == 0
+
+    record = json.loads(capsys.readouterr().out)
+    (line,) = record["faces"]
+    assert line.startswith("face 0: Ada (score 1.5")
+    assert line.endswith("conditioned by reference")
+
+
+def test_threshold_and_strength(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grace = photo(tmp_path / "Grace.png", GREEN)
+
+    assert main([*command, "--reference", str(grace), "--match-threshold", "-0.5", "--identity-strength", "0"]) == 0
+    weak = json.loads(capsys.readouterr().out)
+    assert main([*command, "--reference", str(grace)]) == 0
+    strict = json.loads(capsys.readouterr().out)
+
+    assert weak["faces"][0].startswith("face 0: Grace")
+    assert "identity strength 0" in " ".join(weak["notes"])
+    assert strict["faces"][0].startswith("face 0: nobody, most like Grace")
+
+
+def test_scores_are_in_the_json(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ada = photo(tmp_path / "Ada.png", RED)
+
+    assert main([*command, "--reference", str(ada)]) == 0
+    on = json.loads(capsys.readouterr().out)
+    assert main([*command, "--reference", str(ada), "--identity-gate", "off"]) == 0
+    off = json.loads(capsys.readouterr().out)
+
+    (score,) = on["identity_scores"]
+    assert (score["face"], score["identity"]) == (0, "Ada")
+    assert score["before"] > 1.4
+    assert score["after"] is not None
+    assert on["gate"][0].startswith(f"face 0: Ada, identity {score['before']:.2f} -> {score['after']:.2f}")
+    assert off["identity_scores"] == off["gate"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--identity-strength", "2"], "identity strength 2.0: must be between 0"),
+        (["--match-threshold", "7"], "match threshold 7.0: must be between -1"),
+        (["--identity", "missing.safetensors"], "missing.safetensors"),
+        (["--reference", "missing.png"], "missing.png"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    grace = photo(tmp_path / "Grace.png", GREEN)
+    people = [] if arguments[0] == "--reference" else ["--reference", str(grace)]
+
+    assert main([*command, *people, *arguments]) == 2
+
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert "Traceback" not in errors
