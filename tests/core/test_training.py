@@ -14,7 +14,7 @@ from headsup_core.models.architecture import Architecture
 from headsup_core.models.headsup_file import save_headsup
 from headsup_core.training.config import LossWeights, TrainConfig, read_config
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
-from headsup_core.training.degradation import DEGRADATIONS, degrade, jpeg
+from headsup_core.training.degradation import DEGRADATIONS, BlindFace, SecondOrder, degrade, jpeg
 from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.losses import periodic_texture
 from headsup_core.training.people import person_of, split_by_person
@@ -38,7 +38,7 @@ def test_degradation_is_deterministic_and_of_the_right_size(name: str) -> None:
     assert 0 <= small.min() <= small.max() <= 1
     assert torch.equal(small, degrade(image, name, seed=5))
     assert torch.equal(torch.random.get_rng_state(), state)
-    if name != "x4-mild":
+    if name not in ("x4-mild", "idfsr-x8", "idfsr-x16"):  # nothing in them is drawn
         assert not torch.equal(small, degrade(image, name, seed=6))
 
 
@@ -52,6 +52,35 @@ def test_mild_degradation_is_bicubic_then_jpeg() -> None:
     small = torch.nn.functional.interpolate(image, size=(16, 16), mode="bicubic", antialias=True).clamp(0, 1)
     expected = torch.cat([jpeg(one[None], 75) for one in small])
     assert torch.equal(degrade(image, "x4-mild", 0), expected)
+
+
+def test_blind_face_degradation_against_its_steps() -> None:
+    """With every range a point: blur, reduction, noise, JPEG, back to the size."""
+    image = _picture()[:1]
+    fixed = BlindFace((2, 2), (4, 4), (0, 0), (90, 90))
+    axis = torch.arange(41.0) - 20
+    weights = torch.exp(-(axis**2) / 8)
+    blur = torch.outer(weights, weights) / weights.sum() ** 2  # isotropic or not: both deviations are 2
+    padded = torch.nn.functional.pad(image, (20,) * 4, mode="reflect")
+    blurred = torch.nn.functional.conv2d(padded, blur.expand(3, 1, 41, 41), groups=3)
+    small = torch.nn.functional.interpolate(blurred, size=(16, 16), mode="bilinear", align_corners=False)
+    expected = torch.nn.functional.interpolate(jpeg(small, 90), size=(64, 64), mode="bilinear", align_corners=False)
+    found = degrade(image, fixed, 3)
+    assert found.shape == image.shape
+    assert (found - expected).abs().mean() < 2 / 255  # the JPEG rounds what differs in the last bit
+
+
+def test_published_sets_have_the_published_numbers() -> None:
+    second = DEGRADATIONS["osediff"]
+    assert second == DEGRADATIONS["realesrgan"]
+    assert isinstance(second, SecondOrder)
+    assert second.first.resize_range == (0.15, 1.5)
+    assert (second.first.noise_range, second.second.noise_range) == ((1, 30), (1, 25))
+    assert (second.first.poisson_scale, second.second.poisson_scale) == ((0.05, 3.0), (0.05, 2.5))
+    assert (second.first.blur_prob, second.second.blur_prob) == (1.0, 0.8)
+    assert (second.first.blur_sigma, second.second.blur_sigma) == ((0.2, 3.0), (0.2, 1.5))
+    face = DEGRADATIONS["osediff-face"]
+    assert face == BlindFace((1, 15), (1, 30), (0, 20), (30, 100), kernel_size=41)
 
 
 def test_degradation_refuses_odd_sizes_and_unknown_names() -> None:
