@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import benchmark, download, faces, identity, train, upscale
+from .commands import benchmark, dataset, download, faces, identity, train, upscale
 from .errors import HeadsUpError
 
 
@@ -34,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("download", download),
         ("benchmark", benchmark),
         ("train", train),
+        ("dataset", dataset),
     ):
         description = (module.__doc__ or "").strip()
         command = commands.add_parser(name, help=description.splitlines()[0], description=description)

@@ -15,17 +15,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..models.one_step import ReferencePlacement
 from .degradation import degrade
-from .people import list_pictures, person_of, split_by_person
+from .photos import Photos, Place
 from .portraits import (
-    Bytes,
     FindLandmarks,
-    Portrait,
     Reference,
     References,
-    find_landmarks,
     lies_inside,
-    make_portrait,
     make_reference,
     no_reference,
     placed_landmarks,
@@ -36,9 +33,11 @@ Sample = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """One folder of clean pictures.
+    """One folder of clean pictures, or one index of faces (`dataset build`).
 
     Attributes:
+        folder: the folder, or the index's `.json`: there people are told apart by their faces, and a picture may show
+            several of them.
         ratio: share of the samples drawn from it.
         longest_side: larger pictures are reduced to this once, in memory.
         zoom: range of the factor by which a picture is reduced before cropping.
@@ -46,6 +45,7 @@ class SourceConfig:
         hold_out: leave out every n-th person (sorted by the file name up to the first `_`) for measuring; 0: none.
         references: another photo of the person, or an altered copy of the photo; "none": no faces, or none to know.
         whole_face: share of the crops that are cut about a whole face, in a source with references.
+        in_memory: read all pictures once; False: each when it is drawn, which takes an index for references.
     """
 
     folder: str
@@ -56,6 +56,7 @@ class SourceConfig:
     hold_out: int = 0
     references: References = "none"
     whole_face: float = 0.5
+    in_memory: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ class Crop:
 
 
 class CropSource:
-    """Pictures of one folder in memory; draws square crops.
+    """Draws square crops of the pictures of one source.
 
     Args:
         teacher: finds the landmarks of photos that nobody annotated, in a source with references; photos without a
@@ -77,28 +78,34 @@ class CropSource:
 
     def __init__(self, config: SourceConfig, teacher: FindLandmarks | None = None) -> None:
         self.config = config
-        files, _ = split_by_person(list_pictures(Path(config.folder)), config.hold_out)
-        self._pictures = [load_reduced(path, config.longest_side) for path in files]
-        self._portraits: list[Portrait | None] = [None] * len(files)
-        self._photos: dict[str, list[int]] = {}
-        if config.references == "none":
-            return
-        for index, (path, picture) in enumerate(zip(files, self._pictures, strict=True)):
-            landmarks = find_landmarks(path, picture, teacher)
-            if landmarks is not None:
-                self._portraits[index] = make_portrait(person_of(path), picture, landmarks)
-                self._photos.setdefault(person_of(path), []).append(index)
+        self._photos = Photos(
+            Path(config.folder),
+            longest_side=config.longest_side,
+            hold_out=config.hold_out,
+            with_faces=config.references != "none",
+            in_memory=config.in_memory,
+            teacher=teacher,
+        )
 
-    def crop(self, rng: np.random.Generator, size: int, reference_drop: float = 0.0) -> Crop:
-        """A crop of `size` px, reduced by a random zoom, mirrored half the time.
+    def crop(
+        self,
+        rng: np.random.Generator,
+        size: int,
+        reference_drop: float = 0.0,
+        placement: ReferencePlacement = "warped",
+    ) -> Crop:
+        """A crop of `size` px, reduced by a random zoom, mirrored half the time. Of several faces one counts.
 
         Args:
             reference_drop: how often the reference is left out (HeadsUp 4.1: p = 0.2).
+            placement: where the reference lies, as the model has it.
         """
-        index = int(rng.integers(len(self._pictures)))
-        picture, portrait = self._pictures[index], self._portraits[index]
-        if portrait is not None and rng.random() < self.config.whole_face:
-            corner, side = self._about_face(rng, portrait, size)
+        index = int(rng.integers(len(self._photos)))
+        picture, faces = self._photos.picture(index), self._photos.faces(index)
+        place = (index, int(rng.integers(len(faces))) if len(faces) > 1 else 0)
+        face = faces[place[1]] if faces else None
+        if face is not None and rng.random() < self.config.whole_face:
+            corner, side = self._about_face(rng, picture, face, size)
         else:
             corner, side = self._anywhere(rng, picture, size)
         box = (corner[0], corner[1], corner[0] + side, corner[1] + side)
@@ -107,56 +114,48 @@ class CropSource:
         mirrored = rng.random() < 0.5
         if mirrored:
             image = image.flip(-1)
-        if portrait is None:
+        if face is None:
             return Crop(image)
-        landmarks = placed_landmarks(portrait.landmarks, corner, side, size, mirrored)
-        aligned, copy = self._reference_photo(rng, index)
-        if aligned is None or rng.random() < reference_drop:
+        landmarks = placed_landmarks(face, corner, side, size, mirrored)
+        known, copy = self._reference_photo(rng, place)
+        if rng.random() < reference_drop:
             return Crop(image, landmarks)
-        return Crop(image, landmarks, make_reference(aligned, landmarks, size, mirrored, rng, copy=copy))
+        aligned = self._photos.aligned(known)
+        reference = make_reference(aligned, landmarks, size, mirrored, rng, copy=copy, placement=placement)
+        return Crop(image, landmarks, reference)
 
     def _anywhere(self, rng: np.random.Generator, picture: Image.Image, size: int) -> tuple[list[float], float]:
         low, high = self.config.zoom
         side = min(size / rng.uniform(low, high), min(picture.size))
         return [self._start(rng, extent, side) for extent in picture.size], side
 
-    def _about_face(self, rng: np.random.Generator, portrait: Portrait, size: int) -> tuple[list[float], float]:
+    def _about_face(
+        self, rng: np.random.Generator, picture: Image.Image, face: torch.Tensor, size: int
+    ) -> tuple[list[float], float]:
         """A square in which the face is whole: 3.4 to 12 eye distances wide, the face about its middle."""
-        eyes = portrait.eye_distance
+        eyes = float((face[1] - face[0]).norm())
         least = max(3.4 * eyes, size / self.config.zoom[1])
         side = float(np.exp(rng.uniform(np.log(least), np.log(max(12 * eyes, least)))))
-        side = min(side, *portrait.picture.size)
+        side = min(side, *picture.size)
         spare = max(0.0, side - 3.4 * eyes) / 2
         corner: list[float] = []
-        for centre, extent in zip(portrait.landmarks.mean(0).tolist(), portrait.picture.size, strict=True):
+        for centre, extent in zip(face.mean(0).tolist(), picture.size, strict=True):
             start = centre - side / 2 + rng.uniform(-1, 1) * min(spare, side * 0.2)
             corner.append(float(np.clip(start, 0, extent - side)))
         return corner, side
 
-    def _reference_photo(self, rng: np.random.Generator, index: int) -> tuple[Bytes | None, bool]:
-        """The aligned face of a reference for the photo at `index`, and whether it is the same photo."""
-        portrait = self._portraits[index]
-        if portrait is None:
-            return None, False
-        others = [other for other in self._photos[portrait.person] if other != index]
+    def _reference_photo(self, rng: np.random.Generator, place: Place) -> tuple[Place, bool]:
+        """The reference's face for the face at `place`, and whether it is the same photo."""
+        others = self._photos.others(place)
         if self.config.references == "other_photo" and others:
-            other = self._portraits[others[int(rng.integers(len(others)))]]
-            return (None if other is None else other.aligned), False
-        return portrait.aligned, True
+            return others[int(rng.integers(len(others)))], False
+        return place, True
 
     def _start(self, rng: np.random.Generator, extent: int, side: float) -> float:
         spare = extent - side
         if not self.config.centre:
             return rng.uniform(0, spare)
         return float(np.clip(spare / 2 + rng.normal(0, self.config.centre) * extent, 0, spare))
-
-
-def load_reduced(path: Path, longest_side: int) -> Image.Image:
-    """A picture in RGB, reduced to `longest_side` px where it is larger."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-    return picture
 
 
 class RestorationDataset(Dataset[Sample]):
@@ -177,6 +176,7 @@ class RestorationDataset(Dataset[Sample]):
         length: int,
         seed: int,
         reference_drop: float = 0.0,
+        placement: ReferencePlacement = "warped",
     ) -> None:
         self._sources = sources
         self._source_probs = _normalised([source.config.ratio for source in sources])
@@ -185,7 +185,7 @@ class RestorationDataset(Dataset[Sample]):
         self._size = size
         self._length = length
         self._seed = seed
-        self._reference_drop = reference_drop
+        self._reference_drop, self._placement = reference_drop, placement
 
     def __len__(self) -> int:
         return self._length
@@ -193,7 +193,7 @@ class RestorationDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self._seed, index])
         source = self._sources[rng.choice(len(self._sources), p=self._source_probs)]
-        clean = source.crop(rng, self._size, self._reference_drop)
+        clean = source.crop(rng, self._size, self._reference_drop, self._placement)
         name = self._degradations[rng.choice(len(self._degradations), p=self._degradation_probs)]
         small = degrade(clean.image[None], name, int(rng.integers(2**31)))
         reference = clean.reference or no_reference(self._size)
