@@ -1,7 +1,7 @@
 """The critic of L_adv: a PatchGAN on aligned faces.
 
-HeadsUp names no discriminator. This is pix2pix's (arXiv 1611.07004, 70 px patches) with the hinge loss, which CodeFormer
-trains its faces with, too, and spectral normalisation (arXiv 1802.05957) in place of batch statistics: batches of one
+HeadsUp names no discriminator. This is pix2pix's (arXiv 1611.07004, 70 px patches) with the hinge loss, as CodeFormer
+has it for faces, too, and spectral normalisation (arXiv 1802.05957) in place of batch statistics: batches of one
 or two faces have none worth using.
 """
 
@@ -10,6 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+
+from .companions import Companion, Restoration
+from .losses import hinge_critic, hinge_generator
 
 SLOPE = 0.2
 
@@ -32,3 +35,18 @@ class PatchCritic(nn.Module):
 
     def forward(self, faces: torch.Tensor) -> torch.Tensor:
         return self.layers(faces * 2 - 1)
+
+
+class FaceCritic(Companion):
+    """L_adv: the critic of aligned faces, which learns beside the model."""
+
+    def __init__(self, width: int, learning_rate: float, device: torch.device) -> None:
+        super().__init__(PatchCritic(width).to(device), learning_rate, weight_decay=0.0, betas=(0.5, 0.999))
+
+    def term(self, restored: Restoration, chance: torch.Generator) -> torch.Tensor | None:
+        return None if restored.faces is None else hinge_generator(self.network(restored.faces))
+
+    def own_loss(self, restored: Restoration, chance: torch.Generator) -> torch.Tensor | None:
+        if restored.faces is None or restored.true_faces is None:
+            return None
+        return hinge_critic(self.network(restored.true_faces), self.network(restored.faces.detach()))
