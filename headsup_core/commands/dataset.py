@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from ..training.face_index import Scale
-
     actions = parser.add_subparsers(dest="action", required=True)
     build = actions.add_parser("build", help="folders of photos -> an index for `train`")
     build.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of photos, or photos")
@@ -33,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     build.add_argument(
         "--scale",
-        choices=get_args(Scale),
+        choices=("calibrated", "cosine"),
         default="calibrated",
         help="of the threshold: calibrated (0 strangers, 1 two good photos of one person) or the raw cosine",
     )

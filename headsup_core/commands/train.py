@@ -43,4 +43,5 @@ def run(args: argparse.Namespace) -> int:
     trainer.train()
     if args.export:
         trainer.export(args.export)
+    trainer.finish()
     return 0

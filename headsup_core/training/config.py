@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..models.architecture import Architecture
+from ..models.id_tokens import IdTokenRecord
 from ..models.one_step import ModelCard
 from .data import SourceConfig
 from .distillation import DistillationConfig
@@ -131,7 +132,9 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
         architecture, adapter = record.get("architecture"), record.get("adapter")
         record["architecture"] = None if architecture is None else Architecture.from_json(architecture)
         if adapter is not None:
-            record["adapter"] = AdapterConfig(**{**adapter, "card": ModelCard(**adapter["card"])})
+            tokens, card = IdTokenRecord.from_json(adapter.get("id_tokens")), ModelCard(**adapter["card"])
+            fields: dict[str, Any] = {**adapter, "id_tokens": tokens, "card": card}
+            record["adapter"] = AdapterConfig(**fields)
         sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
         for source in sources:
             source["folder"] = str(root / source["folder"])
@@ -142,5 +145,5 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
         record["loss"] = LossWeights(**record.get("loss", {}))
         record["distillation"] = DistillationConfig(**record.get("distillation", {}))
         return TrainConfig(**record)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"training configuration {path} cannot be used: {error}") from error

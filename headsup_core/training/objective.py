@@ -132,20 +132,40 @@ class Objective:
 
 
 def restore(model: OneStepModel, batch: Sample) -> Restoration:
-    """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one.
-
-    A model with identity tokens would be given the embedding of `batch["reference_face"]`, the REFERENCE photo's and
-    never the truth's, so that training equals use.
-    """
-    codec, prompt = model.codec, model.prompt.embeddings(None)
+    """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one, those
+    without an embedding no identity tokens."""
+    codec = model.codec
     latent = codec.encode(batch["bad"])
     reference, mask = None, None
     if model.takes_reference:
         known = batch["has_reference"].view(-1, 1, 1, 1)
         mask = F.avg_pool2d(batch["mask"], codec.factor) * known
         reference = codec.encode(batch["reference"]) * known
-    clean = model.denoise(latent, prompt, reference, mask)
+    clean = _denoise(model, latent, reference, mask, batch)
     return Restoration(clean, codec.decode(clean).float())
+
+
+def _denoise(
+    model: OneStepModel,
+    latent: torch.Tensor,
+    reference: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    batch: Sample,
+) -> torch.Tensor:
+    """Samples with identity tokens apart from those without: a zero embedding would still make tokens."""
+    prompt = model.prompt.embeddings(None)
+    if model.id_tokens is None:
+        return model.denoise(latent, prompt, reference, mask)
+    parts: list[torch.Tensor] = []
+    order: list[int] = []
+    for known in (True, False):
+        chosen = ((batch["has_embedding"] > 0) == known).nonzero().flatten().tolist()
+        if chosen:
+            face, place = (None if part is None else part[chosen] for part in (reference, mask))
+            embedding = batch["embedding"][chosen] if known else None
+            parts.append(model.denoise(latent[chosen], prompt, face, place, embedding=embedding))
+            order += chosen
+    return torch.cat(parts)[torch.tensor(order).argsort().to(latent.device)]
 
 
 def similarity_of_structure(restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:

@@ -44,23 +44,28 @@ class Photos:
         self._longest_side = longest_side
         self._pictures: list[Image.Image] | None = None
         self._aligned: dict[Place, Bytes] = {}
-        indexed = source.suffix == SUFFIX
-        if indexed:
-            found = read_index(source).without_every(hold_out)
+        found = read_index(source).without_every(hold_out) if source.suffix == SUFFIX else None
+        if found is not None:
             self._files = [picture.file for picture in found.pictures]
         else:
             self._files, _ = split_by_person(list_pictures(source), hold_out)
         if in_memory:
             self._pictures = [load_reduced(path, longest_side) for path in self._files]
         self._faces: list[tuple[torch.Tensor, ...]] = [()] * len(self._files)
+        self._embeddings: dict[Place, torch.Tensor] = {}
         self._others: Mapping[Place, Sequence[Place]] = {}
+        self.embedder = ""
+        """Which recogniser the faces' embeddings are of; "" where none are known."""
         if not with_faces:
             return
-        if indexed:
+        if found is not None:
+            self.embedder = found.embedder
             self._others = found.others()
             for index, record in enumerate(found.pictures):
                 factor = min(1.0, longest_side / max(record.width, record.height))
                 self._faces[index] = tuple((face.landmarks + 0.5) * factor - 0.5 for face in record.faces)
+                known = {(index, at): face.embedding for at, face in enumerate(record.faces)}
+                self._embeddings |= {place: vector for place, vector in known.items() if vector is not None}
         else:
             self._others = self._find_faces(teacher)
         if in_memory:
@@ -81,6 +86,10 @@ class Photos:
     def others(self, place: Place) -> Sequence[Place]:
         """The same person in other photos."""
         return self._others.get(place, ())
+
+    def embedding(self, place: Place) -> torch.Tensor | None:
+        """Unit vector `[D]` of `embedder`, None where it is not known."""
+        return self._embeddings.get(place)
 
     def aligned(self, place: Place) -> Bytes:
         """The face, see `portraits.align_portrait`."""

@@ -29,9 +29,12 @@ class Processes:
 
     def __init__(self, device: torch.device, precision: Precision = "") -> None:
         accelerate = need("accelerate", purpose="training")
-        self._accelerator: Any = accelerate.Accelerator(cpu=device.type == "cpu", mixed_precision=precision or None)
-        if self._accelerator.mixed_precision not in ("no", "bf16"):
-            raise InputError(f"precision {self._accelerator.mixed_precision}: choose bf16 or no")
+        self._accelerator: Any = accelerate.Accelerator(cpu=device.type == "cpu")
+        # asked here and not of Accelerator, which has one precision for as long as Python runs
+        chosen = precision or self._accelerator.mixed_precision
+        if chosen not in ("no", "bf16"):
+            raise InputError(f"precision {chosen}: choose bf16 or no")
+        self._half = chosen == "bf16"
         self.count: int = self._accelerator.num_processes
         self.index: int = self._accelerator.process_index
         self.device: torch.device = device if self.count == 1 else self._accelerator.device
@@ -41,9 +44,9 @@ class Processes:
         """Whether this is the process that writes files."""
         return self.index == 0
 
-    def autocast(self) -> AbstractContextManager[None]:
+    def autocast(self) -> AbstractContextManager[Any]:
         """Within the block networks compute in the chosen precision."""
-        return self._accelerator.autocast()
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace gradients by their mean over the processes; every process calls it with the same parameters.
@@ -66,3 +69,8 @@ class Processes:
     def wait(self) -> None:
         """Until all processes are here."""
         self._accelerator.wait_for_everyone()
+
+    def finish(self) -> None:
+        """Part from the others, when nothing is left to do together: a process that just ends may take them down."""
+        self.wait()
+        self._accelerator.end_training()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from .checkpointing import checkpoint_activations
 from .config import TrainConfig
-from .data import CropSource, RestorationDataset, Sample
+from .data import CropSource, RestorationDataset, Sample, check_embeddings
 from .landmark_data import Teacher
 from .objective import Objective, restore
 from .processes import Processes
@@ -39,6 +40,7 @@ class Trainer:
         self.step = 0
         self._seconds = 0.0
         self._run = RunFolder(folder)
+        self._opened: list[CropSource] = []
         self._processes = Processes(device, config.precision)
         self.device = self._processes.device
         with torch.random.fork_rng(devices=[]):
@@ -86,12 +88,17 @@ class Trainer:
         if self._processes.first:
             self._subject.export(path, self.average.module)
 
+    def finish(self) -> None:
+        """Let go of the other processes, after the last call of `train` and `export`."""
+        self._processes.finish()
+
     def _prepare_base(self) -> None:
         base = self._subject.base
         if base is None:
             return
-        base.unet.to(self.device)
-        base.vae.to(self.device)
+        networks: list[Any] = [base.unet, base.vae]  # diffusers types `to` as if it took itself
+        for network in networks:
+            network.to(self.device)
         if self.config.gradient_checkpointing:
             checkpoint_activations(base.vae)
 
@@ -124,8 +131,10 @@ class Trainer:
         """Each process takes its share of every step's samples."""
         config, processes = self.config, self._processes
         together = config.batch * processes.count
-        length, drop = config.steps * together, config.reference_drop
-        dataset = self._dataset(self._sources(), config.crop, length, config.seed, drop)
+        sources, length = self._sources(), config.steps * together
+        if self.model.id_tokens is not None:
+            check_embeddings(sources, self.model.id_tokens.record)
+        dataset = self._dataset(sources, config.crop, length, config.seed, config.reference_drop)
         starts = range(self.step * together + processes.index * config.batch, len(dataset), together)
         remaining = Subset(dataset, [start + offset for start in starts for offset in range(config.batch)])
         yield from DataLoader(remaining, config.batch, num_workers=config.workers, worker_init_fn=_one_thread)
@@ -133,14 +142,23 @@ class Trainer:
     def _dataset(
         self, sources: list[CropSource], size: int, length: int, seed: int, reference_drop: float = 0.0
     ) -> RestorationDataset:
-        placement = self.model.reference_placement
+        tokens, degradations = self.model.id_tokens, self.config.degradations
         return RestorationDataset(
-            sources, self.config.degradations, size, length, seed, reference_drop, placement=placement
+            sources,
+            degradations,
+            size,
+            length,
+            seed,
+            reference_drop,
+            placement=self.model.reference_placement,
+            tokens=None if tokens is None else tokens.record,
         )
 
-    def _sources(self, only: int | None = None) -> list[CropSource]:
-        teacher = Teacher(Path(self.config.teacher)) if self.config.teacher else None
-        return [CropSource(source, teacher) for source in self.config.sources[:only]]
+    def _sources(self) -> list[CropSource]:
+        if not self._opened:
+            teacher = Teacher(Path(self.config.teacher)) if self.config.teacher else None
+            self._opened = [CropSource(source, teacher) for source in self.config.sources]
+        return self._opened
 
     def _report(self, losses: dict[str, float]) -> None:
         rate = learning_rate(self.config, self.step - 1)
@@ -179,11 +197,12 @@ class Trainer:
     @torch.no_grad()
     def _write_samples(self) -> None:
         """Rows of (enlarged input | restored | with reference | reference | true), always the same crops."""
-        dataset = self._dataset(self._sources(1), self.config.sample_side, 6, seed=12345)
+        dataset = self._dataset(self._sources()[:1], self.config.sample_side, 6, seed=12345)
         rows: list[torch.Tensor] = []
         for sample in (dataset[index] for index in range(6)):
             batch = {name: part[None].to(self.device) for name, part in sample.items()}
-            without = batch | {"has_reference": torch.zeros(1, device=self.device)}
+            nobody = torch.zeros(1, device=self.device)
+            without = batch | {"has_reference": nobody, "has_embedding": nobody}
             with self._processes.autocast():
                 pictures = [restore(self.averaged_model, each).picture[0] for each in (without, batch)]
             shown = [picture.cpu().clamp(0, 1) for picture in pictures]

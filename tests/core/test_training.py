@@ -18,7 +18,7 @@ from headsup_core.training.degradation import DEGRADATIONS, BlindFace, SecondOrd
 from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.losses import periodic_texture
 from headsup_core.training.people import person_of, split_by_person
-from headsup_core.training.perceptual import squeeze_lpips
+from headsup_core.training.perceptual import load_lpips, squeeze_lpips
 from headsup_core.training.trainer import Trainer, learning_rate
 
 
@@ -175,6 +175,23 @@ def test_ncnn_backbone_equals_the_torch_one(backbone: Path, tmp_path: Path) -> N
     assert expected.item() > 0
     with pytest.raises(ModelFileError, match=r"nothing\.pth is missing"):
         squeeze_lpips(tmp_path / "nothing.pth")
+
+
+def test_lpips_takes_other_backbones_from_files(tmp_path: Path) -> None:
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    layers = alexnet(weights=None).features.state_dict()
+    path = tmp_path / "alexnet.pth"
+    torch.save({f"features.{name}": tensor for name, tensor in layers.items()}, path)
+    metric = load_lpips(path, "alex")
+    assert torch.equal(metric.net.slice2.get_parameter("3.weight"), layers["3.weight"])  # type: ignore[union-attr]
+    first, second = _picture().split(1)
+    assert metric(first, second, normalize=True).item() > 0
+    with pytest.raises(ModelFileError, match="is not torchvision's vgg16: features"):
+        load_lpips(path, "vgg")
+    with pytest.raises(InputError, match="LPIPS net 'resnet' is unknown: choose one of squeeze, vgg, alex"):
+        load_lpips(path, "resnet")  # type: ignore[arg-type]
 
 
 def test_learning_rate_warms_up_and_decays(architecture: Architecture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
-from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
+from headsup_core.models.id_tokens import IdTokenRecord
+from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, check_embeddings
 from headsup_core.training.face_index import FaceIndex, IndexedPicture, mine_pairs, read_index, write_index
 
 PEOPLE = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
@@ -131,6 +133,38 @@ def test_upright_references_cover_the_whole_crop(index: Path) -> None:
     hue = sample["reference"].argmax(0)
     assert (hue == hue[0, 0]).all()  # no empty grey around the face
     assert 0.05 < sample["mask"].mean() < 0.9
+
+
+def test_identity_tokens_see_the_reference_photo(index: Path) -> None:
+    """Their embedding is the other photo's; an altered copy of the crop's own photo brings none."""
+    record = IdTokenRecord("colour", 3, 2)
+    found = read_index(index)
+    marked = [  # the embedding says which photo it is of
+        replace(one, faces=tuple(replace(face, embedding=torch.tensor([float(at), 0, 0])) for face in one.faces))
+        for at, one in enumerate(found.pictures)
+    ]
+    write_index(index, replace(found, pictures=tuple(marked)))
+    source = CropSource(SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0))
+    dataset = RestorationDataset([source], {"x8": 1.0}, 64, 30, seed=0, tokens=record)
+    seen = set()
+    for sample in (dataset[item] for item in range(30)):
+        x, y = sample["landmarks"].mean(0).round().int().clamp(0, 63).tolist()
+        colour = sample["good"][:, y, x]
+        dark = bool(colour.max() < 0.6)
+        if sample["has_embedding"]:
+            seen.add((int(colour.argmax()), dark, int(sample["embedding"][0])))
+        elif sample["has_reference"]:
+            assert int(colour.argmax()) == 2  # blue is in one photo only
+    assert seen == {(0, False, 1), (0, True, 0), (1, False, 2), (1, True, 1)}
+    copies = CropSource(SourceConfig(str(index), 1.0, references="augmented_copy"))
+    dataset = RestorationDataset([copies], {"x8": 1.0}, 64, 9, 0, tokens=record)
+    assert not any(dataset[item]["has_embedding"] for item in range(9))
+    with pytest.raises(InputError, match="holds embeddings of colour, the identity tokens take those of other"):
+        check_embeddings([source], IdTokenRecord("other", 3, 2))
+    plain = CropSource(SourceConfig(str(index.parent / "photos"), 1.0))
+    with pytest.raises(InputError, match="no source knows any: name an index"):
+        check_embeddings([plain], record)
+    check_embeddings([plain, source], record)
 
 
 def test_wrong_use_is_one_line(index: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,8 @@ def config(architecture: Architecture, backbone: Path, tmp_path: Path) -> Path:
         "steps": 2,
         "codec_steps": 0,
         "lpips_from": 9,
+        "warmup_steps": 0,
+        "decay_steps": 0,
         "workers": 0,
         "sample_side": 32,
         "loss": {"codec": 0.0, "periodic": 0.0},
@@ -45,7 +47,8 @@ def config(architecture: Architecture, backbone: Path, tmp_path: Path) -> Path:
 
 
 def test_two_processes_learn_what_one_learns_from_both_samples(config: Path, tmp_path: Path) -> None:
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    # --multi_gpu is the launcher's word for several processes; where they compute is --device
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     command = [*launch, "-m", "headsup_core", "train", "--config", str(config), "--run", str(tmp_path / "two")]
     export = tmp_path / "two.safetensors"
@@ -90,6 +93,14 @@ def test_one_process_needs_no_launcher() -> None:
     assert parameter.grad.tolist() == [1.0, 2.0]
 
 
+def test_bf16_computes_in_it_and_keeps_weights() -> None:
+    layer, picture = torch.nn.Linear(4, 4), torch.ones(1, 4)
+    with Processes(torch.device("cpu"), "bf16").autocast():
+        assert layer(picture).dtype == torch.bfloat16
+    with Processes(torch.device("cpu"), "no").autocast():
+        assert layer(picture).dtype == torch.float32
+
+
 def test_precision_that_needs_scaled_gradients_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import accelerate
 
@@ -101,4 +112,4 @@ def test_precision_that_needs_scaled_gradients_is_refused(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(accelerate, "Accelerator", Half)
     with pytest.raises(InputError, match="precision fp16: choose bf16 or no"):
-        Processes(torch.device("cpu"), "")
+        Processes(torch.device("cpu"))
