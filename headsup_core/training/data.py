@@ -128,7 +128,10 @@ class CropSource:
             return Crop(image, landmarks)
         aligned = self._photos.aligned(known)
         reference = make_reference(aligned, landmarks, size, mirrored, rng, copy=copy, placement=placement)
-        return Crop(image, landmarks, reference, None if copy else self._photos.embedding(known))
+        seen = bool(reference.mask.any())
+        if placement == "aligned" and not seen:  # in use a tile without the face gets no reference either
+            return Crop(image, landmarks)
+        return Crop(image, landmarks, reference, None if copy or not seen else self._photos.embedding(known))
 
     def check_embedder(self, embedder: str) -> bool:
         """Whether this source knows embeddings of `embedder`. Raises `InputError` when it knows those of another."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.losses import periodic_texture
 from headsup_core.training.people import person_of, split_by_person
 from headsup_core.training.perceptual import load_lpips, squeeze_lpips
+from headsup_core.training.runs import RunFolder
 from headsup_core.training.trainer import Trainer, learning_rate
 
 
@@ -237,6 +239,9 @@ def test_resumed_run_equals_an_unbroken_one(architecture: Architecture, folder: 
     with pytest.raises(KeyboardInterrupt):
         broken.train()
     assert saves == [3]
+    state = torch.load(broken.checkpoint, weights_only=True)
+    assert state.pop("companions") == {}
+    torch.save(state, broken.checkpoint)  # as it was written before there were companions
     resumed = Trainer(config, folder.parent / "broken", cpu)
     assert resumed.step == 3
     resumed.train()
@@ -250,6 +255,17 @@ def test_resumed_run_equals_an_unbroken_one(architecture: Architecture, folder: 
     assert (folder.parent / "whole" / "samples" / "000006.png").exists()
     log = (folder.parent / "broken" / "log.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["step", "1", "2", "3", "4", "5", "6"]
+
+
+def test_log_grows_columns(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.log({"step": 1, "l1": 0.5})
+    run.log({"step": 2, "l1": 0.4, "face": 0.3})
+    run.log({"step": 3, "face": 0.2})
+    with (tmp_path / "run" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [list(row.values()) for row in rows] == [["1", "0.5", ""], ["2", "0.4", "0.3"], ["3", "", "0.2"]]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.csv"]
 
 
 def test_run_starts_from_the_tensors_of_a_file_that_fit(

@@ -16,9 +16,13 @@ from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
+from headsup_core.models.architecture import Architecture
 from headsup_core.models.id_tokens import IdTokenRecord
+from headsup_core.models.loading import load_model
+from headsup_core.training.config import LossWeights, TrainConfig
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, check_embeddings
 from headsup_core.training.face_index import FaceIndex, IndexedPicture, mine_pairs, read_index, write_index
+from headsup_core.training.trainer import Trainer
 
 PEOPLE = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 
@@ -133,6 +137,14 @@ def test_upright_references_cover_the_whole_crop(index: Path) -> None:
     hue = sample["reference"].argmax(0)
     assert (hue == hue[0, 0]).all()  # no empty grey around the face
     assert 0.05 < sample["mask"].mean() < 0.9
+    pair = index.parent / "photos" / "IMG_2.png"  # red, green: a crop of one hardly shows the other
+    array = np.asarray(Image.open(pair))
+    Image.fromarray(np.pad(array, ((0, 400), (0, 0), (0, 0)))).save(pair)
+    source = CropSource(SourceConfig(str(index), 1.0, references="other_photo", whole_face=0.0, zoom=(1.0, 1.0)))
+    dataset = RestorationDataset([source], {"x8": 1.0}, 64, 60, seed=0, placement="aligned")
+    blind = [sample for sample in (dataset[item] for item in range(60)) if not sample["mask"].any()]
+    assert len(blind) > 5
+    assert not any(sample["has_reference"] for sample in blind)
 
 
 def test_identity_tokens_see_the_reference_photo(index: Path) -> None:
@@ -165,6 +177,32 @@ def test_identity_tokens_see_the_reference_photo(index: Path) -> None:
     with pytest.raises(InputError, match="no source knows any: name an index"):
         check_embeddings([plain], record)
     check_embeddings([plain, source], record)
+
+
+def test_a_whole_model_trains_its_tokens(index: Path, architecture: Architecture, backbone: Path) -> None:
+    config = TrainConfig(
+        architecture=replace(architecture, id_tokens=IdTokenRecord("colour", 3, 2)),
+        sources=(SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0),),
+        degradations={"x8": 1.0},
+        lpips_backbone=str(backbone),
+        reference_drop=0.0,
+        crop=64,
+        batch=2,
+        steps=3,
+        codec_steps=0,
+        workers=0,
+        sample_side=64,
+        loss=LossWeights(lpips=0, codec=0, periodic=0),
+    )
+    trainer = Trainer(config, index.parent / "run", torch.device("cpu"))
+    trainer.train()
+    values = [value for name, value in trainer.networks.state_dict().items() if ".values." in name]
+    assert values
+    assert all(value.any() for value in values)  # they start at zero
+    trainer.export(index.parent / "model.safetensors")
+    tokens = load_model(index.parent / "model.safetensors").one_step.id_tokens
+    assert tokens is not None
+    assert tokens.record == IdTokenRecord("colour", 3, 2)
 
 
 def test_wrong_use_is_one_line(index: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
