@@ -47,7 +47,7 @@ def config(base: Base, tmp_path: Path, backbone: Path) -> TrainConfig:
         reference_drop=0.0,
         crop=64,
         face_side=64,
-        sample_side=64,
+        sample_side=32,
         critic_width=4,
         batch=1,
         seed=1,  # whose first two samples show a whole face
@@ -140,7 +140,7 @@ def test_identity_tokens_are_trained_and_saved(config: TrainConfig, tmp_path: Pa
     write_index(folder / "index.json", FaceIndex(tuple(pictures), ((0, 0, 1, 0, 1.0),), "toy", 0.5, "cosine"))
     source = SourceConfig(str(folder / "index.json"), 1.0, references="other_photo", whole_face=1.0)
     adapter = replace(config.adapter or AdapterConfig(), id_tokens=IdTokenRecord("toy", 4, 2))
-    small = replace(config, sources=(source,), adapter=adapter, batch=3, steps=3, gradient_checkpointing=True)
+    small = replace(config, sources=(source,), adapter=adapter, batch=3, steps=2, gradient_checkpointing=True)
     small = replace(small, loss=LossWeights(l1=0, l2=1, lpips=0, codec=0, periodic=0))
     trainer = Trainer(small, tmp_path / "run", CPU)
     before = {name: value.clone() for name, value in trainer.networks.state_dict().items()}
