@@ -17,7 +17,7 @@ from ..faces.face import Face
 from ..faces.faces import Faces
 from ..identity.assignment import default_threshold, match, similarities
 from ..imaging.resizing import resize
-from ..training.data import person_of
+from ..training.people import person_of
 from .cases import CleanFolder
 from .face_detection import CONDITIONS
 

@@ -17,7 +17,7 @@ from ..image_files import read_picture
 from ..imaging.resizing import resize
 from ..models.loading import load_model
 from ..restore.pipeline import restore
-from ..training.data import list_pictures
+from ..training.people import list_pictures
 
 Portrait = tuple[torch.Tensor, Face]
 SMALLEST_SHARE = 0.6

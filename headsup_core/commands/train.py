@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..host import pick_device
-from ..models.headsup_file import save_headsup
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,5 +42,6 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(config, args.folder, pick_device(args.device))
     trainer.train()
     if args.export:
-        save_headsup(args.export, trainer.averaged_model, config.architecture)
+        trainer.export(args.export)
+    trainer.finish()
     return 0

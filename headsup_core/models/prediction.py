@@ -53,15 +53,20 @@ class Epsilon:
     def at(
         cls, timestep: int, betas: tuple[float, float] = SD_BETAS, steps: int = SD_STEPS, *, double: bool = False
     ) -> Epsilon:
-        """The rule at `timestep` of the `scaled_linear` schedule of Stable Diffusion.
-
-        Betas and their product are accumulated in fp32 as diffusers' schedulers do, for bit-equal constants.
-        """
-        beta = torch.linspace(betas[0] ** 0.5, betas[1] ** 0.5, steps, dtype=torch.float32, device="cpu") ** 2
-        return cls(timestep, float(torch.cumprod(1.0 - beta, dim=0)[timestep]), double)
+        """The rule at `timestep` of the `scaled_linear` schedule of Stable Diffusion."""
+        return cls(timestep, float(alphas_bar(betas, steps)[timestep]), double)
 
     def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
         alpha, beta = self.alpha_bar**0.5, (1.0 - self.alpha_bar) ** 0.5
         if self.double and latent.device.type != "mps":  # which has no fp64
             return ((latent.double() - beta * prediction.double()) / alpha).float()
         return (latent.float() - beta * prediction.float()) / alpha
+
+
+def alphas_bar(betas: tuple[float, float] = SD_BETAS, steps: int = SD_STEPS) -> torch.Tensor:
+    """abar_t of the `scaled_linear` schedule for t = 0 ... steps - 1, `[steps]`.
+
+    Betas and their product are accumulated in fp32 as diffusers' schedulers do, for bit-equal constants.
+    """
+    beta = torch.linspace(betas[0] ** 0.5, betas[1] ** 0.5, steps, dtype=torch.float32, device="cpu") ** 2
+    return torch.cumprod(1.0 - beta, dim=0)

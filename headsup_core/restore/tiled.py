@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..errors import InputError
-from ..host import Host, Progress
+from ..host import Host, Progress, trim_heap
 from ..imaging.blending import TileAccumulator, plan_weights
 from ..imaging.face_tiles import Box, plan_face_tiles
 from ..imaging.tiles import Tile, TilePlan
@@ -115,6 +115,8 @@ def run_tiled(
     while queue:
         host.check_cancelled()
         batch = queue[: tiling.batch]
+        if host.device.type == "cpu":
+            trim_heap()  # else what tile after tile leaves in pieces adds up
         try:
             outputs = _run_batch(stage, source, [plan.tiles[index] for index in batch], host.device)
         except (RuntimeError, MemoryError) as error:

@@ -9,22 +9,38 @@ from typing import Any
 
 from ..errors import InputError
 from ..models.architecture import Architecture
+from ..models.id_tokens import IdTokenRecord
+from ..models.one_step import ModelCard
 from .data import SourceConfig
+from .distillation import DistillationConfig
+from .perceptual import LpipsNet
+from .processes import Precision
+from .subjects import AdapterConfig
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """The loss is the sum of these weights times their terms, y being the restored crop and x the true one:
+    """The loss is the sum of these weights times their terms, y being the restored crop and x the true one.
 
-    |y - x|, LPIPS(y, x), 1 - SSIM(y, x), |D(E(x)) - x|, `losses.periodic_texture(y - x)`, `losses.identity_loss`.
+    |y - x|; |y - x|^2 (`losses.squared_error`); LPIPS(y, x); 1 - SSIM(y, x); |D(E(x)) - x| of the codec;
+    `losses.periodic_texture(y - x)`; on aligned faces `losses.face_fidelity` with its `face_lpips`,
+    `losses.identity_loss` and the adversarial loss of `critic.FaceCritic`; `distillation.Distillation`.
+
+    HeadsUp and OSEDiff print l2 1, lpips 2, distillation 1, face 1, face_lpips 0.8, identity 4; HeadsUp does not print
+    its adversarial weight.
     """
 
     l1: float = 1.0
+    l2: float = 0.0
     lpips: float = 0.15
     ssim: float = 0.0
     codec: float = 0.25
     periodic: float = 8.0
+    face: float = 0.0
+    face_lpips: float = 0.8
     identity: float = 0.0
+    adversarial: float = 0.0
+    distillation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,25 +48,38 @@ class TrainConfig:
     """Everything that decides a run.
 
     Attributes:
+        architecture: of a whole model that is trained, or None.
+        adapter: of adapters that are trained beside a base, or None.
+        base: that base, a diffusers folder or a checkpoint file.
         crop: side of the training crops in output pixels.
+        batch: samples of a step in each process.
         codec_steps: first steps, in which the codec alone learns to reproduce clean pictures.
         lpips_from: step from which LPIPS counts.
         decay_steps: last steps, over which the learning rate falls to zero.
-        init: HeadsUp file to start from, read only when the run begins: tensors of the same name and shape are taken
-            over, others start anew. "" starts from random weights.
+        init: exported file to start from, read only when the run begins: for a whole model tensors of the same name and
+            shape are taken over and others start anew. "" starts from random weights, or adapters that change nothing.
         reference_drop: how often a reference is left out.
         teacher: YuNet's file, which finds the landmarks of sources with references; "" without such sources.
         recogniser: MobileFaceNet's file, for the identity loss; "" without one.
-        lpips_backbone: file with squeezenet1_1's weights (see `perceptual.squeeze_lpips`).
+        lpips_net: squeeze, vgg (OSEDiff's) or alex.
+        lpips_backbone: file with that network's weights (see `perceptual.load_lpips`).
+        face_side: pixels of the aligned faces that the fidelity and the critic see.
+        critic_width: channels of the critic's first layer.
+        precision: "bf16" computes the networks in it; "no"; "" as `accelerate launch` was told.
+        gradient_checkpointing: less memory for about a third more time.
+        sample_side: pixels of the crops on the sample sheets.
     """
 
-    architecture: Architecture
+    architecture: Architecture | None
     sources: tuple[SourceConfig, ...]
     degradations: dict[str, float]
     lpips_backbone: str
+    adapter: AdapterConfig | None = None
+    base: str = ""
     init: str = ""
     teacher: str = ""
     recogniser: str = ""
+    lpips_net: LpipsNet = "squeeze"
     reference_drop: float = 0.2
     crop: int = 192
     batch: int = 6
@@ -60,13 +89,21 @@ class TrainConfig:
     warmup_steps: int = 100
     decay_steps: int = 1000
     learning_rate: float = 4e-4
+    weight_decay: float = 1e-4
     ema: float = 0.998
     grad_clip: float = 1.0
     seed: int = 0
     workers: int = 1
     checkpoint_every: int = 200
     sample_every: int = 400
+    sample_side: int = 256
+    face_side: int = 128
+    critic_width: int = 64
+    critic_learning_rate: float = 1e-4
+    precision: Precision = ""
+    gradient_checkpointing: bool = False
     loss: LossWeights = field(default_factory=LossWeights)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
 
 def read_record(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -91,16 +128,22 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
     """
     record = read_record(path, overrides)
     try:
-        record["architecture"] = Architecture.from_json(record["architecture"])
         root = data or Path()
+        architecture, adapter = record.get("architecture"), record.get("adapter")
+        record["architecture"] = None if architecture is None else Architecture.from_json(architecture)
+        if adapter is not None:
+            tokens, card = IdTokenRecord.from_json(adapter.get("id_tokens")), ModelCard(**adapter["card"])
+            fields: dict[str, Any] = {**adapter, "id_tokens": tokens, "card": card}
+            record["adapter"] = AdapterConfig(**fields)
         sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
         for source in sources:
             source["folder"] = str(root / source["folder"])
         record["sources"] = tuple(SourceConfig(**source) for source in sources)
-        for name in ("lpips_backbone", "teacher", "recogniser"):
+        for name in ("base", "lpips_backbone", "teacher", "recogniser"):
             if record.get(name):
                 record[name] = str(root / record[name])
         record["loss"] = LossWeights(**record.get("loss", {}))
+        record["distillation"] = DistillationConfig(**record.get("distillation", {}))
         return TrainConfig(**record)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"training configuration {path} cannot be used: {error}") from error

@@ -15,17 +15,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
+from ..errors import InputError
+from ..models.id_tokens import IdTokenRecord
+from ..models.one_step import ReferencePlacement
 from .degradation import degrade
-from .people import list_pictures, person_of, split_by_person
+from .photos import Photos, Place
 from .portraits import (
-    Bytes,
     FindLandmarks,
-    Portrait,
     Reference,
     References,
-    find_landmarks,
     lies_inside,
-    make_portrait,
     make_reference,
     no_reference,
     placed_landmarks,
@@ -36,9 +35,11 @@ Sample = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """One folder of clean pictures.
+    """One folder of clean pictures, or one index of faces (`dataset build`).
 
     Attributes:
+        folder: the folder, or the index's `.json`: there people are told apart by their faces, and a picture may show
+            several of them.
         ratio: share of the samples drawn from it.
         longest_side: larger pictures are reduced to this once, in memory.
         zoom: range of the factor by which a picture is reduced before cropping.
@@ -46,6 +47,7 @@ class SourceConfig:
         hold_out: leave out every n-th person (sorted by the file name up to the first `_`) for measuring; 0: none.
         references: another photo of the person, or an altered copy of the photo; "none": no faces, or none to know.
         whole_face: share of the crops that are cut about a whole face, in a source with references.
+        in_memory: read all pictures once; False: each when it is drawn, which takes an index for references.
     """
 
     folder: str
@@ -56,19 +58,24 @@ class SourceConfig:
     hold_out: int = 0
     references: References = "none"
     whole_face: float = 0.5
+    in_memory: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A clean crop `[3,S,S]` in 0..1; with a portrait also its landmarks `[5,2]` in the crop, and its reference."""
+    """A clean crop `[3,S,S]` in 0..1; with a face also its landmarks `[5,2]` in the crop, and its reference.
+
+    `embedding` `[D]` is of the reference photo, when that is another one than the crop's and an index knows it.
+    """
 
     image: torch.Tensor
     landmarks: torch.Tensor | None = None
     reference: Reference | None = None
+    embedding: torch.Tensor | None = None
 
 
 class CropSource:
-    """Pictures of one folder in memory; draws square crops.
+    """Draws square crops of the pictures of one source.
 
     Args:
         teacher: finds the landmarks of photos that nobody annotated, in a source with references; photos without a
@@ -77,28 +84,34 @@ class CropSource:
 
     def __init__(self, config: SourceConfig, teacher: FindLandmarks | None = None) -> None:
         self.config = config
-        files, _ = split_by_person(list_pictures(Path(config.folder)), config.hold_out)
-        self._pictures = [load_reduced(path, config.longest_side) for path in files]
-        self._portraits: list[Portrait | None] = [None] * len(files)
-        self._photos: dict[str, list[int]] = {}
-        if config.references == "none":
-            return
-        for index, (path, picture) in enumerate(zip(files, self._pictures, strict=True)):
-            landmarks = find_landmarks(path, picture, teacher)
-            if landmarks is not None:
-                self._portraits[index] = make_portrait(person_of(path), picture, landmarks)
-                self._photos.setdefault(person_of(path), []).append(index)
+        self._photos = Photos(
+            Path(config.folder),
+            longest_side=config.longest_side,
+            hold_out=config.hold_out,
+            with_faces=config.references != "none",
+            in_memory=config.in_memory,
+            teacher=teacher,
+        )
 
-    def crop(self, rng: np.random.Generator, size: int, reference_drop: float = 0.0) -> Crop:
-        """A crop of `size` px, reduced by a random zoom, mirrored half the time.
+    def crop(
+        self,
+        rng: np.random.Generator,
+        size: int,
+        reference_drop: float = 0.0,
+        placement: ReferencePlacement = "warped",
+    ) -> Crop:
+        """A crop of `size` px, reduced by a random zoom, mirrored half the time. Of several faces one counts.
 
         Args:
             reference_drop: how often the reference is left out (HeadsUp 4.1: p = 0.2).
+            placement: where the reference lies, as the model has it.
         """
-        index = int(rng.integers(len(self._pictures)))
-        picture, portrait = self._pictures[index], self._portraits[index]
-        if portrait is not None and rng.random() < self.config.whole_face:
-            corner, side = self._about_face(rng, portrait, size)
+        index = int(rng.integers(len(self._photos)))
+        picture, faces = self._photos.picture(index), self._photos.faces(index)
+        place = (index, int(rng.integers(len(faces))) if len(faces) > 1 else 0)
+        face = faces[place[1]] if faces else None
+        if face is not None and rng.random() < self.config.whole_face:
+            corner, side = self._about_face(rng, picture, face, size)
         else:
             corner, side = self._anywhere(rng, picture, size)
         box = (corner[0], corner[1], corner[0] + side, corner[1] + side)
@@ -107,42 +120,54 @@ class CropSource:
         mirrored = rng.random() < 0.5
         if mirrored:
             image = image.flip(-1)
-        if portrait is None:
+        if face is None:
             return Crop(image)
-        landmarks = placed_landmarks(portrait.landmarks, corner, side, size, mirrored)
-        aligned, copy = self._reference_photo(rng, index)
-        if aligned is None or rng.random() < reference_drop:
+        landmarks = placed_landmarks(face, corner, side, size, mirrored)
+        known, copy = self._reference_photo(rng, place)
+        if rng.random() < reference_drop:
             return Crop(image, landmarks)
-        return Crop(image, landmarks, make_reference(aligned, landmarks, size, mirrored, rng, copy=copy))
+        aligned = self._photos.aligned(known)
+        reference = make_reference(aligned, landmarks, size, mirrored, rng, copy=copy, placement=placement)
+        seen = bool(reference.mask.any())
+        if placement == "aligned" and not seen:  # in use a tile without the face gets no reference either
+            return Crop(image, landmarks)
+        return Crop(image, landmarks, reference, None if copy or not seen else self._photos.embedding(known))
+
+    def check_embedder(self, embedder: str) -> bool:
+        """Whether this source knows embeddings of `embedder`. Raises `InputError` when it knows those of another."""
+        if self._photos.embedder not in ("", embedder):
+            raise InputError(
+                f"{self.config.folder} holds embeddings of {self._photos.embedder}, the identity tokens take those of "
+                f"{embedder}: build the index with that analyzer"
+            )
+        return self._photos.embedder == embedder
 
     def _anywhere(self, rng: np.random.Generator, picture: Image.Image, size: int) -> tuple[list[float], float]:
         low, high = self.config.zoom
         side = min(size / rng.uniform(low, high), min(picture.size))
         return [self._start(rng, extent, side) for extent in picture.size], side
 
-    def _about_face(self, rng: np.random.Generator, portrait: Portrait, size: int) -> tuple[list[float], float]:
+    def _about_face(
+        self, rng: np.random.Generator, picture: Image.Image, face: torch.Tensor, size: int
+    ) -> tuple[list[float], float]:
         """A square in which the face is whole: 3.4 to 12 eye distances wide, the face about its middle."""
-        eyes = portrait.eye_distance
+        eyes = float((face[1] - face[0]).norm())
         least = max(3.4 * eyes, size / self.config.zoom[1])
         side = float(np.exp(rng.uniform(np.log(least), np.log(max(12 * eyes, least)))))
-        side = min(side, *portrait.picture.size)
+        side = min(side, *picture.size)
         spare = max(0.0, side - 3.4 * eyes) / 2
         corner: list[float] = []
-        for centre, extent in zip(portrait.landmarks.mean(0).tolist(), portrait.picture.size, strict=True):
+        for centre, extent in zip(face.mean(0).tolist(), picture.size, strict=True):
             start = centre - side / 2 + rng.uniform(-1, 1) * min(spare, side * 0.2)
             corner.append(float(np.clip(start, 0, extent - side)))
         return corner, side
 
-    def _reference_photo(self, rng: np.random.Generator, index: int) -> tuple[Bytes | None, bool]:
-        """The aligned face of a reference for the photo at `index`, and whether it is the same photo."""
-        portrait = self._portraits[index]
-        if portrait is None:
-            return None, False
-        others = [other for other in self._photos[portrait.person] if other != index]
+    def _reference_photo(self, rng: np.random.Generator, place: Place) -> tuple[Place, bool]:
+        """The reference's face for the face at `place`, and whether it is the same photo."""
+        others = self._photos.others(place)
         if self.config.references == "other_photo" and others:
-            other = self._portraits[others[int(rng.integers(len(others)))]]
-            return (None if other is None else other.aligned), False
-        return portrait.aligned, True
+            return others[int(rng.integers(len(others)))], False
+        return place, True
 
     def _start(self, rng: np.random.Generator, extent: int, side: float) -> float:
         spare = extent - side
@@ -151,20 +176,14 @@ class CropSource:
         return float(np.clip(spare / 2 + rng.normal(0, self.config.centre) * extent, 0, spare))
 
 
-def load_reduced(path: Path, longest_side: int) -> Image.Image:
-    """A picture in RGB, reduced to `longest_side` px where it is larger."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
-    picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-    return picture
-
-
 class RestorationDataset(Dataset[Sample]):
     """Samples of one size S: dictionaries of tensors.
 
     * bad `[3,S,S]`: the degraded picture enlarged to S; good `[3,S,S]`, both in 0..1.
     * reference `[3,S,S]`, mask `[1,S,S]`: see `faces.reference`; reference_face `[3,112,112]` aligned to ArcFace.
     * has_reference, has_face: 1.0 or 0.0; landmarks `[5,2]` of the face. A face counts when it is wholly inside.
+    * with `tokens` also embedding `[D]` of the reference photo and has_embedding: never of the crop's own photo, since
+      in use nobody has that one. An altered copy as reference brings none.
 
     Item i depends on (seed, i) alone, so a resumed run continues with the very samples it would have seen.
     """
@@ -177,7 +196,10 @@ class RestorationDataset(Dataset[Sample]):
         length: int,
         seed: int,
         reference_drop: float = 0.0,
+        placement: ReferencePlacement = "warped",
+        tokens: IdTokenRecord | None = None,
     ) -> None:
+        self._tokens = tokens
         self._sources = sources
         self._source_probs = _normalised([source.config.ratio for source in sources])
         self._degradations = list(degradations)
@@ -186,6 +208,7 @@ class RestorationDataset(Dataset[Sample]):
         self._length = length
         self._seed = seed
         self._reference_drop = reference_drop
+        self._placement: ReferencePlacement = placement
 
     def __len__(self) -> int:
         return self._length
@@ -193,12 +216,12 @@ class RestorationDataset(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng([self._seed, index])
         source = self._sources[rng.choice(len(self._sources), p=self._source_probs)]
-        clean = source.crop(rng, self._size, self._reference_drop)
+        clean = source.crop(rng, self._size, self._reference_drop, self._placement)
         name = self._degradations[rng.choice(len(self._degradations), p=self._degradation_probs)]
         small = degrade(clean.image[None], name, int(rng.integers(2**31)))
         reference = clean.reference or no_reference(self._size)
         whole = clean.landmarks is not None and lies_inside(clean.landmarks, self._size)
-        return {
+        sample = {
             "bad": enlarge(small, self._size)[0],
             "good": clean.image,
             "reference": reference.picture,
@@ -208,6 +231,21 @@ class RestorationDataset(Dataset[Sample]):
             "has_face": torch.tensor(float(whole)),
             "landmarks": torch.zeros(5, 2) if clean.landmarks is None else clean.landmarks,
         }
+        if self._tokens is not None:
+            sample["has_embedding"] = torch.tensor(float(clean.embedding is not None))
+            sample["embedding"] = torch.zeros(self._tokens.dim) if clean.embedding is None else clean.embedding
+        return sample
+
+
+def check_embeddings(sources: Sequence[CropSource], tokens: IdTokenRecord) -> None:
+    """Raises `InputError` unless a source knows embeddings that `tokens` take, and none knows those of another
+    recogniser."""
+    known = [source.check_embedder(tokens.embedder) for source in sources]
+    if not any(known):
+        raise InputError(
+            f"identity tokens need embeddings of {tokens.embedder}, and no source knows any: name an index that "
+            "`dataset build` wrote as its folder, with references: other_photo"
+        )
 
 
 def enlarge(small: torch.Tensor, size: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .kernels import random_blur_kernel, sinc_kernel
+from .kernels import random_blur_kernel, random_gaussian_kernel, sinc_kernel
 
 Range = tuple[float, float]
 Rng = np.random.Generator
@@ -61,7 +61,20 @@ class FirstOrder:
     scale: int = 4
 
 
-Degradation = SecondOrder | FirstOrder
+@dataclass(frozen=True)
+class BlindFace:
+    """Of GFPGAN (arXiv 2101.04061) and CodeFormer: blur, reduction by a random factor, noise, JPEG, and back to
+    size / scale; for aligned faces, whose scale is 1."""
+
+    blur_sigma: Range
+    factor: Range
+    noise_range: Range
+    jpeg_range: Range
+    kernel_size: int = 41
+    scale: int = 1
+
+
+Degradation = SecondOrder | FirstOrder | BlindFace
 
 _FIRST = StageParams(1.0, (0.2, 3.0), 0.1, (0.2, 0.7, 0.1), (0.15, 1.5), 0.5, (1, 30), (0.05, 3.0), 0.4, (30, 95))
 _SECOND = StageParams(0.8, (0.2, 1.5), 0.1, (0.3, 0.4, 0.3), (0.3, 1.2), 0.5, (1, 25), (0.05, 2.5), 0.4, (30, 95))
@@ -72,8 +85,22 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "tiny_face": FirstOrder(0.3, (0.2, 1.5), (0, 8), (40, 95), 0.9, scale=8),
     "x4-mild": FirstOrder(0.0, (0.0, 0.0), (0, 0), (75, 75), modes=("bicubic",)),
     "x8": FirstOrder(0.0, (0.0, 0.0), (5, 5), (60, 60), modes=("area",), scale=8),
+    "x16": FirstOrder(0.0, (0.0, 0.0), (5, 5), (60, 60), modes=("area",), scale=16),
+    "realesrgan-x2": SecondOrder(_FIRST, _SECOND, 0.8, scale=2),
+    "osediff": SecondOrder(_FIRST, _SECOND, 0.8),
+    "osediff-face": BlindFace((1, 15), (1, 30), (0, 20), (30, 100)),
+    "codeformer-stage2": BlindFace((1, 15), (4, 30), (0, 20), (30, 80)),
+    "codeformer-stage3": BlindFace((0.1, 10), (1, 12), (0, 15), (60, 100)),
+    "idfsr-x8": FirstOrder(0.0, (0.0, 0.0), (0, 0), (100, 100), 0.0, ("bicubic",), scale=8),
+    "idfsr-x16": FirstOrder(0.0, (0.0, 0.0), (0, 0), (100, 100), 0.0, ("bicubic",), scale=16),
 }
-"""`realesrgan`: the published x4 set. `web`, `tiny_face`: ranges for training. `x4-mild`, `x8`: for measuring."""
+"""Published sets: `realesrgan` (x4plus; `-x2`: x2plus), `osediff` (its `params_realesrgan.yml`, the same numbers, which
+HeadsUp takes, too), `osediff-face` (its `params_codeformer.yml`), `codeformer-stage2` and `-stage3` (its large and its
+small degradation), `idfsr-x8` and `-x16` (the factor alone; the paper does not say how it reduces).
+`web`, `tiny_face`: ranges for training. `x4-mild`, `x8`, `x16`: for measuring.
+
+Differences from the published code: grey noise is made from the channels' mean, not from luma, and JPEG is a real
+encoder at whole qualities."""
 
 
 def degrade(image: torch.Tensor, degradation: Degradation | str, seed: int) -> torch.Tensor:
@@ -101,6 +128,8 @@ def find_degradation(degradation: Degradation | str) -> Degradation:
 def _degrade_one(image: torch.Tensor, degradation: Degradation, rng: Rng) -> torch.Tensor:
     if isinstance(degradation, SecondOrder):
         return _second_order(image, degradation, rng)
+    if isinstance(degradation, BlindFace):
+        return _blind_face(image, degradation, rng)
     return _first_order(image, degradation, rng)
 
 
@@ -116,6 +145,18 @@ def _first_order(image: torch.Tensor, params: FirstOrder, rng: Rng) -> torch.Ten
     if rng.random() < params.jpeg_prob:
         return jpeg(small, int(rng.uniform(*params.jpeg_range)))
     return _quantise(small)
+
+
+def _blind_face(image: torch.Tensor, params: BlindFace, rng: Rng) -> torch.Tensor:
+    height, width = image.shape[-2:]
+    image = _filter(image, random_gaussian_kernel(rng, params.blur_sigma, params.kernel_size))
+    factor = rng.uniform(*params.factor)
+    size = (max(1, int(height / factor)), max(1, int(width / factor)))
+    small = resize_as(image, size, "bilinear")
+    noise = torch.from_numpy(rng.standard_normal(tuple(small.shape), dtype=np.float32)).to(image.device)
+    small = (small + rng.uniform(*params.noise_range) / 255 * noise).clamp(0, 1)
+    small = jpeg(small, int(rng.uniform(*params.jpeg_range)))
+    return _quantise(resize_as(small, (height // params.scale, width // params.scale), "bilinear"))
 
 
 def _second_order(image: torch.Tensor, params: SecondOrder, rng: Rng) -> torch.Tensor:

@@ -8,6 +8,37 @@ import torch
 import torch.nn.functional as F
 
 Embed = Callable[[torch.Tensor], torch.Tensor]
+Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def squared_error(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of pictures in 0..1, scalar, in the networks' range -1..1, where OSEDiff's and HeadsUp's
+    weights are meant: four times that in 0..1."""
+    return 4 * F.mse_loss(restored, truth)
+
+
+def face_fidelity(
+    restored: torch.Tensor, truth: torch.Tensor, lpips: Distance, lpips_weight: float = 0.8
+) -> torch.Tensor:
+    """HeadsUp's L_fid on aligned faces `[B,3,S,S]` in 0..1 (arXiv 2510.09924, 3.2), scalar.
+
+    |x - gt|_2 + lam_LPIPS LPIPS(x, gt), the norm taken as the mean squared error that OSEDiff's L2 is.
+
+    Args:
+        lpips: scalar distance of two batches in 0..1.
+    """
+    return squared_error(restored, truth) + lpips_weight * lpips(restored, truth)
+
+
+def hinge_critic(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """What a critic minimises (Geometric GAN, arXiv 1705.02894): its scores, of any shape, above 1 on true pictures and
+    below -1 on restored ones. Scalar."""
+    return (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+
+
+def hinge_generator(fake: torch.Tensor) -> torch.Tensor:
+    """L_adv of the restored pictures' scores: minus their mean, scalar."""
+    return -fake.mean()
 
 
 def identity_loss(

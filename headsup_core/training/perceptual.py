@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..errors import ModelFileError
+from ..errors import InputError, ModelFileError
 
+LpipsNet = Literal["squeeze", "vgg", "alex"]
+BACKBONES = dict(zip(get_args(LpipsNet), ("squeezenet1_1", "vgg16", "alexnet"), strict=True))
 FP16_TAG = 0x01306B47  # ncnn writes this before a tensor stored as float16
 
 
-def squeeze_lpips(squeezenet: Path) -> nn.Module:
-    """LPIPS-squeeze, frozen, called as `lpips(a, b, normalize=True)` on pictures `[B,3,H,W]` in 0..1.
+def load_lpips(backbone: Path, net: LpipsNet = "squeeze") -> nn.Module:
+    """LPIPS, frozen, called as `lpips(a, b, normalize=True)` on pictures `[B,3,H,W]` in 0..1.
 
     Args:
-        squeezenet: torchvision's squeezenet1_1 as `.pth`, or an ncnn `.bin` beside its `.param`.
+        backbone: torchvision's squeezenet1_1, vgg16 or alexnet as `.pth`; squeezenet1_1 also as ncnn `.bin` beside its
+            `.param`. The linear layers come with the lpips package.
 
     Raises:
         ModelFileError: the file is missing or holds other layers.
+        InputError: unknown `net`.
     """
     import lpips
 
-    if not squeezenet.is_file():
-        raise ModelFileError(f"LPIPS-squeeze needs squeezenet1_1's weights as a local file: {squeezenet} is missing")
-    metric: Any = lpips.LPIPS(net="squeeze", pnet_rand=True, verbose=False)
-    state = _read_ncnn(squeezenet) if squeezenet.suffix == ".bin" else torch.load(squeezenet, weights_only=True)
-    backbone: dict[str, torch.Tensor] = metric.net.state_dict()
+    if net not in BACKBONES:
+        raise InputError(f"LPIPS net {net!r} is unknown: choose one of {', '.join(BACKBONES)}")
+    if not backbone.is_file():
+        raise ModelFileError(f"LPIPS-{net} needs {BACKBONES[net]}'s weights as a local file: {backbone} is missing")
+    metric: Any = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    state = _read_ncnn(backbone) if backbone.suffix == ".bin" else torch.load(backbone, weights_only=True)
+    own: dict[str, torch.Tensor] = metric.net.state_dict()
     # lpips names layers sliceI.N.…, N being torchvision's features.N
-    wanted = {name: "features." + name.split(".", 1)[1] for name in backbone}
+    wanted = {name: "features." + name.split(".", 1)[1] for name in own}
     if missing := sorted(set(wanted.values()) - set(state)):
-        raise ModelFileError(f"{squeezenet} is not torchvision's squeezenet1_1: {missing[0]} is missing")
+        raise ModelFileError(f"{backbone} is not torchvision's {BACKBONES[net]}: {missing[0]} is missing")
     metric.net.load_state_dict({name: state[source] for name, source in wanted.items()})
     return metric.eval().requires_grad_(False)
+
+
+def squeeze_lpips(squeezenet: Path) -> nn.Module:
+    """`load_lpips` with squeezenet1_1."""
+    return load_lpips(squeezenet, "squeeze")
 
 
 def _read_ncnn(weights: Path) -> dict[str, torch.Tensor]:

@@ -15,7 +15,9 @@ from PIL import Image
 from ..errors import InputError
 from ..faces.alignment import align_matrix, crop, inverse, template, transform_points
 from ..faces.face import Face
-from ..faces.reference import warped_reference
+from ..faces.reference import face_location, warped_reference
+from ..models.one_step import ReferencePlacement
+from .degradation import resize_as
 from .landmark_data import MIRROR, read_tem
 
 References = Literal["none", "other_photo", "augmented_copy"]
@@ -30,31 +32,13 @@ LANDMARK_JITTER = 0.015
 
 
 @dataclass(frozen=True, eq=False)
-class Portrait:
-    """One photo of one person.
-
-    Attributes:
-        landmarks: `[5,2]` in its pixels.
-        aligned: the face, aligned to the FFHQ template, `[S,S,3]` of 8-bit RGB, S = 512 or 256.
-    """
-
-    person: str
-    picture: Image.Image
-    landmarks: torch.Tensor
-    aligned: Bytes
-
-    @property
-    def eye_distance(self) -> float:
-        return float((self.landmarks[1] - self.landmarks[0]).norm())
-
-
-@dataclass(frozen=True, eq=False)
 class Reference:
     """A reference for a training crop of S px.
 
     Attributes:
-        picture, mask: `[3,S,S]` and `[1,S,S]`, see `faces.reference.warped_reference`; both as without a reference when
-            there is none.
+        picture, mask: `[3,S,S]` and `[1,S,S]`, as the model's `reference_placement` says: warped onto the face
+            (`faces.reference.warped_reference`), or the upright face over the whole crop (HeadsUp 3.3) and where the
+            face is; both as without a reference when there is none.
         aligned: `[3,112,112]`, aligned for a recogniser; zero without one.
     """
 
@@ -79,12 +63,13 @@ def find_landmarks(path: Path, picture: Image.Image, teacher: FindLandmarks | No
     return (read_tem(annotated) + 0.5) * factor - 0.5
 
 
-def make_portrait(person: str, picture: Image.Image, landmarks: torch.Tensor) -> Portrait:
-    """With its face aligned at 512 px, or at 256 px where the photo is no finer."""
+def align_portrait(picture: Image.Image, landmarks: torch.Tensor) -> Bytes:
+    """The face with `landmarks` `[5,2]`, aligned to the FFHQ template: `[S,S,3]`, S = 512, or 256 where the photo is no
+    finer."""
     eyes = float((landmarks[1] - landmarks[0]).norm())
     side = 512 if eyes > REFERENCE_EYES / 2 else 256
     aligned = crop(as_image(np.asarray(picture)), align_matrix(landmarks, side), side)
-    return Portrait(person, picture, landmarks, (aligned[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy())
+    return (aligned[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
 
 
 def as_image(array: Bytes) -> torch.Tensor:
@@ -106,9 +91,16 @@ def mirrored_landmarks(points: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def make_reference(
-    aligned: Bytes, landmarks: torch.Tensor, size: int, mirrored: bool, rng: np.random.Generator, *, copy: bool
+    aligned: Bytes,
+    landmarks: torch.Tensor,
+    size: int,
+    mirrored: bool,
+    rng: np.random.Generator,
+    *,
+    copy: bool,
+    placement: ReferencePlacement = "warped",
 ) -> Reference:
-    """A reference laid onto the face with `landmarks` of a crop of `size` px.
+    """A reference for the face with `landmarks` of a crop of `size` px.
 
     Args:
         aligned: the reference photo's aligned face.
@@ -124,7 +116,10 @@ def make_reference(
     eyes = float((landmarks[1] - landmarks[0]).norm())
     wobble = torch.from_numpy(rng.normal(0, LANDMARK_JITTER * eyes, (5, 2)).astype(np.float32))
     face = Face((0.0, 0.0, 1.0, 1.0), landmarks + wobble, 1.0)
-    picture, mask = warped_reference(image, face, size, size)
+    if placement == "warped":
+        picture, mask = warped_reference(image, face, size, size)
+    else:
+        picture, mask = resize_as(image, (size, size), "bicubic", antialias=True), face_location(face, size, size)
     recognised = crop(image, _ffhq_to_arcface(image.shape[-1]), 112)
     return Reference(picture[0], mask[0], recognised[0])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -36,10 +36,12 @@ def load_mobilefacenet(path: Path) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def aligned_faces(images: torch.Tensor, landmarks: torch.Tensor) -> torch.Tensor:
-    """Faces `[B,3,112,112]` of pictures `[B,3,H,W]` with landmarks `[B,5,2]`, differentiable in the pixels."""
+def aligned_faces(
+    images: torch.Tensor, landmarks: torch.Tensor, side: int = SIDE, to: Literal["ffhq", "arcface"] = "arcface"
+) -> torch.Tensor:
+    """Faces `[B,3,side,side]` of pictures `[B,3,H,W]` with landmarks `[B,5,2]`, differentiable in the pixels."""
     crops = [
-        crop(image[None], align_matrix(points, SIDE, "arcface"), SIDE)
+        crop(image[None], align_matrix(points, side, to), side)
         for image, points in zip(images, landmarks, strict=True)
     ]
     return torch.cat(crops)

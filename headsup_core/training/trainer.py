@@ -1,76 +1,70 @@
-"""Trains a self-contained one-step model (codec, UNet and prompt embedding together) on CPU or GPU."""
+"""Trains a one-step model on CPU or GPU, in one process or several: the one loop for every kind of model."""
 
 from __future__ import annotations
 
-import csv
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
-from ..errors import ModelFileError
-from ..image_files import write_picture
-from ..models.codec import Codec
-from ..models.one_step import OneStepModel
-from ..models.prompts import CachedPrompt
-from ..models.weights import read_weights
-from ..whole_files import whole_file
+from .checkpointing import checkpoint_activations
 from .config import TrainConfig
-from .data import CropSource, RestorationDataset, Sample
+from .data import CropSource, RestorationDataset, Sample, check_embeddings
 from .landmark_data import Teacher
-from .losses import identity_loss, periodic_texture
-from .perceptual import squeeze_lpips
-from .recogniser import aligned_faces, load_mobilefacenet
+from .objective import Objective, restore
+from .processes import Processes
+from .runs import RunFolder
+from .subjects import make_subject
 
 log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """A resumable run in a folder: `checkpoint.pt`, `log.csv`, `samples/`.
+    """A resumable run in a folder, see `RunFolder`.
 
     Args:
         config: what to train and how.
         folder: where the run lives; an existing checkpoint there is continued, exactly to the step.
-        device: torch device.
+        device: of a single process; several take what accelerate gives them.
     """
 
     def __init__(self, config: TrainConfig, folder: Path, device: torch.device) -> None:
         self.config = config
-        self.folder = folder
-        self.device = device
         self.step = 0
         self._seconds = 0.0
+        self._run = RunFolder(folder)
+        self._opened: list[CropSource] = []
+        self._processes = Processes(device, config.precision)
+        self.device = self._processes.device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            built = config.architecture.build()
-        self.networks = nn.ModuleDict({"codec": built.codec.vae, "unet": built.unet})
-        self.networks.register_parameter("prompt", nn.Parameter(built.prompt.embeddings(None)))
-        _start_as_identity(self.networks)
-        folder.mkdir(parents=True, exist_ok=True)
-        if config.init and not self.checkpoint.exists():
-            take_over(self.networks, Path(config.init))
-        self.networks.to(device)
+            self._subject = make_subject(config.architecture, config.adapter, config.base, config.crop)
+            if config.init and not self.checkpoint.exists():
+                self._subject.take_over(Path(config.init))
+            self._prepare_base()
+            self._objective = Objective(config, self._subject.base, self._processes)
+        self.networks = self._subject.networks.to(self.device)
         self.average = AveragedModel(self.networks, avg_fn=partial(_warm_average, config.ema))
-        self.model = _over(built, self.networks)
-        self.averaged_model = _over(built, self.average.module)
+        self.model = self._subject.model(self.networks)
+        self.averaged_model = self._subject.model(self.average.module)
         """The model with exponentially averaged weights: what is shipped."""
-        self.optimizer = torch.optim.AdamW(self.networks.parameters(), lr=config.learning_rate, weight_decay=1e-4)
-        self.lpips = squeeze_lpips(Path(config.lpips_backbone)).to(device)
-        self.recogniser = load_mobilefacenet(Path(config.recogniser)).to(device) if config.recogniser else None
+        if config.gradient_checkpointing:
+            checkpoint_activations(self.model.unet)
+        self.optimizer = torch.optim.AdamW(
+            self.networks.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
         self._resume()
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self._run.checkpoint
 
     def train(self) -> None:
         """Run to `config.steps`, writing a checkpoint every `checkpoint_every` steps and at the end."""
@@ -80,120 +74,140 @@ class Trainer:
             losses = self._train_step({name: part.to(self.device) for name, part in batch.items()})
             self.step += 1
             self._seconds += time.perf_counter() - started
+            if not self._processes.first:
+                continue
             self._report(losses)
             if self.step % config.checkpoint_every == 0 or self.step == config.steps:
                 self._save()
             if self.step % config.sample_every == 0 or self.step == config.steps:
                 self._write_samples()
+        self._processes.wait()
+
+    def export(self, path: Path) -> None:
+        """Write the averaged model as one file that `load_model` reads."""
+        if self._processes.first:
+            self._subject.export(path, self.average.module)
+
+    def finish(self) -> None:
+        """Let go of the other processes, after the last call of `train` and `export`."""
+        self._processes.finish()
+
+    def _prepare_base(self) -> None:
+        base = self._subject.base
+        if base is None:
+            return
+        networks: list[Any] = [base.unet, base.vae]  # diffusers types `to` as if it took itself
+        for network in networks:
+            network.to(self.device)
+        if self.config.gradient_checkpointing:
+            checkpoint_activations(base.vae)
 
     def _train_step(self, batch: Sample) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
-        losses = self._losses(batch)
+        chance = self._chance()
+        losses, restored = self._objective.losses(self.model, batch, self.step, chance)
         self.optimizer.zero_grad(set_to_none=True)
         total = sum(losses.values(), torch.zeros((), device=self.device))
-        total.backward()
+        if total.requires_grad:  # no face in the batch, and no loss but faces'
+            total.backward()
+        self._processes.average_gradients(self.networks.parameters())
         nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.grad_clip)
         self.optimizer.step()
         self.average.update_parameters(self.networks)
-        return {name: float(loss.detach()) for name, loss in losses.items()}
+        found = {name: float(loss.detach()) for name, loss in losses.items()}
+        if restored is not None:
+            for name, companion in self._objective.companions.items():
+                own = companion.learn(restored, chance, self._processes)
+                found |= {} if own is None else {f"{name}_own": own}
+        return found
 
-    def _losses(self, batch: Sample) -> dict[str, torch.Tensor]:
-        weights, codec, good = self.config.loss, self.model.codec, batch["good"]
-        if self.step < self.config.codec_steps:
-            return {"codec": F.l1_loss(codec.decode(codec.encode(good)), good)}
-        restored = _restore(self.model, batch)
-        some = good[: max(1, len(good) // 3)]
-        losses = {
-            "l1": weights.l1 * F.l1_loss(restored, good),
-            "codec": weights.codec * F.l1_loss(codec.decode(codec.encode(some)), some),
-            "periodic": weights.periodic * periodic_texture(restored - good, codec.factor),
-        }
-        if self.step >= self.config.lpips_from:
-            losses["lpips"] = weights.lpips * self._shifted_lpips(restored, good)
-        if weights.ssim:
-            losses["ssim"] = weights.ssim * (1 - similarity_of_structure(restored, good))
-        if weights.identity and self.recogniser is not None and bool(batch["has_face"].any()):
-            losses["identity"] = weights.identity * self._identity(restored, batch)
-        return losses
-
-    def _identity(self, restored: torch.Tensor, batch: Sample) -> torch.Tensor:
-        """L_id over the faces that lie wholly in their crops, as a mean over the batch."""
-        assert self.recogniser is not None  # noqa: S101 - narrows the type: asked before
-        whole = batch["has_face"].nonzero().flatten().tolist()
-        landmarks = batch["landmarks"][whole].cpu()
-        faces, truths = (aligned_faces(source[whole], landmarks) for source in (restored, batch["good"]))
-        reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
-        return identity_loss(self.recogniser, faces, truths, reference, known) * (len(whole) / len(restored))
-
-    def _shifted_lpips(self, restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
-        """LPIPS at a random phase of its strided grid, so that no fixed checkerboard can please it."""
-        chooser = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
-        dy, dx = torch.randint(0, 16, (2,), generator=chooser).tolist()
-        return self.lpips(restored[..., dy:, dx:], good[..., dy:, dx:], normalize=True).mean()
+    def _chance(self) -> torch.Generator:
+        """What this step of this process draws from, whatever was drawn before."""
+        place = self.step * self._processes.count + self._processes.index
+        return torch.Generator().manual_seed(self.config.seed * 1_000_003 + place)
 
     def _batches(self) -> Iterator[Sample]:
-        config = self.config
-        total = config.steps * config.batch
-        dataset = RestorationDataset(
-            self._sources(), config.degradations, config.crop, total, config.seed, config.reference_drop
-        )
-        remaining = Subset(dataset, range(self.step * config.batch, total))
+        """Each process takes its share of every step's samples."""
+        config, processes = self.config, self._processes
+        together = config.batch * processes.count
+        sources, length = self._sources(), config.steps * together
+        if self.model.id_tokens is not None:
+            check_embeddings(sources, self.model.id_tokens.record)
+        dataset = self._dataset(sources, config.crop, length, config.seed, config.reference_drop)
+        starts = range(self.step * together + processes.index * config.batch, len(dataset), together)
+        remaining = Subset(dataset, [start + offset for start in starts for offset in range(config.batch)])
         yield from DataLoader(remaining, config.batch, num_workers=config.workers, worker_init_fn=_one_thread)
 
-    def _sources(self, only: int | None = None) -> list[CropSource]:
-        teacher = Teacher(Path(self.config.teacher)) if self.config.teacher else None
-        return [CropSource(source, teacher) for source in self.config.sources[:only]]
+    def _dataset(
+        self, sources: list[CropSource], size: int, length: int, seed: int, reference_drop: float = 0.0
+    ) -> RestorationDataset:
+        tokens, degradations = self.model.id_tokens, self.config.degradations
+        return RestorationDataset(
+            sources,
+            degradations,
+            size,
+            length,
+            seed,
+            reference_drop,
+            placement=self.model.reference_placement,
+            tokens=None if tokens is None else tokens.record,
+        )
+
+    def _sources(self) -> list[CropSource]:
+        if not self._opened:
+            teacher = Teacher(Path(self.config.teacher)) if self.config.teacher else None
+            self._opened = [CropSource(source, teacher) for source in self.config.sources]
+        return self._opened
 
     def _report(self, losses: dict[str, float]) -> None:
-        path = self.folder / "log.csv"
-        fields = ["step", "seconds", "lr", "l1", "lpips", "ssim", "identity", "codec", "periodic"]
-        new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fields, restval="")
-            if new:
-                writer.writeheader()
-            rate = learning_rate(self.config, self.step - 1)
-            rounded = {name: round(value, 6) for name, value in losses.items()}
-            writer.writerow({"step": self.step, "seconds": round(self._seconds, 1), "lr": f"{rate:.2e}", **rounded})
+        rate = learning_rate(self.config, self.step - 1)
+        rounded = {name: round(value, 6) for name, value in losses.items()}
+        self._run.log({"step": self.step, "seconds": round(self._seconds, 1), "lr": f"{rate:.2e}", **rounded})
         if self.step % 20 == 0:
             left = self._seconds / self.step * (self.config.steps - self.step) / 60
             log.info("step %d/%d, %.0f min left, %s", self.step, self.config.steps, left, rounded)
 
     def _save(self) -> None:
-        state = {
-            "step": self.step,
-            "seconds": self._seconds,
-            "networks": self.networks.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        with whole_file(self.checkpoint) as temporary:
-            torch.save(state, temporary)
+        companions = self._objective.companions
+        self._run.save(
+            {
+                "step": self.step,
+                "seconds": self._seconds,
+                "networks": self.networks.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "companions": {name: companion.state() for name, companion in companions.items()},
+            }
+        )
 
     def _resume(self) -> None:
-        if not self.checkpoint.exists():
+        state = self._run.load(self.device)
+        if state is None:
             return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.step, self._seconds = state["step"], state["seconds"]
         self.networks.load_state_dict(state["networks"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for name, companion in self._objective.companions.items():
+            if name in state.get("companions", {}):  # else its term is new in this run
+                companion.load(state["companions"][name])
         log.info("resumed at step %d of %s", self.step, self.checkpoint)
 
     @torch.no_grad()
     def _write_samples(self) -> None:
         """Rows of (enlarged input | restored | with reference | reference | true), always the same crops."""
-        dataset = RestorationDataset(self._sources(1), self.config.degradations, 256, 6, seed=12345)
+        dataset = self._dataset(self._sources()[:1], self.config.sample_side, 6, seed=12345)
         rows: list[torch.Tensor] = []
         for sample in (dataset[index] for index in range(6)):
             batch = {name: part[None].to(self.device) for name, part in sample.items()}
-            without = batch | {"has_reference": torch.zeros(1, device=self.device)}
-            pictures = [_restore(self.averaged_model, each)[0].cpu().clamp(0, 1) for each in (without, batch)]
-            rows.append(torch.cat([sample["bad"], *pictures, sample["reference"], sample["good"]], dim=2))
-        sheet = torch.cat(rows, dim=1)[None]
-        (self.folder / "samples").mkdir(exist_ok=True)
-        write_picture(self.folder / "samples" / f"{self.step:06d}.png", sheet)
+            nobody = torch.zeros(1, device=self.device)
+            without = batch | {"has_reference": nobody, "has_embedding": nobody}
+            with self._processes.autocast():
+                pictures = [restore(self.averaged_model, each).picture[0] for each in (without, batch)]
+            shown = [picture.cpu().clamp(0, 1) for picture in pictures]
+            rows.append(torch.cat([sample["bad"], *shown, sample["reference"], sample["good"]], dim=2))
+        self._run.write_samples(self.step, torch.cat(rows, dim=1)[None])
 
 
 def _warm_average(
@@ -208,54 +222,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     up = (step + 1) / max(1, config.warmup_steps)
     down = (config.steps - step) / max(1, config.decay_steps)
     return config.learning_rate * min(1.0, up, down)
-
-
-def _restore(model: OneStepModel, batch: Sample) -> torch.Tensor:
-    """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one."""
-    codec, prompt = model.codec, model.prompt.embeddings(None)
-    latent = codec.encode(batch["bad"])
-    if not model.takes_reference:
-        return codec.decode(model.denoise(latent, prompt))
-    known = batch["has_reference"].view(-1, 1, 1, 1)
-    mask = F.avg_pool2d(batch["mask"], codec.factor) * known
-    reference = codec.encode(batch["reference"]) * known
-    return codec.decode(model.denoise(latent, prompt, reference, mask))
-
-
-def similarity_of_structure(restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
-    """SSIM of pictures `[B,3,H,W]` in 0..1, scalar, by piq."""
-    from piq import ssim
-
-    value: Any = ssim(restored.clamp(0, 1), good, downsample=False)
-    return value
-
-
-def _over(model: OneStepModel, networks: nn.Module) -> OneStepModel:
-    """`model` with the networks and the prompt embedding of a training module."""
-    parts: Any = networks
-    prompt = CachedPrompt(networks.get_parameter("prompt"))
-    return replace(model, codec=Codec(parts["codec"]), unet=parts["unet"], prompt=prompt)
-
-
-def _start_as_identity(networks: nn.ModuleDict) -> None:
-    """With a zero residual the untrained model gives back what its codec makes of the input."""
-    for parameter in networks.get_submodule("unet.conv_out").parameters():
-        nn.init.zeros_(parameter)
-
-
-def take_over(networks: nn.Module, path: Path) -> None:
-    """Copy into `networks` the tensors of a HeadsUp file that have the same name and shape.
-
-    Raises:
-        ModelFileError: the file cannot be read, or shares no tensor.
-    """
-    own = networks.state_dict()
-    content = read_weights(path).content
-    taken = {name: value.float() for name, value in content.items() if name in own and own[name].shape == value.shape}
-    if not taken:
-        raise ModelFileError(f"{path} shares no tensor with the networks that are to be trained")
-    networks.load_state_dict(own | taken)
-    log.info("took %d of %d tensors from %s; new: %s", len(taken), len(own), path, sorted(set(own) - set(taken)))
 
 
 def _one_thread(worker: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from headsup_core.models.architecture import Architecture
 from headsup_core.models.headsup_file import save_headsup
 from headsup_core.training.config import LossWeights, TrainConfig, read_config
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
-from headsup_core.training.degradation import DEGRADATIONS, degrade, jpeg
+from headsup_core.training.degradation import DEGRADATIONS, BlindFace, SecondOrder, degrade, jpeg
 from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.losses import periodic_texture
 from headsup_core.training.people import person_of, split_by_person
-from headsup_core.training.perceptual import squeeze_lpips
+from headsup_core.training.perceptual import load_lpips, squeeze_lpips
+from headsup_core.training.runs import RunFolder
 from headsup_core.training.trainer import Trainer, learning_rate
 
 
@@ -38,7 +40,7 @@ def test_degradation_is_deterministic_and_of_the_right_size(name: str) -> None:
     assert 0 <= small.min() <= small.max() <= 1
     assert torch.equal(small, degrade(image, name, seed=5))
     assert torch.equal(torch.random.get_rng_state(), state)
-    if name != "x4-mild":
+    if name not in ("x4-mild", "idfsr-x8", "idfsr-x16"):  # nothing in them is drawn
         assert not torch.equal(small, degrade(image, name, seed=6))
 
 
@@ -52,6 +54,35 @@ def test_mild_degradation_is_bicubic_then_jpeg() -> None:
     small = torch.nn.functional.interpolate(image, size=(16, 16), mode="bicubic", antialias=True).clamp(0, 1)
     expected = torch.cat([jpeg(one[None], 75) for one in small])
     assert torch.equal(degrade(image, "x4-mild", 0), expected)
+
+
+def test_blind_face_degradation_against_its_steps() -> None:
+    """With every range a point: blur, reduction, noise, JPEG, back to the size."""
+    image = _picture()[:1]
+    fixed = BlindFace((2, 2), (4, 4), (0, 0), (90, 90))
+    axis = torch.arange(41.0) - 20
+    weights = torch.exp(-(axis**2) / 8)
+    blur = torch.outer(weights, weights) / weights.sum() ** 2  # isotropic or not: both deviations are 2
+    padded = torch.nn.functional.pad(image, (20,) * 4, mode="reflect")
+    blurred = torch.nn.functional.conv2d(padded, blur.expand(3, 1, 41, 41), groups=3)
+    small = torch.nn.functional.interpolate(blurred, size=(16, 16), mode="bilinear", align_corners=False)
+    expected = torch.nn.functional.interpolate(jpeg(small, 90), size=(64, 64), mode="bilinear", align_corners=False)
+    found = degrade(image, fixed, 3)
+    assert found.shape == image.shape
+    assert (found - expected).abs().mean() < 2 / 255  # the JPEG rounds what differs in the last bit
+
+
+def test_published_sets_have_the_published_numbers() -> None:
+    second = DEGRADATIONS["osediff"]
+    assert second == DEGRADATIONS["realesrgan"]
+    assert isinstance(second, SecondOrder)
+    assert second.first.resize_range == (0.15, 1.5)
+    assert (second.first.noise_range, second.second.noise_range) == ((1, 30), (1, 25))
+    assert (second.first.poisson_scale, second.second.poisson_scale) == ((0.05, 3.0), (0.05, 2.5))
+    assert (second.first.blur_prob, second.second.blur_prob) == (1.0, 0.8)
+    assert (second.first.blur_sigma, second.second.blur_sigma) == ((0.2, 3.0), (0.2, 1.5))
+    face = DEGRADATIONS["osediff-face"]
+    assert face == BlindFace((1, 15), (1, 30), (0, 20), (30, 100), kernel_size=41)
 
 
 def test_degradation_refuses_odd_sizes_and_unknown_names() -> None:
@@ -148,6 +179,23 @@ def test_ncnn_backbone_equals_the_torch_one(backbone: Path, tmp_path: Path) -> N
         squeeze_lpips(tmp_path / "nothing.pth")
 
 
+def test_lpips_takes_other_backbones_from_files(tmp_path: Path) -> None:
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    layers = alexnet(weights=None).features.state_dict()
+    path = tmp_path / "alexnet.pth"
+    torch.save({f"features.{name}": tensor for name, tensor in layers.items()}, path)
+    metric = load_lpips(path, "alex")
+    assert torch.equal(metric.net.slice2.get_parameter("3.weight"), layers["3.weight"])  # type: ignore[union-attr]
+    first, second = _picture().split(1)
+    assert metric(first, second, normalize=True).item() > 0
+    with pytest.raises(ModelFileError, match="is not torchvision's vgg16: features"):
+        load_lpips(path, "vgg")
+    with pytest.raises(InputError, match="LPIPS net 'resnet' is unknown: choose one of squeeze, vgg, alex"):
+        load_lpips(path, "resnet")  # type: ignore[arg-type]
+
+
 def test_learning_rate_warms_up_and_decays(architecture: Architecture) -> None:
     config = TrainConfig(architecture, (), {}, "", steps=100, warmup_steps=10, decay_steps=20, learning_rate=1.0)
     rates = [learning_rate(config, step) for step in range(100)]
@@ -191,6 +239,9 @@ def test_resumed_run_equals_an_unbroken_one(architecture: Architecture, folder: 
     with pytest.raises(KeyboardInterrupt):
         broken.train()
     assert saves == [3]
+    state = torch.load(broken.checkpoint, weights_only=True)
+    assert state.pop("companions") == {}
+    torch.save(state, broken.checkpoint)  # as it was written before there were companions
     resumed = Trainer(config, folder.parent / "broken", cpu)
     assert resumed.step == 3
     resumed.train()
@@ -204,6 +255,17 @@ def test_resumed_run_equals_an_unbroken_one(architecture: Architecture, folder: 
     assert (folder.parent / "whole" / "samples" / "000006.png").exists()
     log = (folder.parent / "broken" / "log.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ["step", "1", "2", "3", "4", "5", "6"]
+
+
+def test_log_grows_columns(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.log({"step": 1, "l1": 0.5})
+    run.log({"step": 2, "l1": 0.4, "face": 0.3})
+    run.log({"step": 3, "face": 0.2})
+    with (tmp_path / "run" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [list(row.values()) for row in rows] == [["1", "0.5", ""], ["2", "0.4", "0.3"], ["3", "", "0.2"]]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["log.csv"]
 
 
 def test_run_starts_from_the_tensors_of_a_file_that_fit(

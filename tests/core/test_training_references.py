@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness.training import LANDMARKS, people_folder
 from PIL import Image
 
 from headsup_core.errors import InputError, ModelFileError
@@ -18,8 +19,8 @@ from headsup_core.training.config import LossWeights, TrainConfig
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
 from headsup_core.training.losses import identity_loss
 from headsup_core.training.portraits import (
+    align_portrait,
     lies_inside,
-    make_portrait,
     make_reference,
     mirrored_landmarks,
     placed_landmarks,
@@ -27,27 +28,10 @@ from headsup_core.training.portraits import (
 from headsup_core.training.recogniser import MobileFaceNet, aligned_faces, load_mobilefacenet
 from headsup_core.training.trainer import Trainer
 
-SIDE = 160
-# eyes 40 px apart, upright
-LANDMARKS = template("ffhq", 512) * (40 / 126) - torch.tensor([0.0, 5.0])
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two people, two photos each, with landmarks beside them; red and green, the second photo darker."""
-    made = tmp_path / "people"
-    made.mkdir()
-    for person, colour in (("a", (200, 40, 40)), ("b", (40, 200, 40))):
-        for photo, light in (("1", 1.0), ("2", 0.5)):
-            Image.new("RGB", (SIDE, SIDE), tuple(int(c * light) for c in colour)).save(made / f"{person}_{photo}.png")
-            write_tem(made / f"{person}_{photo}.tem", LANDMARKS)
-    return made
-
-
-def write_tem(path: Path, landmarks: torch.Tensor) -> None:
-    points = torch.zeros(94, 2)
-    points[[0, 1, 55, 87, 93]] = landmarks
-    path.write_text("94\n" + "\n".join(f"{x} {y}" for x, y in points.tolist()))
+    return people_folder(tmp_path)
 
 
 def test_a_reference_is_another_photo_of_the_same_person(folder: Path) -> None:
@@ -134,8 +118,8 @@ def test_a_mirrored_crop_gets_a_mirrored_reference() -> None:
 
 def test_portraits_keep_no_finer_reference_than_the_photo_has() -> None:
     picture = Image.new("RGB", (400, 400))
-    assert make_portrait("a", picture, LANDMARKS).aligned.shape == (256, 256, 3)
-    assert make_portrait("a", picture, LANDMARKS * 2).aligned.shape == (512, 512, 3)
+    assert align_portrait(picture, LANDMARKS).shape == (256, 256, 3)
+    assert align_portrait(picture, LANDMARKS * 2).shape == (512, 512, 3)
 
 
 def test_a_face_at_the_border_is_not_whole() -> None:

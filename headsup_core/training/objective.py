@@ -1,0 +1,176 @@
+"""What a training minimises: the model's restoration of a batch, and the weighted terms of its loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from ..errors import InputError
+from ..models.base import Base
+from ..models.one_step import OneStepModel
+from .companions import Companion, Restoration
+from .config import TrainConfig
+from .critic import FaceCritic
+from .data import Sample
+from .distillation import Distillation
+from .losses import face_fidelity, identity_loss, periodic_texture, squared_error
+from .perceptual import load_lpips
+from .processes import Processes
+from .recogniser import aligned_faces, load_mobilefacenet
+
+Losses = dict[str, torch.Tensor]
+
+
+class Objective:
+    """The terms of `config.LossWeights`, with the networks that they need.
+
+    Args:
+        base: the frozen diffusion model, for the distillation.
+
+    Attributes:
+        companions: what learns beside the model, by the name of its term.
+
+    Raises:
+        InputError: a term that asks for something the configuration does not name.
+        ModelFileError: a network's file is missing or holds something else.
+    """
+
+    def __init__(self, config: TrainConfig, base: Base | None, processes: Processes) -> None:
+        self._config, self._weights, self._processes = config, config.loss, processes
+        device, weights = processes.device, config.loss
+        self._lpips = load_lpips(Path(config.lpips_backbone), config.lpips_net).to(device)
+        if weights.identity and not config.recogniser:
+            raise InputError(f"loss.identity is {weights.identity:g}, but no recogniser is named")
+        self._recogniser = load_mobilefacenet(Path(config.recogniser)).to(device) if config.recogniser else None
+        self.companions: dict[str, Companion] = {}
+        if weights.adversarial:
+            self.companions["adversarial"] = FaceCritic(config.critic_width, config.critic_learning_rate, device)
+        if weights.distillation:
+            if base is None or config.adapter is None:
+                raise InputError("loss.distillation needs a diffusion model as base: set it to 0 for this model")
+            settings = config.distillation
+            self.companions["distillation"] = Distillation(base, config.adapter.prompt, settings, device)
+
+    def losses(
+        self, model: OneStepModel, batch: Sample, step: int, chance: torch.Generator
+    ) -> tuple[Losses, Restoration | None]:
+        """The weighted terms, whose sum is minimised, and what the model made of the batch (None while the codec alone
+        learns)."""
+        weights, codec, good = self._weights, model.codec, batch["good"]
+        if step < self._config.codec_steps:
+            return {"codec": F.l1_loss(codec.decode(codec.encode(good)), good)}, None
+        with self._processes.autocast():
+            restored = restore(model, batch)
+        restored = self._with_faces(restored, batch)
+        losses = self._picture_losses(restored.picture, good, step)
+        if weights.codec:
+            some = good[: max(1, len(good) // 3)]
+            losses["codec"] = weights.codec * F.l1_loss(codec.decode(codec.encode(some)), some)
+        if weights.periodic:
+            losses["periodic"] = weights.periodic * periodic_texture(restored.picture - good, codec.factor)
+        losses |= self._face_losses(restored, batch)
+        for name, companion in self.companions.items():
+            with self._processes.autocast():
+                term = companion.term(restored, chance)
+            if term is not None:
+                losses[name] = getattr(weights, name) * term
+        return losses, restored
+
+    def _picture_losses(self, picture: torch.Tensor, good: torch.Tensor, step: int) -> Losses:
+        weights = self._weights
+        losses: Losses = {}
+        if weights.l1:
+            losses["l1"] = weights.l1 * F.l1_loss(picture, good)
+        if weights.l2:
+            losses["l2"] = weights.l2 * squared_error(picture, good)
+        if weights.lpips and step >= self._config.lpips_from:
+            losses["lpips"] = weights.lpips * self._shifted_lpips(picture, good, step)
+        if weights.ssim:
+            losses["ssim"] = weights.ssim * (1 - similarity_of_structure(picture, good))
+        return losses
+
+    def _face_losses(self, restored: Restoration, batch: Sample) -> Losses:
+        """Sums over the faces that lie wholly in their crops, divided by the batch: a picture without a face adds 0."""
+        weights = self._weights
+        whole = batch["has_face"].nonzero().flatten().tolist()
+        share = len(whole) / len(batch["good"])
+        losses: Losses = {}
+        if restored.faces is not None and restored.true_faces is not None and weights.face:
+            fidelity = face_fidelity(restored.faces, restored.true_faces, self._plain_lpips, weights.face_lpips)
+            losses["face"] = weights.face * share * fidelity
+        if weights.identity and self._recogniser is not None and whole:
+            landmarks = batch["landmarks"][whole].cpu()
+            faces, truths = (aligned_faces(one[whole], landmarks) for one in (restored.picture, batch["good"]))
+            reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
+            losses["identity"] = (
+                weights.identity * share * identity_loss(self._recogniser, faces, truths, reference, known)
+            )
+        return losses
+
+    def _with_faces(self, restored: Restoration, batch: Sample) -> Restoration:
+        whole = batch["has_face"].nonzero().flatten().tolist()
+        if not whole or not (self._weights.face or self._weights.adversarial):
+            return restored
+        landmarks, side = batch["landmarks"][whole].cpu(), self._config.face_side
+        faces, truths = (
+            aligned_faces(one[whole], landmarks, side, "ffhq") for one in (restored.picture, batch["good"])
+        )
+        return replace(restored, faces=faces, true_faces=truths)
+
+    def _plain_lpips(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return self._lpips(a, b, normalize=True).mean()
+
+    def _shifted_lpips(self, restored: torch.Tensor, good: torch.Tensor, step: int) -> torch.Tensor:
+        """LPIPS at a random phase of its strided grid, so that no fixed checkerboard can please it."""
+        chooser = torch.Generator().manual_seed(self._config.seed * 1_000_003 + step)
+        dy, dx = torch.randint(0, 16, (2,), generator=chooser).tolist()
+        return self._plain_lpips(restored[..., dy:, dx:], good[..., dy:, dx:])
+
+
+def restore(model: OneStepModel, batch: Sample) -> Restoration:
+    """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one, those
+    without an embedding no identity tokens."""
+    codec = model.codec
+    latent = codec.encode(batch["bad"])
+    reference, mask = None, None
+    if model.takes_reference:
+        known = batch["has_reference"].view(-1, 1, 1, 1)
+        mask = F.avg_pool2d(batch["mask"], codec.factor) * known
+        reference = codec.encode(batch["reference"]) * known
+    clean = _denoise(model, latent, reference, mask, batch)
+    return Restoration(clean, codec.decode(clean).float())
+
+
+def _denoise(
+    model: OneStepModel,
+    latent: torch.Tensor,
+    reference: torch.Tensor | None,
+    mask: torch.Tensor | None,
+    batch: Sample,
+) -> torch.Tensor:
+    """Samples with identity tokens apart from those without: a zero embedding would still make tokens."""
+    prompt = model.prompt.embeddings(None)
+    if model.id_tokens is None:
+        return model.denoise(latent, prompt, reference, mask)
+    parts: list[torch.Tensor] = []
+    order: list[int] = []
+    for known in (True, False):
+        chosen = ((batch["has_embedding"] > 0) == known).nonzero().flatten().tolist()
+        if chosen:
+            face, place = (None if part is None else part[chosen] for part in (reference, mask))
+            embedding = batch["embedding"][chosen] if known else None
+            parts.append(model.denoise(latent[chosen], prompt, face, place, embedding=embedding))
+            order += chosen
+    return torch.cat(parts)[torch.tensor(order).argsort().to(latent.device)]
+
+
+def similarity_of_structure(restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:
+    """SSIM of pictures `[B,3,H,W]` in 0..1, scalar, by piq."""
+    from piq import ssim
+
+    value: Any = ssim(restored.clamp(0, 1), good, downsample=False)
+    return value

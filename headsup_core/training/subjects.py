@@ -1,0 +1,230 @@
+"""What is trained: a whole self-contained model, or adapters beside a frozen base."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from ..errors import InputError, ModelFileError
+from ..models.architecture import Architecture
+from ..models.base import Base, load_base
+from ..models.codec import Codec
+from ..models.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, save_headsup_adapter
+from ..models.headsup_file import save_headsup
+from ..models.id_tokens import IdTokenRecord, IdTokens
+from ..models.lora import Adapter
+from ..models.one_step import ModelCard, OneStepModel, Pass, SizeRule
+from ..models.prompts import CachedPrompt
+from ..models.systems import headsup
+from ..models.systems.system import epsilon_at
+from ..models.weights import read_weights
+from .adapting import DEFAULT_ALPHA, ENCODER_LAYERS, UNET_LAYERS, fresh_adapter
+
+log = logging.getLogger(__name__)
+
+
+class Subject(Protocol):
+    """What is trained, and the model around it."""
+
+    @property
+    def networks(self) -> nn.Module:
+        """Everything that is trained; its state is what a checkpoint keeps."""
+        ...
+
+    @property
+    def base(self) -> Base | None:
+        """The frozen diffusion model, None for a model that is complete in itself."""
+        ...
+
+    def model(self, networks: nn.Module) -> OneStepModel:
+        """The model with `networks`, which are `self.networks` or a copy of them."""
+        ...
+
+    def take_over(self, path: Path) -> None:
+        """Start from the weights of a file that `export` wrote. Raises `ModelFileError` when they do not fit."""
+        ...
+
+    def export(self, path: Path, networks: nn.Module) -> None:
+        """Write the model with `networks` as one file that `load_model` reads."""
+        ...
+
+
+class SelfContained:
+    """headsup-tiny: codec, UNet and prompt embedding, all weights trained."""
+
+    base: Base | None = None
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._architecture = architecture
+        self._built = architecture.build()
+        networks = nn.ModuleDict({"codec": self._built.codec.vae, "unet": self._built.unet})
+        networks.register_parameter("prompt", nn.Parameter(self._built.prompt.embeddings(None)))
+        if self._built.id_tokens is not None:
+            networks["id_tokens"] = self._built.id_tokens
+        for parameter in networks.get_submodule("unet.conv_out").parameters():
+            nn.init.zeros_(parameter)  # with a zero residual the model gives back what its codec makes of the input
+        self.networks: nn.Module = networks
+
+    def model(self, networks: nn.Module) -> OneStepModel:
+        parts: Any = networks
+        prompt, tokens = CachedPrompt(networks.get_parameter("prompt")), _id_tokens(networks)
+        return replace(self._built, codec=Codec(parts["codec"]), unet=parts["unet"], prompt=prompt, id_tokens=tokens)
+
+    def take_over(self, path: Path) -> None:
+        """The tensors of the same name and shape; others start anew."""
+        own = self.networks.state_dict()
+        content = read_weights(path).content
+        taken = {
+            name: value.float() for name, value in content.items() if name in own and own[name].shape == value.shape
+        }
+        if not taken:
+            raise ModelFileError(f"{path} shares no tensor with the networks that are to be trained")
+        self.networks.load_state_dict(own | taken)
+        new = sorted(set(own) - set(taken))
+        log.info("took %d of %d tensors from %s; new: %s", len(taken), len(own), path, new)
+
+    def export(self, path: Path, networks: nn.Module) -> None:
+        save_headsup(path, self.model(networks), self._architecture)
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """HeadsUp on Stable Diffusion 2.1 (arXiv 2510.09924, 3.1 and 4.1).
+
+    Attributes:
+        rank, alpha: of all branches.
+        timestep: t of the one step.
+        prompt: the one text of the training and the file's default. The paper's text is a tagger's (DAPE) for each
+            picture, which is not here.
+        base: name of the base, for people.
+        id_tokens: of identity tokens that are trained, too, or None.
+        card: as in the file.
+    """
+
+    rank: int = 4
+    alpha: float = DEFAULT_ALPHA
+    timestep: int = 999
+    prompt: str = ""
+    base: str = "Stable Diffusion 2.1-base"
+    id_tokens: IdTokenRecord | None = None
+    card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
+
+
+class AdaptedBase:
+    """HeadsUp: adapters on UNet and VAE encoder and a conv_in of 2C+1 channels; decoder and base are frozen."""
+
+    def __init__(self, config: AdapterConfig, base: Path, trained_size: int) -> None:
+        self.base: Base = load_base(base)
+        for network in (self.base.unet, self.base.vae):
+            network.eval().requires_grad_(False)
+        self._config, self._trained_size = config, trained_size
+        self._prompt = CachedPrompt(self.base.text.encode(config.prompt))
+        scale = config.alpha / config.rank
+        unet = fresh_adapter(self.base.unet, UNET_LAYERS, config.rank, scale, replaced=_wide_conv_in(self.base))
+        encoder = fresh_adapter(
+            self.base.vae, ENCODER_LAYERS, config.rank, scale, within="encoder.", also=("quant_conv",)
+        )
+        networks = nn.ModuleDict({"unet": unet, "encoder": encoder})
+        if config.id_tokens is not None:
+            networks["id_tokens"] = IdTokens.beside(self.base.unet, config.id_tokens)
+        self.networks: nn.Module = networks
+
+    def model(self, networks: nn.Module) -> OneStepModel:
+        unet, encoder = _adapters(networks)
+        codec = Codec(self.base.vae, (encoder,))
+        multiple = codec.factor * 2 ** (len(self.base.unet.config["block_out_channels"]) - 1)
+        return OneStepModel(
+            codec=codec,
+            unet=self.base.unet,
+            rule=epsilon_at(self.base, self._config.timestep),
+            prompt=self._prompt,
+            size_rule=SizeRule(multiple, multiple),
+            scale=4,
+            trained_size=self._trained_size,
+            default_color_fix="adain",
+            card=self._config.card,
+            passes=(Pass(1.0, (unet,)),),
+            system=headsup.SYSTEM.id,
+            base=self._config.base,
+            id_tokens=_id_tokens(networks),
+        )
+
+    def take_over(self, path: Path) -> None:
+        file = read_weights(path)
+        if not is_headsup_adapter(file):
+            raise ModelFileError(f"{path} is no HeadsUp adapter: stage 2 starts from the file that stage 1 exported")
+        parts = headsup.load(file, self.base, {})
+        found = nn.ModuleDict({"unet": parts.passes[0].adapters[0], "encoder": parts.encoder[0]})
+        for own, given in zip(_adapters(self.networks), _adapters(found), strict=True):
+            branches = dict(given.items())
+            if set(branches) != set(own.paths):
+                counts = f"{len(branches)}, here {len(own.paths)}"
+                raise ModelFileError(f"{path} adapts other layers than this training ({counts}): another base?")
+            ordered = Adapter({layer: branches[layer] for layer in own.paths}, given.replacements())
+            try:
+                own.load_state_dict(ordered.state_dict())
+            except RuntimeError as error:
+                raise ModelFileError(f"{path} does not fit this training: {str(error)[:300]}") from error
+        tokens = _id_tokens(self.networks)
+        if tokens is not None and parts.id_tokens is not None and parts.id_tokens.record == tokens.record:
+            tokens.load_state_dict(parts.id_tokens.state_dict())
+
+    def export(self, path: Path, networks: nn.Module) -> None:
+        unet, encoder = _adapters(networks)
+        config = self._config
+        record = AdapterRecord(
+            unet.paths,
+            encoder.paths,
+            rank=config.rank,
+            alpha=config.alpha,
+            timestep=config.timestep,
+            base=config.base,
+            prompt=config.prompt,
+            id_tokens=config.id_tokens,
+            trained_size=self._trained_size,
+            card=config.card,
+        )
+        save_headsup_adapter(path, unet, encoder, record, id_tokens=_id_tokens(networks))
+
+
+def make_subject(
+    architecture: Architecture | None, adapter: AdapterConfig | None, base: str, trained_size: int
+) -> Subject:
+    """What a configuration trains.
+
+    Raises:
+        InputError: it names both kinds or none, or adapters without a base.
+        ModelFileError: the base cannot be used.
+    """
+    if (architecture is None) == (adapter is None):
+        raise InputError("a training needs an architecture (a whole model) or an adapter (beside a base), one of them")
+    if architecture is not None:
+        return SelfContained(architecture)
+    if not base:
+        raise InputError("an adapter is trained beside a base: set base to a diffusers folder or a checkpoint file")
+    return AdaptedBase(adapter or AdapterConfig(), Path(base), trained_size)
+
+
+def _adapters(networks: nn.Module) -> tuple[Adapter, Adapter]:
+    unet, encoder = networks.get_submodule("unet"), networks.get_submodule("encoder")
+    if not isinstance(unet, Adapter) or not isinstance(encoder, Adapter):
+        raise TypeError("networks of an adapted base are adapters")
+    return unet, encoder
+
+
+def _id_tokens(networks: nn.Module) -> IdTokens | None:
+    found = networks["id_tokens"] if isinstance(networks, nn.ModuleDict) and "id_tokens" in networks else None
+    return found if isinstance(found, IdTokens) else None
+
+
+def _wide_conv_in(base: Base) -> dict[str, torch.Tensor]:
+    """conv_in for latent, reference latent and mask: old filters and bias copied, new channels zero (HeadsUp 3.3)."""
+    weight, bias = (base.unet.get_parameter(name).detach() for name in CONV_IN)
+    channels: int = base.vae.config["latent_channels"]
+    padding = weight.new_zeros(weight.shape[0], channels + 1, *weight.shape[2:])
+    return dict(zip(CONV_IN, (torch.cat([weight, padding], dim=1), bias.clone()), strict=True))

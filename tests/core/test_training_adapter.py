@@ -1,0 +1,229 @@
+"""Training HeadsUp beside a diffusion model: two steps at reduced width, resumed, exported, loaded."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from harness.systems import base_folder, picture
+from harness.training import LANDMARKS, SIDE, people_folder
+
+import headsup_core as hu
+from headsup_core.errors import InputError, ModelFileError
+from headsup_core.faces.face import Face
+from headsup_core.models.architecture import Architecture
+from headsup_core.models.base import Base, load_base
+from headsup_core.models.id_tokens import IdTokenRecord
+from headsup_core.models.one_step import ModelCard
+from headsup_core.training.config import LossWeights, TrainConfig, read_config
+from headsup_core.training.data import SourceConfig
+from headsup_core.training.face_index import FaceIndex, IndexedPicture, write_index
+from headsup_core.training.objective import restore
+from headsup_core.training.recogniser import MobileFaceNet
+from headsup_core.training.subjects import AdapterConfig
+from headsup_core.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def config(base: Base, tmp_path: Path, backbone: Path) -> TrainConfig:
+    """The paper's losses on the tiny base."""
+    torch.manual_seed(0)
+    torch.save(MobileFaceNet().state_dict(), tmp_path / "recogniser.pt")
+    folder = people_folder(tmp_path)
+    return TrainConfig(
+        architecture=None,
+        adapter=AdapterConfig(prompt="a face", card=ModelCard("mine", "MIT", "toy people")),
+        base=str(base_folder(base, tmp_path / "base")),
+        sources=(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0),),
+        degradations={"realesrgan": 1.0},
+        lpips_backbone=str(backbone),
+        recogniser=str(tmp_path / "recogniser.pt"),
+        reference_drop=0.0,
+        crop=64,
+        face_side=64,
+        sample_side=32,
+        critic_width=4,
+        batch=1,
+        seed=1,  # whose first two samples show a whole face
+        steps=2,
+        codec_steps=0,
+        lpips_from=0,
+        warmup_steps=0,
+        decay_steps=0,
+        learning_rate=1e-2,
+        workers=0,
+        checkpoint_every=1,
+        loss=LossWeights(
+            l1=0, l2=1, lpips=2, codec=0, periodic=0, face=1, identity=4, adversarial=0.1, distillation=1
+        ),
+    )
+
+
+def test_two_steps_train_what_the_paper_trains(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = Trainer(config, tmp_path / "run", CPU)
+    before = {name: value.clone() for name, value in trainer.networks.state_dict().items()}
+    base = (trainer.model.unet, trainer.model.codec.vae)
+    frozen = [value.clone() for network in base for value in network.parameters()]
+    conv_in = trainer.model.unet_adapters[0].replacements()["conv_in.weight"]
+    assert conv_in.shape[1] == 9
+    assert not conv_in[:, 4:].any()
+    assert torch.equal(conv_in[:, :4], trainer.model.unet.get_parameter("conv_in.weight"))
+    trainer.train()
+    with (tmp_path / "run" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    terms = ("l2", "lpips", "face", "identity", "adversarial", "distillation", "adversarial_own", "distillation_own")
+    assert len(rows) == 2
+    assert all(math.isfinite(float(row[name])) for row in rows for name in terms)
+    # plain faces have one embedding: nothing to tell apart
+    assert all(float(row[name]) != 0 for row in rows for name in terms if name != "identity")
+    assert (conv_in[:, 4:].abs().amax(dim=(0, 2, 3)) > 0).all()  # the reference's channels and the mask's
+    after = trainer.networks.state_dict()
+    still = [name for name, value in after.items() if torch.equal(value, before[name])]
+    # a branch into an attention's keys has no gradient where all values are alike: nothing else stands still
+    assert len(still) < 0.05 * len(after), still
+    assert any(name.startswith("encoder.") for name in after)
+    same = [value for network in base for value in network.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(frozen, same, strict=True))
+
+
+@torch.no_grad()
+def test_exported_adapter_restores_a_picture_and_starts_the_next_stage(config: TrainConfig, tmp_path: Path) -> None:
+    small = replace(config, steps=1, loss=LossWeights(l1=0, l2=1, lpips=0, codec=0, periodic=0))
+    trainer = Trainer(small, tmp_path / "run", CPU)
+    with torch.enable_grad():
+        trainer.train()
+    path = tmp_path / "mine.safetensors"
+    trainer.export(path)
+    model = hu.load_model(adapter=path, base=config.base)
+    assert (model.card.name, model.one_step.system, model.one_step.trained_size) == ("mine", "headsup", 64)
+    one, mine = model.one_step, trainer.averaged_model
+    random = torch.Generator().manual_seed(1)
+    latent, reference = (torch.randn(1, 4, 8, 8, generator=random) for _ in range(2))
+    mask = torch.ones(1, 1, 8, 8)
+    states = one.prompt.embeddings(None)
+    assert torch.allclose(states, mine.prompt.embeddings(None), atol=1e-5)
+    assert torch.allclose(
+        one.denoise(latent, states, reference, mask), mine.denoise(latent, states, reference, mask), atol=1e-4
+    )
+    assert torch.allclose(one.codec.encode(picture()), mine.codec.encode(picture()), atol=1e-6)
+    base = load_base(Path(config.base))
+    plain = base.vae.encode(picture() * 2 - 1).latent_dist.mean * base.vae.config["scaling_factor"]
+    assert not torch.allclose(one.codec.encode(picture()), plain, atol=1e-5)
+    restored = hu.restore(picture(), model, 2).image
+    assert restored.shape == (1, 3, 32, 32)
+    assert restored.isfinite().all()
+
+    second = Trainer(replace(small, init=str(path)), tmp_path / "second", CPU)
+    expected = trainer.average.module.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in second.networks.state_dict().items())
+    wrong = replace(small, init=str(path), adapter=replace(small.adapter or AdapterConfig(), rank=2))
+    with pytest.raises(ModelFileError, match="does not fit this training"):
+        Trainer(wrong, tmp_path / "third", CPU)
+    with pytest.raises(ModelFileError, match="is no HeadsUp adapter"):
+        Trainer(replace(small, init=config.lpips_backbone), tmp_path / "third", CPU)
+
+
+def test_identity_tokens_are_trained_and_saved(config: TrainConfig, tmp_path: Path) -> None:
+    """Samples with and without an embedding in one batch; the keys move once the values are not zero any more."""
+    folder = Path(config.sources[0].folder)
+    pictures = []
+    for at, name in enumerate(("a_1", "a_2", "b_1", "b_2")):
+        vector = torch.eye(4)[at]
+        face = Face((40.0, 40.0, 120.0, 140.0), LANDMARKS, 1.0, vector)
+        pictures.append(IndexedPicture(folder / f"{name}.png", SIDE, SIDE, (face,)))
+    write_index(folder / "index.json", FaceIndex(tuple(pictures), ((0, 0, 1, 0, 1.0),), "toy", 0.5, "cosine"))
+    source = SourceConfig(str(folder / "index.json"), 1.0, references="other_photo", whole_face=1.0)
+    adapter = replace(config.adapter or AdapterConfig(), id_tokens=IdTokenRecord("toy", 4, 2))
+    small = replace(config, sources=(source,), adapter=adapter, batch=3, steps=2, gradient_checkpointing=True)
+    small = replace(small, loss=LossWeights(l1=0, l2=1, lpips=0, codec=0, periodic=0))
+    trainer = Trainer(small, tmp_path / "run", CPU)
+    before = {name: value.clone() for name, value in trainer.networks.state_dict().items()}
+    batch = next(iter(trainer._batches()))
+    assert 0 < batch["has_embedding"].sum() < 3
+    with torch.no_grad():
+        together = restore(trainer.model, batch).latent
+        alone = [restore(trainer.model, {name: part[at : at + 1] for name, part in batch.items()}) for at in range(3)]
+    assert torch.allclose(together, torch.cat([one.latent for one in alone]), atol=1e-3)
+    trainer.train()
+    after = trainer.networks.state_dict()
+    tokens = [name for name in after if name.startswith("id_tokens.")]
+    assert tokens
+    assert all(not torch.equal(after[name], before[name]) for name in tokens if ".keys." in name or ".values." in name)
+    path = tmp_path / "tokens.safetensors"
+    trainer.export(path)
+    one = hu.load_model(adapter=path, base=config.base).one_step
+    assert one.id_tokens is not None
+    assert one.id_tokens.record == IdTokenRecord("toy", 4, 2)
+    latent, states = torch.randn(1, 4, 8, 8), one.prompt.embeddings(None)
+    with torch.no_grad():
+        found, mine = (
+            model.denoise(latent, states, embedding=torch.eye(4)[:1]) for model in (one, trainer.averaged_model)
+        )
+    assert torch.allclose(found, mine, atol=1e-3)
+    second = Trainer(replace(small, init=str(path)), tmp_path / "second", CPU)
+    expected = trainer.average.module.state_dict()
+    assert all(torch.equal(second.networks.state_dict()[name], expected[name]) for name in tokens)
+
+
+def test_resumed_with_gradient_checkpointing_it_is_the_same_run(config: TrainConfig, tmp_path: Path) -> None:
+    """The companions' networks and optimizers come back; computing activations anew changes nothing."""
+    whole = Trainer(config, tmp_path / "whole", CPU)
+    whole.train()
+    broken = Trainer(replace(config, gradient_checkpointing=True), tmp_path / "broken", CPU)
+    save = broken._save
+
+    def die_after_save() -> None:
+        save()
+        raise KeyboardInterrupt
+
+    broken._save = die_after_save  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        broken.train()
+    resumed = Trainer(replace(config, gradient_checkpointing=True), tmp_path / "broken", CPU)
+    assert resumed.step == 1
+    resumed.train()
+    pairs = [(whole.networks, resumed.networks)]
+    mine, others = whole._objective.companions, resumed._objective.companions
+    assert set(mine) == {"adversarial", "distillation"}
+    pairs += [(mine[name].network, others[name].network) for name in mine]
+    for one, other in pairs:
+        expected = one.state_dict()
+        for name, value in other.state_dict().items():
+            assert torch.allclose(value, expected[name], atol=1e-5), name
+
+
+def test_what_a_training_needs_is_said(config: TrainConfig, architecture: Architecture, tmp_path: Path) -> None:
+    for wrong, message in (
+        (replace(config, adapter=None), "architecture .* or an adapter"),
+        (replace(config, architecture=architecture), "one of them"),
+        (replace(config, base=""), "set base to a diffusers folder"),
+        (replace(config, adapter=None, architecture=architecture), r"loss\.distillation needs a diffusion model"),
+        (replace(config, recogniser=""), r"loss\.identity is 4, but no recogniser is named"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Trainer(wrong, tmp_path / "run", CPU)
+
+
+@pytest.mark.parametrize(("stage", "portraits"), [("1", (0.15, 0.05)), ("2", (1.5, 0.5))])
+def test_shipped_configurations_are_the_papers(stage: str, portraits: tuple[float, float], tmp_path: Path) -> None:
+    import headsup_core.training.config as module
+
+    path = Path(module.__file__).parent / "configs" / f"headsup-sd21-stage{stage}.yaml"
+    config = read_config(path, None, tmp_path)
+    assert [source.ratio for source in config.sources] == [*portraits, 1.7, 0.3]
+    assert (config.crop, config.learning_rate, config.reference_drop) == (1024, 5e-5, 0.2)
+    assert config.steps == {"1": 40_000, "2": 110_000}[stage]
+    assert config.adapter is not None
+    assert (config.adapter.rank, config.adapter.alpha, config.adapter.timestep) == (4, 8, 999)
+    loss = config.loss
+    assert (loss.l2, loss.lpips, loss.distillation) == (1, 2, 1)
+    assert (loss.face, loss.face_lpips, loss.identity) == (1, 0.8, 4)
+    assert (config.distillation.guidance, config.distillation.low, config.distillation.high) == (7.5, 20, 980)
+    assert Path(config.base).is_relative_to(tmp_path)
+    assert (config.init == "") == (stage == "1")

@@ -1,0 +1,222 @@
+"""Finding people in folders whose file names do not tell them apart, and drawing references by it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from harness.training import LANDMARKS
+from PIL import Image
+
+from headsup_core.cli import main
+from headsup_core.errors import InputError
+from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
+from headsup_core.faces.face import Face
+from headsup_core.models.architecture import Architecture
+from headsup_core.models.id_tokens import IdTokenRecord
+from headsup_core.models.loading import load_model
+from headsup_core.training.config import LossWeights, TrainConfig
+from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, check_embeddings
+from headsup_core.training.face_index import FaceIndex, IndexedPicture, mine_pairs, read_index, write_index
+from headsup_core.training.trainer import Trainer
+
+PEOPLE = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
+
+
+class SquareAnalyzer(AnalyzerBase):
+    """A square of 160 px is a face unless it is black; its colour, however dark, is the person."""
+
+    name = "square"
+    licence = Licence("ours", True)
+    embedder_id = "colour"
+    needs = ""
+
+    def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
+        width = picture.shape[-1]
+        starts = [x for x in range(0, width, 160) if picture[..., x + 80].max() > 0.1]
+        return [Face((x, 0, x + 159, 159), LANDMARKS + torch.tensor([float(x), 0.0]), 0.9) for x in starts]
+
+    def _embed(self, picture: torch.Tensor, faces: Sequence[Face]) -> Sequence[torch.Tensor]:
+        colours = [picture[0, :, 80, int(face.box[0]) + 80] for face in faces]
+        return [colour - colour.mean() for colour in colours]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """red; red and green; green, darker; blue; nobody. The names say nothing."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rows = {"1": [("red", 1.0)], "2": [("red", 0.5), ("green", 1.0)], "3": [("green", 0.5)], "4": [("blue", 1.0)]}
+    for name, squares in {**rows, "5": []}.items():
+        array = np.zeros((160, 160 * max(1, len(squares)), 3), np.uint8)
+        for index, (person, light) in enumerate(squares):
+            array[:, 160 * index : 160 * (index + 1)] = [int(value * light) for value in PEOPLE[person]]
+        Image.fromarray(array).save(folder / f"IMG_{name}.png")
+    return folder
+
+
+@pytest.fixture
+def index(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("headsup_core.commands.dataset.make_analyzer", lambda *_: SquareAnalyzer())
+    path = photos.parent / "index.json"
+    assert main(["dataset", "build", str(photos), "--output", str(path), "--scale", "cosine", "--quiet"]) == 0
+    return path
+
+
+def test_the_same_person_is_found_in_other_photos(index: Path, photos: Path) -> None:
+    found = read_index(index)
+    assert [picture.file.resolve() for picture in found.pictures] == sorted(photos.iterdir())
+    assert [len(picture.faces) for picture in found.pictures] == [1, 2, 1, 1, 0]
+    assert [pair[:4] for pair in found.pairs] == [(0, 0, 1, 0), (1, 1, 2, 0)]
+    assert all(pair[4] == pytest.approx(1, abs=0.01) for pair in found.pairs)
+    assert (found.embedder, found.threshold, found.scale) == ("colour", 0.65, "cosine")
+    assert found.others() == {(0, 0): [(1, 0)], (1, 0): [(0, 0)], (1, 1): [(2, 0)], (2, 0): [(1, 1)]}
+    first = found.pictures[0].faces[0]
+    assert torch.allclose(first.landmarks, LANDMARKS, atol=1e-3)
+    assert first.embedding is not None
+    assert first.embedding.norm().item() == pytest.approx(1, abs=1e-3)
+
+
+def test_thresholds_are_calibrated_or_raw() -> None:
+    def picture(degrees: float) -> IndexedPicture:
+        angle = torch.deg2rad(torch.tensor(degrees))
+        vector = torch.stack([angle.cos(), angle.sin()])
+        return IndexedPicture(Path("x"), 10, 10, (Face((0, 0, 1, 1), LANDMARKS, 1.0, vector),))
+
+    pictures = [picture(0), picture(60), picture(100)]  # cosines 0.5, 0.766 and -0.17
+    # assumed of an unknown recogniser: 0.65 is one person, so 0.5 is 0.77 on the calibrated scale
+    assert [pair[::2] for pair in mine_pairs(pictures, "unknown", 0.7, "calibrated")] == [
+        (0, 1, pytest.approx(0.769, abs=1e-3)),
+        (1, 2, pytest.approx(1.178, abs=1e-3)),
+    ]
+    assert [pair[:4] for pair in mine_pairs(pictures, "unknown", 0.7, "cosine")] == [(1, 0, 2, 0)]
+    assert [pair[:4] for pair in mine_pairs(pictures, "unknown", -1, "cosine", most=1)] == [(0, 0, 1, 0), (1, 0, 2, 0)]
+    assert mine_pairs(pictures[:1], "unknown", 0, "cosine") == ()
+
+
+def test_people_are_held_out_with_all_their_pictures(index: Path) -> None:
+    found = read_index(index)
+    people = found.people()
+    assert people[0][0] == people[1][0] != people[1][1] == people[2][0] != people[3][0]
+    kept = found.without_every(3)  # red, who stands beside green in the second picture
+    assert [picture.file.name for picture in kept.pictures] == ["IMG_3.png", "IMG_4.png", "IMG_5.png"]
+    assert kept.pairs == ()
+    assert found.without_every(0) is found
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_samples_of_an_index_have_the_right_person_as_reference(index: Path, in_memory: bool) -> None:
+    config = SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0, in_memory=in_memory)
+    dataset = RestorationDataset([CropSource(config)], {"x8": 1.0}, 64, 24, seed=0)
+    people = set()
+    for sample in (dataset[item] for item in range(24)):
+        if not sample["has_reference"]:
+            assert not sample["landmarks"].any()  # the picture that shows nobody
+            continue
+        x, y = sample["landmarks"].mean(0).round().int().clamp(0, 63).tolist()
+        colour, known = sample["good"][:, y, x], sample["reference"][:, y, x]
+        assert colour.argmax() == known.argmax()
+        people.add(int(colour.argmax()))
+    assert people == {0, 1, 2}
+
+
+def test_reduced_pictures_keep_their_landmarks(index: Path) -> None:
+    source = CropSource(SourceConfig(str(index), 1.0, longest_side=80, references="other_photo", in_memory=False))
+    assert torch.allclose(source._photos.faces(0)[0], (LANDMARKS + 0.5) / 2 - 0.5, atol=1e-3)
+    assert torch.allclose(source._photos.faces(1)[0], (LANDMARKS + 0.5) / 4 - 0.5, atol=1e-3)
+
+
+def test_upright_references_cover_the_whole_crop(index: Path) -> None:
+    source = CropSource(SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0))
+    dataset = RestorationDataset([source], {"x8": 1.0}, 64, 4, seed=0, placement="aligned")
+    sample = next(one for one in (dataset[item] for item in range(4)) if one["has_reference"])
+    hue = sample["reference"].argmax(0)
+    assert (hue == hue[0, 0]).all()  # no empty grey around the face
+    assert 0.05 < sample["mask"].mean() < 0.9
+    pair = index.parent / "photos" / "IMG_2.png"  # red, green: a crop of one hardly shows the other
+    array = np.asarray(Image.open(pair))
+    Image.fromarray(np.pad(array, ((0, 400), (0, 0), (0, 0)))).save(pair)
+    source = CropSource(SourceConfig(str(index), 1.0, references="other_photo", whole_face=0.0, zoom=(1.0, 1.0)))
+    dataset = RestorationDataset([source], {"x8": 1.0}, 64, 60, seed=0, placement="aligned")
+    blind = [sample for sample in (dataset[item] for item in range(60)) if not sample["mask"].any()]
+    assert len(blind) > 5
+    assert not any(sample["has_reference"] for sample in blind)
+
+
+def test_identity_tokens_see_the_reference_photo(index: Path) -> None:
+    """Their embedding is the other photo's; an altered copy of the crop's own photo brings none."""
+    record = IdTokenRecord("colour", 3, 2)
+    found = read_index(index)
+    marked = [  # the embedding says which photo it is of
+        replace(one, faces=tuple(replace(face, embedding=torch.tensor([float(at), 0, 0])) for face in one.faces))
+        for at, one in enumerate(found.pictures)
+    ]
+    write_index(index, replace(found, pictures=tuple(marked)))
+    source = CropSource(SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0))
+    dataset = RestorationDataset([source], {"x8": 1.0}, 64, 30, seed=0, tokens=record)
+    seen = set()
+    for sample in (dataset[item] for item in range(30)):
+        x, y = sample["landmarks"].mean(0).round().int().clamp(0, 63).tolist()
+        colour = sample["good"][:, y, x]
+        dark = bool(colour.max() < 0.6)
+        if sample["has_embedding"]:
+            seen.add((int(colour.argmax()), dark, int(sample["embedding"][0])))
+        elif sample["has_reference"]:
+            assert int(colour.argmax()) == 2  # blue is in one photo only
+    assert seen == {(0, False, 1), (0, True, 0), (1, False, 2), (1, True, 1)}
+    copies = CropSource(SourceConfig(str(index), 1.0, references="augmented_copy"))
+    dataset = RestorationDataset([copies], {"x8": 1.0}, 64, 9, 0, tokens=record)
+    assert not any(dataset[item]["has_embedding"] for item in range(9))
+    with pytest.raises(InputError, match="holds embeddings of colour, the identity tokens take those of other"):
+        check_embeddings([source], IdTokenRecord("other", 3, 2))
+    plain = CropSource(SourceConfig(str(index.parent / "photos"), 1.0))
+    with pytest.raises(InputError, match="no source knows any: name an index"):
+        check_embeddings([plain], record)
+    check_embeddings([plain, source], record)
+
+
+def test_a_whole_model_trains_its_tokens(index: Path, architecture: Architecture, backbone: Path) -> None:
+    config = TrainConfig(
+        architecture=replace(architecture, id_tokens=IdTokenRecord("colour", 3, 2)),
+        sources=(SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0),),
+        degradations={"x8": 1.0},
+        lpips_backbone=str(backbone),
+        reference_drop=0.0,
+        crop=64,
+        batch=2,
+        steps=3,
+        codec_steps=0,
+        workers=0,
+        sample_side=64,
+        loss=LossWeights(lpips=0, codec=0, periodic=0),
+    )
+    trainer = Trainer(config, index.parent / "run", torch.device("cpu"))
+    trainer.train()
+    values = [value for name, value in trainer.networks.state_dict().items() if ".values." in name]
+    assert values
+    assert all(value.any() for value in values)  # they start at zero
+    trainer.export(index.parent / "model.safetensors")
+    tokens = load_model(index.parent / "model.safetensors").one_step.id_tokens
+    assert tokens is not None
+    assert tokens.record == IdTokenRecord("colour", 3, 2)
+
+
+def test_wrong_use_is_one_line(index: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dataset", "build", str(photos), "--output", str(photos / "index.txt")]) == 2
+    assert "the index is a .json file" in capsys.readouterr().err
+    (photos / "IMG_3.png").write_bytes(b"no picture")
+    assert main(["dataset", "build", str(photos), "--output", str(index), "--scale", "cosine", "--quiet"]) == 2
+    assert len(read_index(index).pictures) == 4
+    index.write_text('{"format": "other", "format_version": 1}')
+    with pytest.raises(InputError, match="is other 1, expected headsup-faces up to 1"):
+        read_index(index)
+    index.write_text("[]")
+    with pytest.raises(InputError, match="is no index of faces"):
+        read_index(index)
+    write_index(index, FaceIndex((), (), "colour", 0.5, "cosine"))
+    with pytest.raises(InputError, match="names no pictures"):
+        read_index(index)

@@ -1,0 +1,115 @@
+"""Several processes: accelerate starts them, and what they learn is what one would have learnt from all samples."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from harness.training import people_folder
+from torch import nn
+
+from headsup_core.errors import InputError
+from headsup_core.models.architecture import Architecture
+from headsup_core.training.config import read_config
+from headsup_core.training.processes import Processes
+from headsup_core.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def config(architecture: Architecture, backbone: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "toy.yaml"
+    record = {
+        "architecture": asdict(architecture),
+        "sources": [{"folder": str(people_folder(tmp_path)), "ratio": 1.0}],
+        "degradations": {"x8": 1.0},
+        "lpips_backbone": str(backbone),
+        "crop": 32,
+        "batch": 1,
+        "steps": 2,
+        "codec_steps": 0,
+        "lpips_from": 9,
+        "warmup_steps": 0,
+        "decay_steps": 0,
+        "workers": 0,
+        "sample_side": 32,
+        "loss": {"codec": 0.0, "periodic": 0.0},
+    }
+    path.write_text(yaml.safe_dump(record))
+    return path
+
+
+def test_two_processes_learn_what_one_learns_from_both_samples(config: Path, tmp_path: Path) -> None:
+    # --multi_gpu is the launcher's word for several processes; where they compute is --device
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [*launch, "-m", "headsup_core", "train", "--config", str(config), "--run", str(tmp_path / "two")]
+    export = tmp_path / "two.safetensors"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--device", "cpu", "--export", str(export)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert export.exists()
+    rows = (tmp_path / "two" / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2"]  # one process writes
+
+    state = torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)
+    assert state["step"] == 2
+    start, both = _trained(config, tmp_path / "both", 2)
+    _, first = _trained(config, tmp_path / "first", 1)
+    two = nn.utils.parameters_to_vector(state["networks"].values())
+    # Adam makes much of the last bits of small gradients
+    assert (two - both).norm() < 0.01 * (both - start).norm()
+    assert (two - first).norm() > 0.2 * (first - start).norm()
+
+
+def _trained(config: Path, run: Path, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """All weights before and after a run of one process."""
+    trainer = Trainer(read_config(config, {"batch": batch}), run, torch.device("cpu"))
+    start = nn.utils.parameters_to_vector(trainer.networks.state_dict().values())
+    trainer.train()
+    return start, nn.utils.parameters_to_vector(trainer.networks.state_dict().values())
+
+
+def test_one_process_needs_no_launcher() -> None:
+    alone = Processes(torch.device("cpu"))
+    assert (alone.count, alone.index, alone.first, alone.device) == (1, 0, True, torch.device("cpu"))
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.grad = torch.tensor([1.0, 2.0])
+    alone.average_gradients([parameter])
+    assert parameter.grad.tolist() == [1.0, 2.0]
+
+
+def test_bf16_computes_in_it_and_keeps_weights() -> None:
+    layer, picture = torch.nn.Linear(4, 4), torch.ones(1, 4)
+    with Processes(torch.device("cpu"), "bf16").autocast():
+        assert layer(picture).dtype == torch.bfloat16
+    with Processes(torch.device("cpu"), "no").autocast():
+        assert layer(picture).dtype == torch.float32
+
+
+def test_precision_that_needs_scaled_gradients_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    import accelerate
+
+    class Half:
+        mixed_precision = "fp16"
+
+        def __init__(self, **options: object) -> None:
+            del options
+
+    monkeypatch.setattr(accelerate, "Accelerator", Half)
+    with pytest.raises(InputError, match="precision fp16: choose bf16 or no"):
+        Processes(torch.device("cpu"))

@@ -1,0 +1,32 @@
+"""People to train on: plain pictures with landmarks beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from headsup_core.faces.alignment import template
+
+SIDE = 160
+LANDMARKS = template("ffhq", 512) * (40 / 126) - torch.tensor([0.0, 5.0])
+"""Upright, eyes 40 px apart."""
+
+
+def people_folder(parent: Path) -> Path:
+    """Two people, two photos each, with landmarks beside them; red and green, the second photo darker."""
+    made = parent / "people"
+    made.mkdir()
+    for person, colour in (("a", (200, 40, 40)), ("b", (40, 200, 40))):
+        for photo, light in (("1", 1.0), ("2", 0.5)):
+            Image.new("RGB", (SIDE, SIDE), tuple(int(c * light) for c in colour)).save(made / f"{person}_{photo}.png")
+            write_tem(made / f"{person}_{photo}.tem", LANDMARKS)
+    return made
+
+
+def write_tem(path: Path, landmarks: torch.Tensor) -> None:
+    """Landmarks `[5,2]` as an annotation of the London set."""
+    points = torch.zeros(94, 2)
+    points[[0, 1, 55, 87, 93]] = landmarks
+    path.write_text("94\n" + "\n".join(f"{x} {y}" for x, y in points.tolist()))
