@@ -45,8 +45,8 @@ class HeadsUpPlanUpscale(ComfyNode):
                 FacesSocket.Input(
                     "faces",
                     optional=True,
-                    tooltip="The faces of the same pictures, from HeadsUp Detect Faces: they are drawn, and models "
-                    "that restore aligned faces are planned by them.",
+                    tooltip="The faces of the same pictures, from HeadsUp Detect Faces: they are drawn, tiles are "
+                    "planned around them, and models that restore aligned faces are planned by them.",
                 ),
             ],
             outputs=[
@@ -54,7 +54,7 @@ class HeadsUpPlanUpscale(ComfyNode):
                     "PLAN",
                     display_name="plan",
                     tooltip="Each picture with its tiles, numbered in the order of work; overlaps are tinted, faces "
-                    "are white boxes. The longer side has 1024 px.",
+                    "are white boxes, their own tiles dashed. The longer side has 1024 px.",
                 ),
                 io.String.Output(
                     "REPORT", display_name="report", tooltip="Sizes, tiles, UNet calls, memory and time in words."
