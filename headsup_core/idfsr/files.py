@@ -1,12 +1,13 @@
 """The IDFSR file: one `.safetensors` of the network, the record in its header.
 
-Header metadata (strings): `format` = "headsup-idfsr"; `format_version`; `model_id`; `architecture` = JSON of
-`IDFSRArchitecture`.
+Header metadata (strings): `format` = "headsup-idfsr"; `format_version`; `model_id`, the name with a checksum of the
+weights, since an embedding is fitted to these weights alone; `architecture` = JSON of `IDFSRArchitecture`.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def save_idfsr(path: Path, model: IDFSRModel, dtype: torch.dtype = torch.float16
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "model_id": model.model_id,
+        "model_id": f"{model.architecture.card.name}-{_checksum(stored)}",
         "architecture": json.dumps(model.architecture.to_json()),
     }
     write_safetensors(path, stored, metadata)
@@ -57,6 +58,13 @@ def load_idfsr(path: Path, dtype: torch.dtype = torch.float32) -> IDFSRModel:
         network = IDFSRNetwork(architecture)
     load_network(network, file.content, dtype, path)
     return IDFSRModel(network, architecture, file.metadata.get("model_id", path.stem))
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy().tobytes(), total)
+    return f"{total:08x}"
 
 
 def read_architecture(file: WeightsFile) -> IDFSRArchitecture:

@@ -20,12 +20,12 @@ class IDFSRModel:
     """Frozen, over shared weights.
 
     Attributes:
-        model_id: names its fitted embeddings in `Identity.fitted`.
+        model_id: of its file; names its fitted embeddings in `Identity.fitted`.
     """
 
     network: IDFSRNetwork
     architecture: IDFSRArchitecture
-    model_id: str = "idfsr"
+    model_id: str = "unsaved"
 
     def style(self, seen: Seen) -> torch.Tensor:
         """z_s `[B,style]` of the warped reference."""

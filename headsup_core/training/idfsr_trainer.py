@@ -79,7 +79,7 @@ class IDFSRTrainer:
         """With exponentially averaged weights: what is shipped."""
         network = self.average.module
         assert isinstance(network, IDFSRNetwork)  # noqa: S101 - narrows the type
-        return IDFSRModel(network, self.config.architecture, self.config.architecture.card.name)
+        return IDFSRModel(network, self.config.architecture)
 
     def train(self) -> None:
         """Run to `config.steps`, writing a checkpoint every `checkpoint_every` steps and at the end."""

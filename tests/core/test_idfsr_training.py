@@ -246,10 +246,14 @@ def test_the_command_trains_and_exports(folder: Path, tmp_path: Path) -> None:
 
 
 def test_files_are_read_back_and_others_refused(tmp_path: Path) -> None:
-    model = IDFSRModel(IDFSRNetwork(SMALL), SMALL, "small")
+    model = IDFSRModel(IDFSRNetwork(SMALL), SMALL)
     save_idfsr(tmp_path / "small.safetensors", model)
     loaded = load_idfsr(tmp_path / "small.safetensors")
-    assert loaded.model_id == "small"
+    assert loaded.model_id.startswith("unnamed-")
+    save_idfsr(tmp_path / "again.safetensors", model)
+    assert load_idfsr(tmp_path / "again.safetensors").model_id == loaded.model_id
+    save_idfsr(tmp_path / "other.safetensors", IDFSRModel(IDFSRNetwork(SMALL), SMALL))
+    assert load_idfsr(tmp_path / "other.safetensors").model_id != loaded.model_id
     assert loaded.architecture == replace(SMALL, multipliers=[1, 2], encoder_multipliers=[1, 2])
     assert loaded.network.state_dict()["out.2.weight"].dtype == torch.float32
     assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
