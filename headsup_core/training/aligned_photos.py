@@ -19,8 +19,8 @@ from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import Face
 from ..faces.faces import Faces
 from ..models.weights import read_weights, write_safetensors
-from .data import load_reduced
 from .people import list_pictures, person_of, split_by_person
+from .photos import load_reduced
 from .portraits import Bytes, FindLandmarks, References, as_image, find_landmarks
 
 MARGIN = 0.15
