@@ -27,6 +27,7 @@ HeadsUpModelSocket: Any = io.Custom("HEADSUP_MODEL")
 FaceAnalyzerSocket: Any = io.Custom("HEADSUP_FACE_ANALYZER")
 FacesSocket: Any = io.Custom("HEADSUP_FACES")
 IdentitiesSocket: Any = io.Custom("HEADSUP_IDENTITIES")
+IDFSRModelSocket: Any = io.Custom("HEADSUP_IDFSR_MODEL")
 SegsSocket: Any = io.Custom("SEGS")  # Impact Pack's
 
 

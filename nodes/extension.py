@@ -11,13 +11,17 @@ from .detect_faces import HeadsUpDetectFaces
 from .encode_identity import HeadsUpEncodeIdentity
 from .faces_to_mask import HeadsUpFacesToMask
 from .faces_to_segs import HeadsUpFacesToSEGS
+from .fit_identity import HeadsUpFitIdentity
 from .inject_identity import HeadsUpInjectIdentity
 from .load_face_analyzer import HeadsUpLoadFaceAnalyzer
+from .load_idfsr import HeadsUpLoadIDFSR
 from .load_model import HeadsUpLoadModel
 from .model_files import register_folders
 from .plan_upscale import HeadsUpPlanUpscale
+from .restore_faces_idfsr import HeadsUpRestoreFacesIDFSR
 from .save_load_identity import HeadsUpLoadIdentity, HeadsUpSaveIdentity
 from .upscale import HeadsUpUpscale
+from .warp_reference import HeadsUpWarpReference
 
 
 class HeadsUpExtension(ComfyExtension):
@@ -38,5 +42,9 @@ class HeadsUpExtension(ComfyExtension):
             HeadsUpFacesToSEGS,
             HeadsUpAssignIdentities,
             HeadsUpInjectIdentity,
+            HeadsUpLoadIDFSR,
+            HeadsUpFitIdentity,
+            HeadsUpWarpReference,
+            HeadsUpRestoreFacesIDFSR,
             HeadsUpPlanUpscale,
         ]

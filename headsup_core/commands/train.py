@@ -1,9 +1,10 @@
-"""Train a one-step model or the landmark net from a configuration file; continues the run in its folder."""
+"""Train a one-step model, an IDFSR model or the landmark net from a configuration; continues the run in its folder."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..host import pick_device
@@ -30,7 +31,10 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
     overrides = {name: yaml.safe_load(value) for name, _, value in pairs}
     record = read_record(args.config, overrides)
-    if record.pop("trains", None) == "face-landmarks":
+    trains = record.pop("trains", None)
+    if trains == "idfsr":
+        return _train_idfsr(record, args)
+    if trains == "face-landmarks":
         landmarks = LandmarkTrainer(
             LandmarkConfig.from_record(record, args.data or Path()), args.folder, pick_device(args.device)
         )
@@ -44,4 +48,16 @@ def run(args: argparse.Namespace) -> int:
     if args.export:
         trainer.export(args.export)
     trainer.finish()
+    return 0
+
+
+def _train_idfsr(record: dict[str, Any], args: argparse.Namespace) -> int:
+    from ..training.idfsr_config import IDFSRConfig
+    from ..training.idfsr_trainer import IDFSRTrainer
+
+    config = IDFSRConfig.from_record(record, args.data or Path())
+    trainer = IDFSRTrainer(config, args.folder, pick_device(args.device))
+    trainer.train()
+    if args.export:
+        trainer.export(args.export)
     return 0

@@ -1,0 +1,77 @@
+"""The IDFSR file: one `.safetensors` of the network, the record in its header.
+
+Header metadata (strings): `format` = "headsup-idfsr"; `format_version`; `model_id`, the name with a checksum of the
+weights, since an embedding is fitted to these weights alone; `architecture` = JSON of `IDFSRArchitecture`.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from ..errors import ModelFileError
+from ..models.weights import WeightsFile, check_version, load_network, read_weights, write_safetensors
+from .architecture import IDFSRArchitecture
+from .model import IDFSRModel
+from .unet import IDFSRNetwork
+
+FORMAT = "headsup-idfsr"
+FORMAT_VERSION = 1
+
+
+def is_idfsr_file(metadata: Mapping[str, str]) -> bool:
+    """Whether a file's header says that it is one of these."""
+    return metadata.get("format") == FORMAT
+
+
+def save_idfsr(path: Path, model: IDFSRModel, dtype: torch.dtype = torch.float16) -> None:
+    """Write `model` atomically; weights are stored as `dtype`, the people's mean and variance in fp32."""
+    stored = {
+        name: value.detach().to("cpu", torch.float32 if name.startswith("identity_tokens.") else dtype)
+        for name, value in model.network.state_dict().items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "format_version": str(FORMAT_VERSION),
+        "model_id": f"{model.architecture.card.name}-{_checksum(stored)}",
+        "architecture": json.dumps(model.architecture.to_json()),
+    }
+    write_safetensors(path, stored, metadata)
+
+
+def load_idfsr(path: Path, dtype: torch.dtype = torch.float32) -> IDFSRModel:
+    """Read an IDFSR file onto the CPU.
+
+    Raises:
+        ModelFileError: missing, damaged, of another kind or newer; the message says which.
+    """
+    file = read_weights(path)
+    if not is_idfsr_file(file.metadata):
+        kind = file.metadata.get("format", "no HeadsUp file")
+        raise ModelFileError(f"{path} is no IDFSR model ({kind}): choose a file that `train` exported for IDFSR")
+    architecture = read_architecture(file)
+    with torch.device("meta"):  # no memory is taken before the header is known to fit the tensors
+        network = IDFSRNetwork(architecture)
+    load_network(network, file.content, dtype, path)
+    return IDFSRModel(network, architecture, file.metadata.get("model_id", path.stem))
+
+
+def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy().tobytes(), total)
+    return f"{total:08x}"
+
+
+def read_architecture(file: WeightsFile) -> IDFSRArchitecture:
+    """The record in the header. Raises `ModelFileError` when it is newer than this code, or damaged."""
+    check_version(file, FORMAT_VERSION)
+    try:
+        record = json.loads(file.metadata["architecture"])
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"{file.path}: the architecture record in the header is damaged: {error}") from error
+    return IDFSRArchitecture.from_json(record)

@@ -1,0 +1,77 @@
+"""The training configuration of IDFSR."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..idfsr.architecture import IDFSRArchitecture
+from .aligned_photos import FaceSource
+from .idfsr_data import LOW, EmbeddingFrom
+
+
+@dataclass(frozen=True)
+class IDFSRConfig:
+    """Everything that decides a run.
+
+    Attributes:
+        low: how faces become their LR, names of `idfsr_data.LOW` and their shares.
+        analyzer: whose recogniser gives the embeddings; its id must be the architecture's.
+        embedding_from: "truth" as the paper pretrains, or "reference", which is what there is in use.
+        init: file to start from, read only when the run begins: an exported IDFSR model (at another size), or a DiffAE
+            checkpoint. "" starts from random weights.
+        teacher: YuNet's file, for portraits without annotated landmarks; "" when all have them.
+        jitter: how wrongly faces are aligned: radians, share of the scale, and of half the side.
+        ema: of the averaged weights, which are shipped.
+        decay_steps: last steps, over which the learning rate falls to zero.
+    """
+
+    architecture: IDFSRArchitecture
+    sources: tuple[FaceSource, ...]
+    low: Mapping[str, float]
+    analyzer: str = "dlib"
+    embedding_from: EmbeddingFrom = "truth"
+    init: str = ""
+    teacher: str = ""
+    jitter: float = 0.02
+    batch: int = 16
+    steps: int = 4000
+    warmup_steps: int = 100
+    decay_steps: int = 1000
+    learning_rate: float = 5e-4
+    ema: float = 0.999
+    grad_clip: float = 1.0
+    seed: int = 0
+    workers: int = 0
+    checkpoint_every: int = 200
+    sample_every: int = 500
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.low) - set(LOW)):
+            raise InputError(f"low {unknown[0]!r} is unknown: choose of {', '.join(LOW)}")
+        if self.embedding_from not in ("truth", "reference"):
+            raise InputError(f"embedding_from {self.embedding_from!r}: must be truth or reference")
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], data: Path) -> IDFSRConfig:
+        """Of a YAML file's content; paths of data start from `data`.
+
+        Raises:
+            InputError: unknown or missing fields.
+            ModelFileError: an architecture that is not understood.
+        """
+        fields = dict(record)
+        try:
+            fields["architecture"] = IDFSRArchitecture.from_json(record["architecture"])
+            sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
+            for source in sources:
+                source["folder"] = str(data / source["folder"])
+            fields["sources"] = tuple(FaceSource(**source) for source in sources)
+            if record.get("teacher"):
+                fields["teacher"] = str(data / record["teacher"])
+            return cls(**fields)
+        except (TypeError, KeyError) as error:
+            raise InputError(f"IDFSR's training configuration cannot be used: {error}") from error

@@ -1,0 +1,119 @@
+"""Training samples of IDFSR: an aligned face, its LR, a reference laid onto it, and an embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from ..faces.alignment import crop, similarity, template, transform_points
+from .aligned_photos import AlignedPhoto, FaceSource
+from .data import enlarge
+from .degradation import FirstOrder, degrade
+from .portraits import as_image, make_reference, mirrored_landmarks
+
+EmbeddingFrom = Literal["truth", "reference"]
+Sample = dict[str, torch.Tensor]
+
+
+def _clean(scale: int) -> FirstOrder:
+    return FirstOrder(0.0, (0.0, 0.0), (0, 0), (100, 100), 0.0, scale=scale)
+
+
+def _rough(scale: int) -> FirstOrder:
+    return FirstOrder(0.3, (0.2, 1.5), (0, 6), (50, 95), 0.6, scale=scale)
+
+
+LOW: Mapping[str, FirstOrder] = {
+    f"x{scale}-{name}": make(scale) for scale in (4, 8, 16) for name, make in (("clean", _clean), ("rough", _rough))
+}
+"""How a face becomes its LR. `clean`: reduced, nothing else, which is all that the paper says. `rough`: a little blur,
+noise and JPEG, too."""
+
+
+class FaceDataset(Dataset[Sample]):
+    """Samples of one size S: dictionaries of tensors.
+
+    * good `[3,S,S]`, the true face, aligned about as well as in use; low `[3,S,S]`, its LR enlarged; both in 0..1.
+    * placed `[3,S,S]`, mask `[1,S,S]`: the reference on the face (`faces.reference.warped_reference`).
+    * embedding `[D]`: of the true photo (the paper's pretraining) or of the reference (as in use).
+
+    Item i depends on (seed, i) alone.
+
+    Args:
+        photos: of each source.
+        low: names of `LOW` and their shares.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[FaceSource],
+        photos: Sequence[Sequence[AlignedPhoto]],
+        low: Mapping[str, float],
+        size: int,
+        length: int,
+        seed: int,
+        embedding_from: EmbeddingFrom = "truth",
+        jitter: float = 0.02,
+    ) -> None:
+        self._sources, self._photos = sources, photos
+        self._shares = _normalised([source.ratio for source in sources])
+        self._low, self._low_shares = list(low), _normalised(list(low.values()))
+        self._size, self._length, self._seed = size, length, seed
+        self._embedding_from, self._jitter = embedding_from, jitter
+        self._others = [_others(of_source) for of_source in photos]
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = np.random.default_rng([self._seed, index])
+        place = int(rng.choice(len(self._sources), p=self._shares))
+        number = int(rng.integers(len(self._photos[place])))
+        photo = self._photos[place][number]
+        others = self._others[place][number]
+        copy = self._sources[place].references != "other_photo" or not others
+        known = photo if copy else self._photos[place][others[int(rng.integers(len(others)))]]
+        good, landmarks = self._cut(photo, rng)
+        mirrored = bool(rng.random() < 0.5)
+        if mirrored:
+            good, landmarks = good.flip(-1), mirrored_landmarks(landmarks, self._size)
+        name = self._low[int(rng.choice(len(self._low), p=self._low_shares))]
+        low = enlarge(degrade(good[None], LOW[name], int(rng.integers(2**31))), self._size)[0]
+        reference = make_reference(known.aligned, landmarks, self._size, mirrored, rng, copy=copy)
+        embedding = photo.embedding if self._embedding_from == "truth" else known.embedding
+        return {
+            "good": good,
+            "low": low,
+            "placed": reference.picture,
+            "mask": reference.mask,
+            "embedding": embedding,
+        }
+
+    def _cut(self, photo: AlignedPhoto, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """The face at S px, placed as wrongly as landmarks of a bad picture place it, and where its landmarks are."""
+        angle, scale = rng.normal(0, self._jitter), float(np.exp(rng.normal(0, self._jitter)))
+        cosine, sine = scale * float(np.cos(angle)), scale * float(np.sin(angle))
+        centre = (self._size - 1) / 2
+        shift = torch.from_numpy(rng.normal(0, self._jitter * self._size / 2, 2).astype(np.float32))
+        turn = torch.tensor([[cosine, -sine], [sine, cosine]])
+        goal = (template("ffhq", self._size) - centre) @ turn.T + centre + shift
+        matrix = similarity(photo.landmarks, goal)
+        face = crop(as_image(photo.wide), matrix, self._size)[0].clamp(0, 1)
+        return face, transform_points(matrix, photo.landmarks)
+
+
+def _others(photos: Sequence[AlignedPhoto]) -> list[list[int]]:
+    """Of each photo the numbers of the person's other photos."""
+    of_person: dict[str, list[int]] = {}
+    for number, photo in enumerate(photos):
+        of_person.setdefault(photo.person, []).append(number)
+    return [[other for other in of_person[photo.person] if other != number] for number, photo in enumerate(photos)]
+
+
+def _normalised(weights: Sequence[float]) -> list[float]:
+    total = sum(weights)
+    return [weight / total for weight in weights]

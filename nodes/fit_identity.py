@@ -1,0 +1,106 @@
+"""The node that fits people's embeddings to their photos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..headsup_core import InputError
+from ..headsup_core.personalize import Fitted, FittingOptions, fit_identity, loss_curve
+from .comfy import ComfyNode, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
+from .host import DEVICES, ComfyHost
+
+if TYPE_CHECKING:
+    from ..headsup_core.idfsr.model import IDFSRModel
+    from .identity_list import Identities
+
+
+class HeadsUpFitIdentity(ComfyNode):
+    """People in, the same people with embeddings fitted to a model out."""
+
+    @classmethod
+    def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
+        return schema(
+            node_id="HeadsUpFitIdentity",
+            display_name="HeadsUp Fit Identity",
+            description="Teaches a model what a person looks like: nothing of the model changes, only the person's "
+            "embedding is fitted to the 1 to 10 photos of the identity. Save the result with HeadsUp Save Identity.",
+            search_aliases=["personalize", "train face", "reference face", "headsup"],
+            inputs=[
+                IdentitiesSocket.Input("identities", tooltip="People with photos, from HeadsUp Encode Identity."),
+                IDFSRModelSocket.Input("model", tooltip="From HeadsUp Load IDFSR. What is fitted fits it alone."),
+                io.Int.Input(
+                    "steps",
+                    default=200,
+                    min=1,
+                    max=10000,
+                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more one is held out, and "
+                    "fitting stops when that one no longer gains.",
+                ),
+                io.Float.Input(
+                    "learning_rate",
+                    default=0.05,
+                    min=0.0001,
+                    max=10.0,
+                    step=0.01,
+                    round=0.0001,
+                    tooltip="How fast the embedding moves, in standard deviations between people, default 0.05.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**32 - 1,
+                    control_after_generate=False,
+                    tooltip="0 to 4294967295, default 0. The same seed gives the same embedding.",
+                ),
+                io.Combo.Input(
+                    "device",
+                    options=list(DEVICES),
+                    default="auto",
+                    tooltip="Where it computes. auto (default): the device that ComfyUI uses. cpu: slower, but takes "
+                    "no GPU memory.",
+                ),
+            ],
+            outputs=[
+                IdentitiesSocket.Output(
+                    "IDENTITIES", display_name="identities", tooltip="The same people with the fitted embedding."
+                ),
+                io.Image.Output(
+                    "LOSS_CURVE",
+                    display_name="loss curve",
+                    tooltip="One picture a person: loss of the steps (blue), of the held-out photo (orange), the step "
+                    "that was taken (green).",
+                ),
+                io.String.Output("REPORT", display_name="report", tooltip="Steps and losses of each person in words."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, identities: Identities, model: IDFSRModel, steps: int, learning_rate: float, seed: int, device: str
+    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        if not identities:
+            raise InputError("identities holds nobody: look at the report of the node before")
+        options = FittingOptions(steps, learning_rate, seed=seed)
+        host = ComfyHost.on(device)
+        fitted = [
+            fit_identity(identity, model, options, host.for_picture(index, len(identities)))
+            for index, identity in enumerate(identities)
+        ]
+        curves = torch.cat([loss_curve(one) for one in fitted]).permute(0, 2, 3, 1).contiguous()
+        return io.NodeOutput(
+            tuple(one.identity for one in fitted),
+            curves.to(model_management.intermediate_device()),
+            "\n".join(map(_in_words, fitted)),
+        )
+
+
+def _in_words(fitted: Fitted) -> str:
+    name, held = fitted.identity.name, dict(fitted.held_out)
+    text = f"{name}: {len(fitted.losses)} steps"
+    if not held:
+        return f"{text}; no photo to hold out, the last step was taken"
+    taken = held[fitted.best_step]
+    return f"{text}; step {fitted.best_step} was taken: held-out loss {taken:.4f}, at first {held[0]:.4f}"

@@ -1,0 +1,113 @@
+"""The node that restores assigned faces with IDFSR."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..headsup_core import InputError
+from ..headsup_core.restore.person import PersonOptions, restore_people
+from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
+from .host import DEVICES, ComfyHost
+from .pictures import Canvas, Pictures
+
+if TYPE_CHECKING:
+    from ..headsup_core.faces import Faces
+    from ..headsup_core.idfsr.model import IDFSRModel
+    from .identity_list import Identities
+
+
+class HeadsUpRestoreFacesIDFSR(ComfyNode):
+    """Pictures in, pictures with the faces of known people out."""
+
+    @classmethod
+    def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
+        return schema(
+            node_id="HeadsUpRestoreFacesIDFSR",
+            display_name="HeadsUp Restore Faces (IDFSR)",
+            description="Makes very small faces of known people anew: each face that a person is assigned to is cut "
+            "out, restored after the person's photos and laid back. All other faces keep every bit. The face that "
+            "comes out is the person's you assigned: a wrong person gives a wrong face.",
+            search_aliases=["face restore", "face super resolution", "reference face", "headsup"],
+            inputs=[
+                io.Image.Input("image", tooltip="The pictures at the size that you want: enlarge small ones first."),
+                FacesSocket.Input("faces", tooltip="With people: from HeadsUp Assign Identities."),
+                IdentitiesSocket.Input("identities", tooltip="The people, from Encode, Load or Fit Identity."),
+                IDFSRModelSocket.Input("idfsr_model", tooltip="From HeadsUp Load IDFSR."),
+                io.Int.Input(
+                    "steps",
+                    default=20,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps of the sampler, 1 to 1000, default 20 as in the paper. Fewer are faster and softer.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=2**32 - 1,
+                    control_after_generate=True,
+                    tooltip="Of the noise, 0 to 4294967295, default 0. The same seed gives the same face.",
+                ),
+                io.Float.Input(
+                    "feather",
+                    default=0.125,
+                    min=0.0,
+                    max=0.5,
+                    step=0.005,
+                    round=0.001,
+                    tooltip="Share of the face's crop over which it fades into the picture, 0 to 0.5, default 0.125. "
+                    "0: a hard border.",
+                ),
+                io.Boolean.Input(
+                    "allow_smaller",
+                    default=False,
+                    tooltip="Restore also faces that are larger in the picture than the model's, which makes them "
+                    "coarser. Off (default): they are left as they are, and the report says so.",
+                ),
+                io.Combo.Input(
+                    "device",
+                    options=list(DEVICES),
+                    default="auto",
+                    tooltip="Where the model computes. auto (default): the device that ComfyUI uses. cpu: slower, but "
+                    "takes no GPU memory.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("IMAGE", display_name="image", tooltip="The pictures; only assigned faces changed."),
+                io.String.Output(
+                    "REPORT",
+                    display_name="report",
+                    tooltip="Each face in words: restored or not and why, how alike it was to the person, warnings.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        image: torch.Tensor,
+        faces: Faces,
+        identities: Identities,
+        idfsr_model: IDFSRModel,
+        steps: int,
+        seed: int,
+        feather: float,
+        allow_smaller: bool,
+        device: str,
+    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        if not identities:
+            raise InputError("identities holds nobody: look at the report of the node before")
+        pictures = Pictures.from_image(image)
+        options = PersonOptions(steps, seed, feather, allow_smaller)
+        host = ComfyHost.on(device)
+        result = restore_people(pictures.rgb, faces, identities, idfsr_model, options, host)
+        canvas = Canvas(pictures, *pictures.rgb.shape[-2:])
+        for index, picture in enumerate(result.image.split(1)):
+            canvas.put(index, picture)
+            alpha = pictures.alpha_at(index, *pictures.rgb.shape[-2:])
+            if alpha is not None:
+                canvas.image[index, ..., 3] = alpha[0, 0]
+        report = "\n".join(map(str, result.outcomes)) or "no faces"
+        return io.NodeOutput(canvas.image.to(model_management.intermediate_device()), report)

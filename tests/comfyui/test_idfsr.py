@@ -1,0 +1,95 @@
+"""IDFSR's nodes in the executor of every supported ComfyUI, with a tiny model of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from harness.executor import Executor
+from harness.graph import Graph, Node, Output
+from harness.people import astronaut
+
+from headsup_core.idfsr.architecture import IDFSRArchitecture
+from headsup_core.idfsr.files import save_idfsr
+from headsup_core.idfsr.model import IDFSRModel
+from headsup_core.idfsr.unet import IDFSRNetwork
+
+SMALL = IDFSRArchitecture(
+    64, 8, (1, 2), (1, 2), 1, residuals=1, embedding=128, embedder="dlib_resnet_v1", token_width=8, style=8, time=8,
+    groups=4,
+)  # fmt: skip
+FILE = "tiny-idfsr.safetensors"
+
+
+@pytest.fixture
+def model_file(executor: Executor) -> Iterator[Path]:
+    network = IDFSRNetwork(SMALL)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    path = executor.base / "models" / "headsup" / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_idfsr(path, IDFSRModel(network, SMALL))
+    yield path
+    path.unlink()
+
+
+def known_face(graph: Graph, executor: Executor) -> tuple[Node, Node, Node, Output]:
+    """Loaded model, encoded identity and faces with her name, of a photo of the astronaut."""
+    photo = executor.values(graph, astronaut(200))
+    loaded = graph.add("HeadsUpLoadIDFSR", model=FILE)
+    encoded = graph.encode(photo, name="Eileen")
+    detected = graph.detect(photo)
+    assigned = graph.add(
+        "HeadsUpAssignIdentities", image=photo, faces=detected[0], identities=encoded[0], threshold=0.4, override=""
+    )
+    return loaded, encoded, assigned, photo
+
+
+def test_a_face_is_fitted_warped_and_restored_after_the_loader(executor: Executor, model_file: Path) -> None:
+    graph = Graph()
+    loaded, encoded, assigned, photo = known_face(graph, executor)
+    fitted = graph.add(
+        "HeadsUpFitIdentity", identities=encoded[0], model=loaded[0], steps=3, learning_rate=0.1, seed=0, device="cpu"
+    )
+    warped = graph.add("HeadsUpWarpReference", image=photo, faces=assigned[0], reference=encoded[0], size=64)
+    restored = [
+        graph.add(
+            "HeadsUpRestoreFacesIDFSR", image=photo, faces=assigned[0], identities=people[0], idfsr_model=loaded[0],
+            steps=2, seed=1, feather=0.125, allow_smaller=True, device="cpu",
+        )
+        for people in (encoded, fitted)
+    ]  # fmt: skip
+    outputs = [loaded[1], fitted[1], fitted[2], warped[0], warped[1], warped[2], restored[0][0], restored[0][1]]
+    paths = [executor.record(graph, output) for output in [*outputs, restored[1][0]]]
+    result = executor.run(graph)
+    assert result.status == "success", result.complaint
+    info, curve, words, laid, masked, mask, plain, report, personal = (executor.recorded(path)[0] for path in paths)
+
+    assert "identity: embeddings of dlib_resnet_v1" in info
+    assert curve.shape[-1] == 3
+    assert "Eileen: 3 steps" in words
+    assert laid.shape == masked.shape == (1, 64, 64, 3)
+    assert mask.shape == (1, 64, 64)
+    assert (masked[mask > 0.999] - 0.5).abs().max() < 1e-3
+    assert (laid[mask > 0.999] - 0.5).abs().mean() > 0.05
+    assert "(Eileen): restored, score" in report
+    assert plain.shape == (1, *astronaut(200).shape[1:])
+    assert torch.equal(plain[0, 0, 0], personal[0, 0, 0])
+    assert not torch.equal(plain, personal)  # the fitted embedding is used
+
+
+def test_a_large_face_stays_unless_told_otherwise(executor: Executor, model_file: Path) -> None:
+    graph = Graph()
+    loaded, encoded, assigned, photo = known_face(graph, executor)
+    node = graph.add(
+        "HeadsUpRestoreFacesIDFSR", image=photo, faces=assigned[0], identities=encoded[0], idfsr_model=loaded[0],
+        steps=1, seed=1, feather=0.125, allow_smaller=False, device="cpu",
+    )  # fmt: skip
+    image, report = executor.record(graph, node[0]), executor.record(graph, node[1])
+    result = executor.run(graph)
+    assert result.status == "success", result.complaint
+    assert "it would become coarser" in executor.recorded(report)[0]
+    assert torch.equal(executor.recorded(image)[0], astronaut(200))

@@ -1,0 +1,271 @@
+"""Training IDFSR: prepared photos, samples, and a run that is killed and goes on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from headsup_core.cli import main
+from headsup_core.errors import InputError, ModelFileError
+from headsup_core.faces.alignment import template
+from headsup_core.faces.analyzer import FaceAnalyzer
+from headsup_core.faces.registry import load_face_analyzer
+from headsup_core.idfsr.architecture import IDFSRArchitecture
+from headsup_core.idfsr.files import load_idfsr, save_idfsr
+from headsup_core.idfsr.model import IDFSRModel
+from headsup_core.idfsr.unet import IDFSRNetwork
+from headsup_core.models.weights import write_safetensors
+from headsup_core.training.aligned_photos import AlignedPhoto, FaceSource, margin_of, prepare_photos
+from headsup_core.training.degradation import degrade
+from headsup_core.training.idfsr_config import IDFSRConfig
+from headsup_core.training.idfsr_data import LOW, FaceDataset
+from headsup_core.training.idfsr_trainer import IDFSRTrainer, learning_rate
+from headsup_core.training.runs import RunFolder
+
+SIDE = 200
+# eyes 40 px apart, upright
+LANDMARKS = template("ffhq", 512) * (40 / 126) + torch.tensor([20.0, 15.0])
+SMALL = IDFSRArchitecture(
+    16, 8, (1, 2), (1, 2), 1, residuals=1, embedding=128, embedder="dlib_resnet_v1", token_width=8, style=8, time=8,
+    groups=4, dropout=0.1,
+)  # fmt: skip
+COLOURS = {"a": (200, 40, 40), "b": (40, 200, 40)}
+
+
+@pytest.fixture(scope="module")
+def analyzer() -> FaceAnalyzer:
+    return load_face_analyzer("dlib")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two people, two photos each, with landmarks beside them; red and green, the second photo darker."""
+    made = tmp_path / "people"
+    made.mkdir()
+    points = torch.zeros(94, 2)
+    points[[0, 1, 55, 87, 93]] = LANDMARKS
+    for person, colour in COLOURS.items():
+        for photo, light in (("1", 1.0), ("2", 0.5)):
+            Image.new("RGB", (SIDE, SIDE), tuple(int(c * light) for c in colour)).save(made / f"{person}_{photo}.png")
+            text = "94\n" + "\n".join(f"{x} {y}" for x, y in points.tolist())
+            (made / f"{person}_{photo}.tem").write_text(text)
+    return made
+
+
+def photo(person: str, light: int, embedding: torch.Tensor, width: int = 42) -> AlignedPhoto:
+    edge = margin_of(width)
+    wide = np.full((width, width, 3), light, dtype=np.uint8)
+    return AlignedPhoto(person, wide, template("ffhq", width - 2 * edge) + edge, embedding)
+
+
+def test_photos_are_prepared_once_and_anew_when_asked_otherwise(
+    folder: Path, tmp_path: Path, analyzer: FaceAnalyzer
+) -> None:
+    stored = tmp_path / "photos.safetensors"
+    source = FaceSource(str(folder), 1.0)
+    made = prepare_photos([source], 32, analyzer, None, stored)
+    assert [one.person for one in made[0]] == ["a", "a", "b", "b"]
+    assert made[0][0].wide.shape == (42, 42, 3)
+    assert made[0][0].aligned.shape == (32, 32, 3)
+    on_template = made[0][0].landmarks - 5
+    # the annotation's nose lies a little higher than the template's
+    assert (on_template - template("ffhq", 32)).abs().max() < 1
+    assert made[0][0].embedding.norm().item() == pytest.approx(1, abs=1e-4)
+    written = stored.stat().st_mtime_ns
+    again = prepare_photos([source], 32, analyzer, None, stored)
+    assert stored.stat().st_mtime_ns == written
+    for one, other in zip(made[0], again[0], strict=True):
+        assert np.array_equal(one.wide, other.wide)
+        assert torch.equal(one.landmarks, other.landmarks)
+        assert torch.equal(one.embedding, other.embedding)
+        assert one.person == other.person
+    held = prepare_photos([replace(source, hold_out=2)], 32, analyzer, None, stored)
+    assert [one.person for one in held[0]] == ["b", "b"]
+    for path in folder.glob("*.tem"):
+        path.unlink()
+    with pytest.raises(InputError, match="holds no picture with a face"):
+        prepare_photos([source], 32, analyzer, lambda image: None, tmp_path / "other.safetensors")
+
+
+def test_a_sample_shows_one_person_twice() -> None:
+    people = torch.eye(4)
+    photos = [
+        photo("a", 200, people[0]),
+        photo("a", 100, people[1]),
+        photo("b", 20, people[2]),
+    ]
+    source = FaceSource("here", 1.0, references="other_photo")
+    truth, reference = (
+        FaceDataset([source], [photos], {"x8-clean": 1.0}, 16, 40, seed=0, embedding_from=which)
+        for which in ("truth", "reference")
+    )
+    seen: set[tuple[int, int]] = set()
+    for index in range(40):
+        sample = truth[index]
+        assert all(torch.equal(value, truth[index][name]) for name, value in sample.items())
+        assert sample["good"].shape == sample["low"].shape == sample["placed"].shape == (3, 16, 16)
+        assert sample["mask"].shape == (1, 16, 16)
+        light = round(float(sample["good"].mean()) * 255)
+        shown = int(sample["embedding"].argmax())
+        assert light == (200, 100, 20)[shown]
+        seen.add((shown, int(reference[index]["embedding"].argmax())))
+    # b has one photo: an altered copy of itself, and so its own embedding
+    assert seen == {(0, 1), (1, 0), (2, 2)}
+
+
+def test_the_mask_and_the_reference_lie_on_the_face() -> None:
+    source = FaceSource("here", 1.0)
+    bright = photo("a", 230, torch.ones(2))
+    dataset = FaceDataset([source], [[bright]], {"x4-clean": 1.0}, 32, 5, seed=0, jitter=0.0)
+    for index in range(5):
+        sample = dataset[index]
+        inside = sample["mask"][0] > 0.99
+        assert inside[19, 16]  # the nose
+        assert not sample["mask"][0, 0].any()  # above the hair
+        assert torch.equal(sample["placed"][:, sample["mask"][0] == 0].unique(), torch.tensor([0.5]))
+        assert (sample["placed"][:, inside].mean() - 0.5).abs() > 0.1
+
+
+def test_a_clean_lr_is_reduced_and_nothing_else() -> None:
+    picture = torch.full((1, 3, 32, 32), 0.3)
+    for scale in (4, 8, 16):
+        low = degrade(picture, LOW[f"x{scale}-clean"], 3)
+        assert low.shape[-1] == 32 // scale
+        assert torch.allclose(low, torch.tensor(0.3), atol=1 / 255)
+
+
+def config(folder: Path, **changes: Any) -> IDFSRConfig:
+    fields: dict[str, Any] = {
+        "architecture": SMALL,
+        "sources": (FaceSource(str(folder), 1.0, references="other_photo"),),
+        "low": {"x8-clean": 1.0},
+        "batch": 2,
+        "steps": 4,
+        "checkpoint_every": 2,
+        "sample_every": 4,
+    }
+    return IDFSRConfig(**(fields | changes))
+
+
+def test_a_killed_run_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = IDFSRTrainer(config(folder), tmp_path / "whole", torch.device("cpu"))
+    start = {name: value.clone() for name, value in whole.network.state_dict().items()}
+    state = torch.get_rng_state()
+    whole.train()
+    assert torch.equal(state, torch.get_rng_state())
+    assert any(not torch.equal(value, start[name]) for name, value in whole.network.state_dict().items())
+
+    killed = IDFSRTrainer(config(folder), tmp_path / "killed", torch.device("cpu"))
+    plain = RunFolder.log
+
+    def dying(run: RunFolder, row: Mapping[str, Any]) -> None:
+        if row["step"] == 3:
+            raise KeyboardInterrupt
+        plain(run, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "log", dying)
+        with pytest.raises(KeyboardInterrupt):
+            killed.train()
+    resumed = IDFSRTrainer(config(folder), tmp_path / "killed", torch.device("cpu"))
+    assert resumed.step == 2
+    resumed.train()
+    for part in ("network", "average"):
+        own, other = getattr(resumed, part).state_dict(), getattr(whole, part).state_dict()
+        assert all(torch.equal(value, other[name]) for name, value in own.items()), part
+    with (tmp_path / "killed" / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
+    with Image.open(tmp_path / "killed" / "samples" / "000004.png") as sheet:
+        assert sheet.size == (5 * 16, 6 * 16)
+
+
+def test_a_run_standardises_embeddings_and_exports_what_another_starts_from(folder: Path, tmp_path: Path) -> None:
+    trainer = IDFSRTrainer(config(folder, steps=1), tmp_path / "run", torch.device("cpu"))
+    trainer.train()
+    trainer.export(tmp_path / "small.safetensors")
+    model = load_idfsr(tmp_path / "small.safetensors")
+    photos = prepare_photos(
+        trainer.config.sources, 32, load_face_analyzer("dlib"), None, tmp_path / "run" / "photos.safetensors"
+    )
+    vectors = torch.stack([one.embedding for one in photos[0]])
+    assert torch.allclose(model.network.identity_tokens.mean, vectors.mean(0), atol=1e-5)
+    averaged = trainer.averaged_model.network.state_dict()
+    assert all(torch.allclose(value, averaged[name], atol=1e-3) for name, value in model.network.state_dict().items())
+    larger = replace(SMALL, size=32)
+    changes = {"architecture": larger, "init": str(tmp_path / "small.safetensors")}
+    further = IDFSRTrainer(config(folder, **changes), tmp_path / "next", torch.device("cpu"))
+    own = further.network.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in model.network.state_dict().items())
+
+
+def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="low 'x9' is unknown: choose of x4-clean"):
+        config(folder, low={"x9": 1.0})
+    with pytest.raises(InputError, match="embedding_from 'both': must be truth or reference"):
+        config(folder, embedding_from="both")
+    other = replace(SMALL, embedder="arcface")
+    with pytest.raises(InputError, match="takes embeddings of 'arcface', dlib gives 'dlib_resnet_v1'"):
+        IDFSRTrainer(config(folder, architecture=other), tmp_path / "run", torch.device("cpu"))
+    wider = replace(SMALL, channels=16)
+    save_idfsr(tmp_path / "wide.safetensors", IDFSRModel(IDFSRNetwork(wider), wider))
+    with pytest.raises(ModelFileError, match="is of another architecture"):
+        IDFSRTrainer(config(folder, init=str(tmp_path / "wide.safetensors")), tmp_path / "run", torch.device("cpu"))
+
+
+def test_the_learning_rate_rises_and_falls(folder: Path) -> None:
+    settings = config(folder, steps=100, warmup_steps=10, decay_steps=50, learning_rate=1.0)
+    rates = [learning_rate(settings, step) for step in (0, 9, 40, 75, 99)]
+    assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.02])
+
+
+def test_the_command_trains_and_exports(folder: Path, tmp_path: Path) -> None:
+    record = {
+        "trains": "idfsr",
+        "architecture": {**SMALL.to_json(), "multipliers": [1, 2], "encoder_multipliers": [1, 2]},
+        "sources": [{"folder": folder.name, "ratio": 1.0}],
+        "low": {"x4-clean": 1.0},
+        "batch": 1,
+        "steps": 1,
+    }
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(record))
+    arguments = ["train", "--config", str(path), "--data", str(folder.parent), "--run", str(tmp_path / "run")]
+    assert main([*arguments, "--export", str(tmp_path / "out.safetensors")]) == 0
+    assert load_idfsr(tmp_path / "out.safetensors").architecture.size == 16
+    assert main([*arguments, "--set", "colour=red"]) == 2
+
+
+def test_files_are_read_back_and_others_refused(tmp_path: Path) -> None:
+    model = IDFSRModel(IDFSRNetwork(SMALL), SMALL)
+    save_idfsr(tmp_path / "small.safetensors", model)
+    loaded = load_idfsr(tmp_path / "small.safetensors")
+    assert loaded.model_id.startswith("unnamed-")
+    save_idfsr(tmp_path / "again.safetensors", model)
+    assert load_idfsr(tmp_path / "again.safetensors").model_id == loaded.model_id
+    save_idfsr(tmp_path / "other.safetensors", IDFSRModel(IDFSRNetwork(SMALL), SMALL))
+    assert load_idfsr(tmp_path / "other.safetensors").model_id != loaded.model_id
+    assert loaded.architecture == replace(SMALL, multipliers=[1, 2], encoder_multipliers=[1, 2])
+    assert loaded.network.state_dict()["out.2.weight"].dtype == torch.float32
+    assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
+    write_safetensors(tmp_path / "odd.safetensors", {"a": torch.zeros(1)}, {"format": "headsup"})
+    with pytest.raises(ModelFileError, match=r"is no IDFSR model \(headsup\)"):
+        load_idfsr(tmp_path / "odd.safetensors")
+    metadata = {"format": "headsup-idfsr", "format_version": "2", "architecture": "{}"}
+    write_safetensors(tmp_path / "new.safetensors", {"a": torch.zeros(1)}, metadata)
+    with pytest.raises(ModelFileError, match="format version 2, this version of the pack reads up to 1"):
+        load_idfsr(tmp_path / "new.safetensors")
+    write_safetensors(
+        tmp_path / "cut.safetensors", {"a": torch.zeros(1)}, metadata | {"format_version": "1", "architecture": "{"}
+    )
+    with pytest.raises(ModelFileError, match="architecture record in the header is damaged"):
+        load_idfsr(tmp_path / "cut.safetensors")
