@@ -40,6 +40,18 @@ def test_workflow_loads_without_a_problem(comfy_page: ComfyPage, workflow: dict[
     assert comfy_page.errors == []
 
 
+def test_workflow_saved_before_an_input_existed_gets_its_default(
+    comfy_page: ComfyPage, workflow: dict[str, Any], prompt: Prompt
+) -> None:
+    upscale = next(node for node in workflow["nodes"] if node["type"] == "HeadsUpUpscale")
+    assert upscale["widgets_values"].pop() == "on"  # identity_gate, the newest
+
+    comfy_page.load_workflow(workflow, "portrait_upscale")
+
+    assert comfy_page.prompt() == prompt
+    assert comfy_page.problems() == []
+
+
 def test_run_gives_an_image(comfy_page: ComfyPage, workflow: dict[str, Any]) -> None:
     comfy_page.load_workflow(workflow, "portrait_upscale")
 
