@@ -10,7 +10,7 @@ import torch
 from ..models.one_step import OneStepModel
 from .costs import Calibration
 from .face_tiles import side_by_side
-from .memory import FLOAT, bytes_per_pixel, fits_in_parts, part_side, picture_memory
+from .memory import FLOAT, bytes_per_pixel, fits_in_parts, part_side, parts_help, picture_memory
 from .options import Resolved
 from .workload import Workload
 
@@ -37,7 +37,7 @@ def peaks(
     Not counted: what an observer of the whole picture computes in, and a face analyzer.
     """
     height, width = options.network_size
-    in_parts = _in_parts(model, options)
+    in_parts = _in_parts(model, options, device)
     padded = options.padded_size[0] * options.padded_size[1]
     asked = options.asked_size[0] * options.asked_size[1]
     with_plain = bool(work.people)
@@ -84,15 +84,18 @@ def _own_peaks(
     return found
 
 
-def _in_parts(model: OneStepModel, options: Resolved) -> bool:
-    return len(options.plan.tiles) > 1 and fits_in_parts(model, *options.network_size)
+def _in_parts(model: OneStepModel, options: Resolved, device: torch.device) -> bool:
+    helpful = parts_help(len(options.plan.tiles), *options.network_size, options.tiling.tile_pixels, device)
+    return helpful and fits_in_parts(model, *options.network_size)
 
 
 def _fullest(found: Iterable[Peak]) -> Peak:
     return max(found, key=lambda peak: peak.pictures + peak.activations + peak.parts)
 
 
-def seconds(known: Calibration, options: Resolved, work: Workload, model: OneStepModel) -> tuple[float, float | None]:
+def seconds(
+    known: Calibration, options: Resolved, work: Workload, model: OneStepModel, device: torch.device
+) -> tuple[float, float | None]:
     """Of the networks: without people, and what known faces add at most (None: unknown for lack of faces).
 
     Tiles in batches take as long as one by one, or less. Known faces add UNet calls, a reference for each person,
@@ -102,7 +105,7 @@ def seconds(known: Calibration, options: Resolved, work: Workload, model: OneSte
     tile = plan.tile_height * plan.tile_width * factor**2
     height, width = options.network_size
     encoding, decoding = (stage.seconds_at(tile) * work.tiles for stage in (known.encoder, known.decoder))
-    if known.parts is not None and _in_parts(model, options):
+    if known.parts is not None and _in_parts(model, options, device):
         area = height * width * options.runs
         encoding, decoding = known.parts.encode_seconds * area, known.parts.decode_seconds * area
     own = [one.side**2 for here in work.own for one in here]

@@ -166,6 +166,15 @@ def picture_memory(
     )
 
 
+def parts_help(tiles: int, height: int, width: int, tile_pixels: int, device: torch.device) -> bool:
+    """Whether parts do more for a picture of `height` x `width` px than one run of the codec.
+
+    They do for several tiles, whose statistics would differ, and for one that is much larger than a part, which takes
+    more memory.
+    """
+    return tiles > 1 or max(height, width) > 2 * part_side(tile_pixels, device)
+
+
 def fits_in_parts(model: OneStepModel, height: int, width: int) -> bool:
     """Whether encoder and decoder can run exactly over the parts of a picture of `height` x `width` px."""
     import psutil

@@ -189,7 +189,7 @@ def plan_upscale(
     notes = list(options.notes)
     if options.around is not None:
         notes.append(faces_note(options.around, one_step, tiling, *options.network_size))
-    expected, longer = (None, None) if known is None else seconds(known, options, work, one_step)
+    expected, longer = (None, None) if known is None else seconds(known, options, work, one_step, host.device)
     return UpscalePlan(
         model=one_step.card.name,
         device=str(host.device),

@@ -17,7 +17,7 @@ from ..models.one_step import Observation, OneStepModel
 from ..models.parts import Parts
 from .conditions import Conditions
 from .injection import denoise_both
-from .memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side
+from .memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help
 from .tiled import Stage, Tiling, run_tiled
 
 RAN_OUT = "independent tiles, because exact parts ran out of memory"
@@ -132,8 +132,8 @@ def _parts(
 ) -> tuple[Callable[[], Parts] | None, str]:
     """How encoder and decoder run over the parts of `picture` as over the whole; None when independent tiles must do.
 
-    A picture of one tile needs no parts, separate pictures must not see each other, and a codec that sees only so far
-    does as well in tiles.
+    A small picture of one tile needs no parts, separate pictures must not see each other, and a codec that sees only so
+    far does as well in tiles.
 
     Returns:
         And which way that is, in words; "" when there is no choice.
@@ -141,7 +141,10 @@ def _parts(
     height, width = picture.shape[-2:]
     tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
     needed = model.codec.parts_memory(height, width)
-    if tiles == 1 or tiling.separate or (needed is None and model.codec.receptive_radius is not None):
+    helpful = parts_help(tiles, height, width, tiling.tile_pixels, host.device)
+    if not helpful or tiling.separate or (needed is None and model.codec.receptive_radius is not None):
+        return None, ""
+    if tiles == 1 and (needed is None or not fits_in_parts(model, height, width)):
         return None, ""
     if needed is None:
         return None, "independent tiles, because the codec's skip connections are not computed in parts"
