@@ -71,6 +71,8 @@ def executor(
     write_sample(base / "input" / NAME)
     log = artifacts / f"comfyui-executor-{version}.log"
     tree = ensure_comfyui(version)
-    executor = Executor(version, tree, base, [cloned_pack, tree / "comfy_extras" / "nodes_dataset.py"], log)
+    with pytest.MonkeyPatch.context() as patch:  # what one version calibrates, the other shall not find
+        patch.setenv("HEADSUP_CACHE", str(base / "cache"))
+        executor = Executor(version, tree, base, [cloned_pack, tree / "comfy_extras" / "nodes_dataset.py"], log)
     yield executor
     executor.close()
