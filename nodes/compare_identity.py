@@ -13,7 +13,7 @@ from ..headsup_core.identity import compare
 from .comfy import ComfyNode, io, model_management, schema
 from .detection import ERROR, analyzer_input, detect_each, no_face_input, require_faces, shown
 from .face_analyzers import analyzer_or_default
-from .identity_list import Identities, identities_input
+from .identity_list import Identities, check_somebody, identities_input
 from .pictures import Pictures
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def _side(
         given = "both are" if image is not None else "neither is"
         raise InputError(f"side {side} needs image_{side} or identities_{side}, {given} connected: connect exactly one")
     if identities is not None:
-        if not identities:
-            raise InputError(f"identities_{side} holds nobody: look at the report of the node before")
+        check_somebody(identities, f"identities_{side}")
         return [
             Candidate(person.embedding_for(analyzer), person.crops[:1] if len(person.crops) else None, person.name)
             for person in identities

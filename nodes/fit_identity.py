@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core import InputError
 from ..headsup_core.personalize import Fitted, FittingOptions, fit_identity, loss_curve
 from .comfy import ComfyNode, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
 from .host import DEVICES, ComfyHost
+from .identity_list import check_somebody
 
 if TYPE_CHECKING:
     from ..headsup_core.idfsr.model import IDFSRModel
@@ -81,8 +81,7 @@ class HeadsUpFitIdentity(ComfyNode):
     def execute(
         cls, identities: Identities, model: IDFSRModel, steps: int, learning_rate: float, seed: int, device: str
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        if not identities:
-            raise InputError("identities holds nobody: look at the report of the node before")
+        check_somebody(identities)
         options = FittingOptions(steps, learning_rate, seed=seed)
         host = ComfyHost.on(device)
         fitted = [

@@ -22,6 +22,12 @@ def identities_input(tooltip: str, name: str = "identities") -> Any:  # noqa: AN
     return IdentitiesSocket.Input(name, optional=True, tooltip=tooltip)
 
 
+def check_somebody(identities: Identities, name: str = "identities") -> None:
+    """Raises `InputError` when the input `name` holds nobody."""
+    if not identities:
+        raise InputError(f"{name} holds nobody: look at the report of the node before")
+
+
 def with_photos_of(known: Sequence[Identity], newcomer: Identity, analyzer: FaceAnalyzer) -> Identities:
     """`known` and `newcomer`, whose photos are added to a person of the same name.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..headsup_core import InputError
 from .comfy import ComfyNode, HeadsUpModelSocket, IdentitiesSocket, io, schema
+from .identity_list import check_somebody
 
 if TYPE_CHECKING:
     from ..headsup_core import HeadsUpModel
@@ -67,6 +67,5 @@ class HeadsUpInjectIdentity(ComfyNode):
     def execute(
         cls, model: HeadsUpModel, identities: Identities, strength: float, match_threshold: float
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        if not identities:
-            raise InputError("identities holds nobody: look at the report of the node before")
+        check_somebody(identities)
         return io.NodeOutput(model.with_identities((*model.identities, *identities), strength, match_threshold))

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core import InputError
 from ..headsup_core.restore.plan_drawing import draw_plan
 from ..headsup_core.restore.planning import plan_upscale
 from .comfy import ComfyNode, FacesSocket, io, model_management, schema
 from .detection import shown
 from .host import ComfyHost
 from .pictures import Pictures, decodable
-from .upscale import size_inputs, tile_inputs
+from .upscale import check_size, size_inputs, tile_inputs
 
 if TYPE_CHECKING:
     from ..headsup_core import HeadsUpModel
@@ -83,8 +82,7 @@ class HeadsUpPlanUpscale(ComfyNode):
         calibrate: bool,
         faces: Faces | None = None,
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        if not scale and not long_edge:
-            raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
+        check_size(scale, long_edge)
         pictures = Pictures.from_image(image)
         height, width = pictures.rgb.shape[-2:]
         plan = plan_upscale(

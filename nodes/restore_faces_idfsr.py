@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core import InputError
-from ..headsup_core.restore.person import PersonOptions, restore_people
+from ..headsup_core.restore.idfsr_faces import PersonOptions, restore_people
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
 from .host import DEVICES, ComfyHost
+from .identity_list import check_somebody
 from .pictures import Canvas, Pictures
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
         allow_smaller: bool,
         device: str,
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        if not identities:
-            raise InputError("identities holds nobody: look at the report of the node before")
+        check_somebody(identities)
         pictures = Pictures.from_image(image)
         options = PersonOptions(steps, seed, feather, allow_smaller)
         host = ComfyHost.on(device)

@@ -91,8 +91,7 @@ class HeadsUpUpscale(ComfyNode):
         faces: Faces | None = None,
         identity_gate: GateMode = "on",
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        if not scale and not long_edge:
-            raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
+        check_size(scale, long_edge)
         options = Options(
             scale=None if long_edge else scale,
             long_edge=long_edge or None,
@@ -126,6 +125,12 @@ def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:
         small = resize(picture[..., :3].permute(0, 3, 1, 2), *size, "area")
         drawn.append(annotate(small, here, [score_label(index, face) for index, face in enumerate(here)]))
     return torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
+
+
+def check_size(scale: float, long_edge: int) -> None:
+    """Raises `InputError` when neither says how large the result shall be."""
+    if not scale and not long_edge:
+        raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
 
 
 def size_inputs() -> list[Any]:

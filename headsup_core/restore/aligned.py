@@ -13,8 +13,8 @@ from ..models.one_step import OneStepModel
 from .stages import restore_picture
 from .tiled import Tiling
 
-SOFT_SHARE = 8
-"""The crop fades out over this part of its side at each border."""
+FEATHER = 1 / 8
+"""The crop fades out over this share of its side at each border."""
 
 
 def restore_faces(
@@ -47,9 +47,10 @@ def restore_faces(
     return result, tiling
 
 
-def soft_square(side: int) -> torch.Tensor:
-    """`[1,1,side,side]`: 1 inside, a smooth step to 0 towards the border."""
+def soft_square(side: int, feather: float = FEATHER) -> torch.Tensor:
+    """`[1,1,side,side]`: 1 inside, a smooth step to 0 at the border, `feather` of the side wide."""
     places = torch.arange(side, dtype=torch.float32)
-    ramp = (torch.minimum(places, side - 1 - places) * SOFT_SHARE / side).clamp(0, 1)
+    distance = torch.minimum(places, side - 1 - places)
+    ramp = (distance / (feather * side)).clamp(0, 1) if feather else torch.ones(side)
     smooth = ramp * ramp * (3 - 2 * ramp)
     return (smooth[:, None] * smooth[None, :])[None, None]

@@ -33,6 +33,7 @@ class Resolved:
         asked_size: of the plain enlargement that was asked for.
         output_size: of the result; the published sizings may give another one than was asked for.
         padded_size: of the enlargement with its margin, as the networks take it.
+        margin: pixels of that before the picture begins, at the left and at the top.
         network_size: of what goes through the networks: the same, or one aligned face.
         runs: how often that is: once a picture, or once a face.
         way: makes it from a picture and settles the result.
@@ -54,6 +55,7 @@ class Resolved:
     tiling: Tiling
     notes: tuple[str, ...]
     around: Faces | None = None
+    margin: int = 0
 
     @property
     def plans(self) -> tuple[TilePlan, ...]:
@@ -137,6 +139,7 @@ def resolve(
         tiling=tiling,
         notes=tuple(notes),
         around=around,
+        margin=prepared.margin,
     )
 
 

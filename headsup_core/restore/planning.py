@@ -183,8 +183,6 @@ def plan_upscale(
     together = 1 if one_by_one else pictures
     main, device = peaks(one_step, options, work, known, together, host.device)
     gathered = 2 * 3 * FLOAT * pictures * options.output_size[0] * options.output_size[1] if one_by_one else 0
-    margin = getattr(options.way, "margin", 0)
-    margin = margin if isinstance(margin, int) else 0
     shown = None if faces is None else faces.scaled_to(*options.output_size)
     notes = list(options.notes)
     if options.around is not None:
@@ -199,8 +197,8 @@ def plan_upscale(
         padded_size=options.padded_size,
         tiles=plan.scaled(tiling.factor),
         picture_plans=() if options.around is None else tuple(one.scaled(tiling.factor) for one in options.plans),
-        own_tiles=tuple(tuple(_square(one, margin) for one in here) for here in work.own),
-        margin=margin,
+        own_tiles=tuple(tuple(_square(one, options.margin) for one in here) for here in work.own),
+        margin=options.margin,
         tile=tiling.tile_pixels,
         overlap=tiling.overlap_pixels,
         tile_batch=tiling.batch,

@@ -15,6 +15,7 @@ from .data import SourceConfig
 from .distillation import DistillationConfig
 from .perceptual import LpipsNet
 from .processes import Precision
+from .schedule import rooted_sources
 from .subjects import AdapterConfig
 
 
@@ -135,10 +136,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
             tokens, card = IdTokenRecord.from_json(adapter.get("id_tokens")), ModelCard(**adapter["card"])
             fields: dict[str, Any] = {**adapter, "id_tokens": tokens, "card": card}
             record["adapter"] = AdapterConfig(**fields)
-        sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
-        for source in sources:
-            source["folder"] = str(root / source["folder"])
-        record["sources"] = tuple(SourceConfig(**source) for source in sources)
+        record["sources"] = tuple(SourceConfig(**source) for source in rooted_sources(record, root))
         for name in ("base", "lpips_backbone", "teacher", "recogniser"):
             if record.get(name):
                 record[name] = str(root / record[name])

@@ -29,6 +29,7 @@ from .portraits import (
     no_reference,
     placed_landmarks,
 )
+from .schedule import normalised
 
 Sample = dict[str, torch.Tensor]
 
@@ -201,9 +202,9 @@ class RestorationDataset(Dataset[Sample]):
     ) -> None:
         self._tokens = tokens
         self._sources = sources
-        self._source_probs = _normalised([source.config.ratio for source in sources])
+        self._source_probs = normalised([source.config.ratio for source in sources])
         self._degradations = list(degradations)
-        self._degradation_probs = _normalised(list(degradations.values()))
+        self._degradation_probs = normalised(list(degradations.values()))
         self._size = size
         self._length = length
         self._seed = seed
@@ -252,8 +253,3 @@ def enlarge(small: torch.Tensor, size: int) -> torch.Tensor:
     """Bicubic enlargement to `size`, as `restore()` does before encoding."""
     resized = F.interpolate(small, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
     return resized.clamp(0, 1)
-
-
-def _normalised(weights: Sequence[float]) -> list[float]:
-    total = sum(weights)
-    return [weight / total for weight in weights]

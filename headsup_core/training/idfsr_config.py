@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..idfsr.architecture import IDFSRArchitecture
 from .aligned_photos import FaceSource
 from .idfsr_data import LOW, EmbeddingFrom
+from .schedule import rooted_sources
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,7 @@ class IDFSRConfig:
         fields = dict(record)
         try:
             fields["architecture"] = IDFSRArchitecture.from_json(record["architecture"])
-            sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
-            for source in sources:
-                source["folder"] = str(data / source["folder"])
-            fields["sources"] = tuple(FaceSource(**source) for source in sources)
+            fields["sources"] = tuple(FaceSource(**source) for source in rooted_sources(record, data))
             if record.get("teacher"):
                 fields["teacher"] = str(data / record["teacher"])
             return cls(**fields)

@@ -14,6 +14,7 @@ from .aligned_photos import AlignedPhoto, FaceSource
 from .data import enlarge
 from .degradation import FirstOrder, degrade
 from .portraits import as_image, make_reference, mirrored_landmarks
+from .schedule import normalised
 
 EmbeddingFrom = Literal["truth", "reference"]
 Sample = dict[str, torch.Tensor]
@@ -60,8 +61,8 @@ class FaceDataset(Dataset[Sample]):
         jitter: float = 0.02,
     ) -> None:
         self._sources, self._photos = sources, photos
-        self._shares = _normalised([source.ratio for source in sources])
-        self._low, self._low_shares = list(low), _normalised(list(low.values()))
+        self._shares = normalised([source.ratio for source in sources])
+        self._low, self._low_shares = list(low), normalised(list(low.values()))
         self._size, self._length, self._seed = size, length, seed
         self._embedding_from, self._jitter = embedding_from, jitter
         self._others = [_others(of_source) for of_source in photos]
@@ -112,8 +113,3 @@ def _others(photos: Sequence[AlignedPhoto]) -> list[list[int]]:
     for number, photo in enumerate(photos):
         of_person.setdefault(photo.person, []).append(number)
     return [[other for other in of_person[photo.person] if other != number] for number, photo in enumerate(photos)]
-
-
-def _normalised(weights: Sequence[float]) -> list[float]:
-    total = sum(weights)
-    return [weight / total for weight in weights]

@@ -27,6 +27,7 @@ from .idfsr_config import IDFSRConfig
 from .idfsr_data import FaceDataset, Sample
 from .landmark_data import Teacher
 from .runs import RunFolder
+from .schedule import learning_rate, one_thread, warm_average
 
 log = logging.getLogger(__name__)
 OVERSAMPLING = 2
@@ -60,7 +61,7 @@ class IDFSRTrainer:
         if state is None:
             self._begin()
         self.network.to(device)
-        self.average = AveragedModel(self.network, avg_fn=partial(_warm_average, config.ema))
+        self.average = AveragedModel(self.network, avg_fn=partial(warm_average, config.ema))
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate, weight_decay=1e-4)
         if state is not None:
             self.step, self._seconds = state["step"], state["seconds"]
@@ -144,7 +145,7 @@ class IDFSRTrainer:
             remaining,
             config.batch,
             num_workers=config.workers,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             generator=torch.Generator().manual_seed(config.seed),  # else the global state is drawn from
         )
 
@@ -214,24 +215,5 @@ def take_over(network: IDFSRNetwork, path: Path) -> bool:
     return True
 
 
-def learning_rate(config: IDFSRConfig, step: int) -> float:
-    """Linear warm-up, constant, linear fall to zero over the last `decay_steps`."""
-    up = (step + 1) / max(1, config.warmup_steps)
-    down = (config.steps - step) / max(1, config.decay_steps)
-    return config.learning_rate * min(1.0, up, down)
-
-
 def _seen(batch: Sample, config: IDFSRConfig) -> Seen:
     return compose(batch["low"], batch["mask"], batch["placed"], masked=config.architecture.masked)
-
-
-def _warm_average(
-    decay: float, averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
-) -> torch.Tensor:
-    """Exponential average whose memory grows with the run, so that the first weights are soon forgotten."""
-    return averaged.lerp(current, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
-
-
-def _one_thread(worker: int) -> None:
-    del worker
-    torch.set_num_threads(1)

@@ -21,6 +21,7 @@ from .landmark_data import Teacher
 from .objective import Objective, restore
 from .processes import Processes
 from .runs import RunFolder
+from .schedule import learning_rate, one_thread, warm_average
 from .subjects import make_subject
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Trainer:
             self._prepare_base()
             self._objective = Objective(config, self._subject.base, self._processes)
         self.networks = self._subject.networks.to(self.device)
-        self.average = AveragedModel(self.networks, avg_fn=partial(_warm_average, config.ema))
+        self.average = AveragedModel(self.networks, avg_fn=partial(warm_average, config.ema))
         self.model = self._subject.model(self.networks)
         self.averaged_model = self._subject.model(self.average.module)
         """The model with exponentially averaged weights: what is shipped."""
@@ -137,7 +138,7 @@ class Trainer:
         dataset = self._dataset(sources, config.crop, length, config.seed, config.reference_drop)
         starts = range(self.step * together + processes.index * config.batch, len(dataset), together)
         remaining = Subset(dataset, [start + offset for start in starts for offset in range(config.batch)])
-        yield from DataLoader(remaining, config.batch, num_workers=config.workers, worker_init_fn=_one_thread)
+        yield from DataLoader(remaining, config.batch, num_workers=config.workers, worker_init_fn=one_thread)
 
     def _dataset(
         self, sources: list[CropSource], size: int, length: int, seed: int, reference_drop: float = 0.0
@@ -208,22 +209,3 @@ class Trainer:
             shown = [picture.cpu().clamp(0, 1) for picture in pictures]
             rows.append(torch.cat([sample["bad"], *shown, sample["reference"], sample["good"]], dim=2))
         self._run.write_samples(self.step, torch.cat(rows, dim=1)[None])
-
-
-def _warm_average(
-    decay: float, averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int
-) -> torch.Tensor:
-    """Exponential average whose memory grows with the run, so that the first weights are soon forgotten."""
-    return averaged.lerp(current, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, constant, linear fall to zero over the last `decay_steps`."""
-    up = (step + 1) / max(1, config.warmup_steps)
-    down = (config.steps - step) / max(1, config.decay_steps)
-    return config.learning_rate * min(1.0, up, down)
-
-
-def _one_thread(worker: int) -> None:
-    del worker
-    torch.set_num_threads(1)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from harness.executor import Executor
-from harness.graph import Graph, Node, Output
+from harness.executor import Executor, finish, refused
+from harness.graph import Graph, Node
 from harness.images import picture
 from harness.people import astronaut, friends, hanks
 
@@ -28,21 +28,6 @@ def folder(executor: Executor) -> Iterator[Path]:
     yield folder
     for place in (folder, executor.base / "models" / "headsup" / "identities"):
         shutil.rmtree(place, ignore_errors=True)
-
-
-def finish(executor: Executor, graph: Graph, *outputs: Output) -> list[Any]:
-    """Run a graph; the first value of each output."""
-    paths = [executor.record(graph, output) for output in outputs]
-    result = executor.run(graph)
-    assert result.status == "success", result.complaint
-    return [executor.recorded(path)[0] for path in paths]
-
-
-def refused(executor: Executor, graph: Graph, output: Output) -> str:
-    executor.record(graph, output)
-    result = executor.run(graph)
-    assert result.status == "error", result
-    return result.complaint
 
 
 def load(graph: Graph, identity: str, **inputs: Any) -> Node:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from harness.executor import Executor
+from harness.executor import Executor, finish
 from harness.graph import Graph, Output
 from harness.images import picture
 from harness.people import astronaut
-
-
-def finish(executor: Executor, graph: Graph, *outputs: Output) -> list[Any]:
-    """Run a graph; the first value of each output."""
-    paths = [executor.record(graph, output) for output in outputs]
-    result = executor.run(graph)
-    assert result.status == "success", result.complaint
-    return [executor.recorded(path)[0] for path in paths]
 
 
 def knowing(executor: Executor, graph: Graph, photo: torch.Tensor, name: str = "Eileen") -> Output:

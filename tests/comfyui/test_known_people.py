@@ -6,26 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from harness.executor import Executor
+from harness.executor import Executor, finish, refused
 from harness.graph import Graph, Node, Output
 from harness.people import astronaut, hanks
 
 INJECT: dict[str, Any] = {"strength": 1.0, "match_threshold": 0.4}
-
-
-def finish(executor: Executor, graph: Graph, *outputs: Output) -> list[Any]:
-    """Run a graph; the first value of each output."""
-    paths = [executor.record(graph, output) for output in outputs]
-    result = executor.run(graph)
-    assert result.status == "success", result.complaint
-    return [executor.recorded(path)[0] for path in paths]
-
-
-def refused(executor: Executor, graph: Graph, output: Output) -> str:
-    executor.record(graph, output)
-    result = executor.run(graph)
-    assert result.status == "error", result
-    return result.complaint
 
 
 def inject(graph: Graph, model: Output, people: Output, **inputs: Any) -> Output:

@@ -21,7 +21,8 @@ from headsup_core.training.losses import periodic_texture
 from headsup_core.training.people import person_of, split_by_person
 from headsup_core.training.perceptual import load_lpips, squeeze_lpips
 from headsup_core.training.runs import RunFolder
-from headsup_core.training.trainer import Trainer, learning_rate
+from headsup_core.training.schedule import learning_rate
+from headsup_core.training.trainer import Trainer
 
 
 def _picture(size: int = 64) -> torch.Tensor:

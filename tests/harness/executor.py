@@ -114,3 +114,19 @@ class Executor:
         if not line:
             raise AssertionError(f"{tail(self._log, 40)}\nthe executor of {self.version} ended (log: {self._log})")
         return json.loads(line)
+
+
+def finish(executor: Executor, graph: Graph, *outputs: Output) -> list[Any]:
+    """Run a graph; the first value of each output."""
+    paths = [executor.record(graph, output) for output in outputs]
+    result = executor.run(graph)
+    assert result.status == "success", result.complaint
+    return [executor.recorded(path)[0] for path in paths]
+
+
+def refused(executor: Executor, graph: Graph, output: Output) -> str:
+    """Run a graph that must fail; what its error says."""
+    executor.record(graph, output)
+    result = executor.run(graph)
+    assert result.status == "error", result
+    return result.complaint

@@ -20,6 +20,7 @@ from ..idfsr.conditioning import AlignedFace, Seen, cut_face, see
 from ..idfsr.identity_vector import identity_vector
 from ..idfsr.model import IDFSRModel
 from ..image_files import check_image
+from .aligned import FEATHER, soft_square
 
 BYTES_PER_VALUE = 118
 """Of activations, by (places of the first level) x (its channels); measured with idfsr-tiny on a CPU in fp32."""
@@ -38,7 +39,7 @@ class PersonOptions:
 
     steps: int | None = None
     seed: int = 0
-    feather: float = 0.125
+    feather: float = FEATHER
     allow_smaller: bool = False
 
     def __post_init__(self) -> None:
@@ -150,15 +151,6 @@ def restore_people(
             results.append(_keeping(result, original, faces, index, kept).to(image))
     ordered = sorted(outcomes, key=lambda outcome: (outcome.picture, outcome.face))
     return PersonResult(torch.cat(results), tuple(ordered))
-
-
-def soft_square(side: int, feather: float) -> torch.Tensor:
-    """`[1,1,side,side]`: 1 inside, a smooth step to 0 at the border, `feather` of the side wide."""
-    places = torch.arange(side, dtype=torch.float32)
-    distance = torch.minimum(places, side - 1 - places)
-    ramp = (distance / max(feather * side, 1e-6)).clamp(0, 1) if feather else torch.ones(side)
-    smooth = ramp * ramp * (3 - 2 * ramp)
-    return (smooth[:, None] * smooth[None, :])[None, None]
 
 
 def _restored(
