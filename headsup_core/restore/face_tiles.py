@@ -197,9 +197,11 @@ def restore_around_faces(
 
 
 def _lay_all(picture: torch.Tensor, own: Sequence[OwnTile], made: Mapping[int, torch.Tensor]) -> torch.Tensor:
+    """`picture` with the restored tiles back at their places; a new tensor."""
+    result = picture.clone()
     for one in reversed(own):
-        picture = _lay(picture, one, made[one.index])
-    return picture
+        _lay(result, one, made[one.index])
+    return result
 
 
 def side_by_side(tiling: Tiling, side: int) -> Tiling:
@@ -218,8 +220,8 @@ def _cut(picture: torch.Tensor, own: OwnTile) -> torch.Tensor:
     return resize(F.pad(inside, amounts, mode="replicate"), own.side, own.side)
 
 
-def _lay(picture: torch.Tensor, own: OwnTile, made: torch.Tensor) -> torch.Tensor:
-    """`picture` with the restored tile back at its place; a new tensor."""
+def _lay(picture: torch.Tensor, own: OwnTile, made: torch.Tensor) -> None:
+    """Blend one restored tile into `picture`, at its place alone: the picture may be large, and the faces many."""
     x, y, side = own.square
     height, width = picture.shape[-2:]
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
@@ -227,7 +229,5 @@ def _lay(picture: torch.Tensor, own: OwnTile, made: torch.Tensor) -> torch.Tenso
     mask = faces_mask(Faces(((there,),), side, side), grow=FEATHER / 2, feather=FEATHER)
     window = (..., slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
     large = resize(made.clamp(0, 1), side, side)[window]
-    result = picture.clone()
-    place = result[..., y0:y1, x0:x1]
-    result[..., y0:y1, x0:x1] = place + mask[window] * (large - place)
-    return result
+    place = picture[..., y0:y1, x0:x1]
+    place += mask[window] * (large - place)

@@ -220,7 +220,7 @@ def _composed(candidates: Candidates, restored: torch.Tensor, faces: Sequence[Fa
     for face, source in fallen:
         rows, columns = _window(face, height, width, spill)
         share = region(face, rows, columns, spill) / claimed[..., rows, columns].clamp(min=1)
-        result[..., rows, columns] += share * (source - restored)[..., rows, columns]
+        result[..., rows, columns] += share * (source[..., rows, columns] - restored[..., rows, columns])
     return result
 
 
