@@ -29,11 +29,13 @@ class Seen:
         masked: I_M `[B,3,S,S]`, the enlarged LR, `EMPTY` where the face is.
         warped: I_W `[B,3,S,S]`, the enlarged LR with the reference's face laid onto its face.
         mask: `[B,1,S,S]`, 1 on the face.
+        sight: what the UNet itself reads of I_W where the model sees it (`sees_reference`), `[B,3,S,S]`; None: I_W.
     """
 
     masked: torch.Tensor
     warped: torch.Tensor
     mask: torch.Tensor
+    sight: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

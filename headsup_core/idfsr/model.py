@@ -86,7 +86,8 @@ class IDFSRModel:
 
     def _beside(self, seen: Seen) -> torch.Tensor:
         """What the UNet reads beside x_t."""
-        parts = [seen.masked, seen.warped] if self.architecture.sees_reference else [seen.masked]
+        sight = seen.warped if seen.sight is None else seen.sight
+        parts = [seen.masked, sight] if self.architecture.sees_reference else [seen.masked]
         return torch.cat([_signed(part) for part in parts], dim=1)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..idfsr.architecture import IDFSRArchitecture
+from ..idfsr.left_out import CONDITIONS
 from .aligned_photos import FaceSource
 from .idfsr_data import LOW, EmbeddingFrom
 from .schedule import rooted_sources
@@ -21,6 +22,8 @@ class IDFSRConfig:
     Attributes:
         low: how faces become their LR, names of `idfsr_data.LOW` and their shares.
         analyzer: whose recogniser gives the embeddings; its id must be the architecture's.
+        left_out: of how many samples, as a share, each condition is left out, so that the same weights can do without it
+            and show what it is worth: names of `CONDITIONS`. Empty as the paper trains.
         embedding_from: "truth" as the paper pretrains, or "reference", which is what there is in use.
         init: file to start from, read only when the run begins: an exported IDFSR model (at another size), or a DiffAE
             checkpoint. "" starts from random weights.
@@ -33,6 +36,7 @@ class IDFSRConfig:
     architecture: IDFSRArchitecture
     sources: tuple[FaceSource, ...]
     low: Mapping[str, float]
+    left_out: Mapping[str, float] = field(default_factory=dict)
     analyzer: str = "dlib"
     embedding_from: EmbeddingFrom = "truth"
     init: str = ""
@@ -53,6 +57,8 @@ class IDFSRConfig:
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.low) - set(LOW)):
             raise InputError(f"low {unknown[0]!r} is unknown: choose of {', '.join(LOW)}")
+        if unknown := sorted(set(self.left_out) - set(CONDITIONS)):
+            raise InputError(f"left_out {unknown[0]!r} is unknown: choose of {', '.join(CONDITIONS)}")
         if self.embedding_from not in ("truth", "reference"):
             raise InputError(f"embedding_from {self.embedding_from!r}: must be truth or reference")
 

@@ -19,6 +19,7 @@ from ..host import PlainHost
 from ..idfsr.conditioning import Seen, compose
 from ..idfsr.diffae import load_diffae
 from ..idfsr.files import is_idfsr_file, save_idfsr
+from ..idfsr.left_out import chance_of_leaving_out, leave_out
 from ..idfsr.model import IDFSRModel
 from ..idfsr.unet import IDFSRNetwork
 from ..models.weights import read_weights
@@ -127,9 +128,12 @@ class IDFSRTrainer:
         seed = self.config.seed * 1_000_003 + self.step
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)  # dropout draws from the global state: fork_rng gives it back
-            model, seen = self.model, _seen(batch, self.config)
+            model, seen, identity = self.model, _seen(batch, self.config), batch["embedding"]
             chance = torch.Generator().manual_seed(seed)
-            loss = model.loss(batch["good"], seen, model.style(seen), batch["embedding"], chance)
+            if shares := self.config.left_out:
+                out = chance_of_leaving_out(shares, len(identity), chance)
+                seen, identity = leave_out(seen, batch["low"], identity, self.network.identity_tokens.mean, out)
+            loss = model.loss(batch["good"], seen, model.style(seen), identity, chance)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.config.grad_clip)
