@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from ..headsup_core import InputError, ModelFileError
-from ..headsup_core.idfsr.files import is_idfsr_file, load_idfsr
-from ..headsup_core.models.weights import read_weights
-from .comfy import ComfyNode, IDFSRModelSocket, folder_paths, io, schema
-from .model_files import FOLDER, find_choice, fingerprint
+from ..headsup_core.idfsr.files import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
+from .comfy import ComfyNode, IDFSRModelSocket, io, schema
+from .model_files import BUNDLED_MARK, find_choice, fingerprint, idfsr_choices
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..headsup_core.idfsr.model import IDFSRModel
 
-NONE = "none found"
+DEFAULT_CHOICE = DEFAULT_IDFSR + BUNDLED_MARK
 _shared: WeakValueDictionary[tuple[Path, int, int], IDFSRModel] = WeakValueDictionary()
 
 
@@ -34,8 +32,10 @@ class HeadsUpLoadIDFSR(ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=idfsr_choices() or [NONE],
-                    tooltip="The IDFSR files in models/headsup. Their licences are in the output info.",
+                    options=[DEFAULT_CHOICE, *idfsr_choices()],
+                    default=DEFAULT_CHOICE,
+                    tooltip="idfsr-tiny comes with the pack (MIT licence; faces of 128 px). The other names are the "
+                    "IDFSR files in models/headsup; their licences are in the output info.",
                 ),
             ],
             outputs=[
@@ -52,13 +52,11 @@ class HeadsUpLoadIDFSR(ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, model: str) -> str:
-        return str(None if model == NONE else fingerprint(find_choice(model)))
+        return str(fingerprint(_file(model)))
 
     @classmethod
     def execute(cls, model: str) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        if model == NONE:
-            raise InputError("no IDFSR model was found: put one into models/headsup and reload the page")
-        path = find_choice(model)
+        path = _file(model)
         key = fingerprint(path)
         loaded = _shared.get(key)
         if loaded is None:
@@ -67,17 +65,9 @@ class HeadsUpLoadIDFSR(ComfyNode):
         return io.NodeOutput(loaded, describe(loaded, path))
 
 
-def idfsr_choices() -> list[str]:
-    """The files in `models/headsup` whose header says that they are IDFSR models."""
-    names: list[str] = folder_paths.get_filename_list(FOLDER)
-    return [name for name in names if name.lower().endswith(".safetensors") and _is_idfsr(name)]
-
-
-def _is_idfsr(name: str) -> bool:
-    try:
-        return is_idfsr_file(read_weights(find_choice(name), lambda tensor: False).metadata)
-    except (ModelFileError, InputError):  # a damaged file is no choice here
-        return False
+def _file(choice: str) -> Path:
+    bundled = choice == DEFAULT_CHOICE
+    return find_idfsr_file() if bundled else find_choice(choice)
 
 
 def describe(model: IDFSRModel, path: Path) -> str:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ..headsup_core import HeadsUpModel, InputError, ModelFileError, load_model
+from ..headsup_core.idfsr.files import is_idfsr_file
 from ..headsup_core.models.loading import DEFAULT_MODEL, bundled_models, find_model_file
 from ..headsup_core.models.systems import COMPANIONS
+from ..headsup_core.models.weights import read_weights
 from .comfy import folder_paths
 
 if TYPE_CHECKING:
@@ -40,8 +42,23 @@ def choices() -> list[str]:
     """The bundled models, the default first, then the weights files of the folders."""
     bundled = [DEFAULT_MODEL, *(name for name in bundled_models() if name != DEFAULT_MODEL)]
     files: list[str] = folder_paths.get_filename_list(FOLDER)
-    models = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_other(name)]
+    models = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_other(name) and not _is_idfsr(name)]
     return [name + BUNDLED_MARK for name in bundled] + models
+
+
+def idfsr_choices() -> list[str]:
+    """The files in `models/headsup` whose header says that they are IDFSR models."""
+    names: list[str] = folder_paths.get_filename_list(FOLDER)
+    return [name for name in names if _is_idfsr(name)]
+
+
+def _is_idfsr(name: str) -> bool:
+    if not name.lower().endswith(".safetensors"):
+        return False
+    try:
+        return is_idfsr_file(read_weights(find_choice(name), lambda tensor: False).metadata)
+    except (ModelFileError, InputError):  # a damaged file: let the loader say so
+        return False
 
 
 def _is_other(name: str) -> bool:

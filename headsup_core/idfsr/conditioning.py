@@ -8,6 +8,7 @@ paper's affine map has two more degrees of freedom, which on a turned head shear
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +37,11 @@ class Seen:
     warped: torch.Tensor
     mask: torch.Tensor
     sight: torch.Tensor | None = None
+
+    def moved(self, move: Callable[[torch.Tensor], torch.Tensor]) -> Seen:
+        """All of it after `move`: to a device, or a selection of the samples."""
+        sight = None if self.sight is None else move(self.sight)
+        return Seen(move(self.masked), move(self.warped), move(self.mask), sight)
 
 
 @dataclass(frozen=True, eq=False)

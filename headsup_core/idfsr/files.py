@@ -19,6 +19,9 @@ from .architecture import IDFSRArchitecture
 from .model import IDFSRModel
 from .unet import IDFSRNetwork
 
+DEFAULT_IDFSR = "idfsr-tiny"
+"""The one that comes with the pack."""
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 FORMAT = "headsup-idfsr"
 FORMAT_VERSION = 1
 
@@ -43,12 +46,25 @@ def save_idfsr(path: Path, model: IDFSRModel, dtype: torch.dtype = torch.float16
     write_safetensors(path, stored, metadata)
 
 
-def load_idfsr(path: Path, dtype: torch.dtype = torch.float32) -> IDFSRModel:
+def find_idfsr_file(model: str | Path | None = None) -> Path:
+    """The file of a bundled name (None: `DEFAULT_IDFSR`) or a path. Raises `ModelFileError` when there is none."""
+    bundled = {path.stem: path for path in sorted(BUNDLED_FOLDER.glob("*.safetensors"))}
+    path = bundled.get(str(model or DEFAULT_IDFSR), Path(model or DEFAULT_IDFSR))
+    if not path.exists():
+        raise ModelFileError(f"IDFSR model {str(model)!r}: no such file; bundled: {', '.join(bundled) or 'none'}")
+    return path
+
+
+def load_idfsr(model: str | Path | None = None, dtype: torch.dtype = torch.float32) -> IDFSRModel:
     """Read an IDFSR file onto the CPU.
+
+    Args:
+        model: as of `find_idfsr_file`.
 
     Raises:
         ModelFileError: missing, damaged, of another kind or newer; the message says which.
     """
+    path = find_idfsr_file(model)
     file = read_weights(path)
     if not is_idfsr_file(file.metadata):
         kind = file.metadata.get("format", "no HeadsUp file")

@@ -16,7 +16,7 @@ from ..faces.masks import faces_mask
 from ..host import Host, PlainHost
 from ..identity.identity import Identity
 from ..identity.similarity import compare
-from ..idfsr.conditioning import AlignedFace, Seen, cut_face, see
+from ..idfsr.conditioning import AlignedFace, cut_face, see
 from ..idfsr.identity_vector import identity_vector
 from ..idfsr.model import IDFSRModel
 from ..image_files import check_image
@@ -165,7 +165,7 @@ def _restored(
     """The face `[1,3,S,S]` in 0..1 on the CPU."""
     seen = see(cut.picture, cut.face, person.crops[:1] if len(person.crops) else None, masked=model.architecture.masked)
     dtype = next(model.network.parameters()).dtype
-    placed = Seen(*(part.to(host.device, dtype) for part in (seen.masked, seen.warped, seen.mask)))
+    placed = seen.moved(lambda part: part.to(host.device, dtype))
     identity = vector[None].to(host.device, dtype)
     return model.restore(placed, identity, options.seed, options.steps, after).float().cpu()
 

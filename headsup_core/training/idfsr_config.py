@@ -22,8 +22,8 @@ class IDFSRConfig:
     Attributes:
         low: how faces become their LR, names of `idfsr_data.LOW` and their shares.
         analyzer: whose recogniser gives the embeddings; its id must be the architecture's.
-        left_out: of how many samples, as a share, each condition is left out, so that the same weights can do without it
-            and show what it is worth: names of `CONDITIONS`. Empty as the paper trains.
+        left_out: of how many samples, as a share, each condition is left out, so that the same weights can do without
+            it and show what it is worth: names of `CONDITIONS`. Empty as the paper trains.
         embedding_from: "truth" as the paper pretrains, or "reference", which is what there is in use.
         init: file to start from, read only when the run begins: an exported IDFSR model (at another size), or a DiffAE
             checkpoint. "" starts from random weights.

@@ -1,0 +1,62 @@
+"""Cases of single faces, cut out upright: what IDFSR restores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..errors import InputError
+from ..faces.alignment import align_matrix, crop, scale_of, template
+from ..faces.analyzer import FaceAnalyzer
+from ..faces.face import Face
+from ..image_files import read_picture
+from .cases import CleanFolder, fit
+
+PHOTO_SIDE = 1024
+"""Longer side in pixels to which photos are reduced before their face is looked for."""
+
+
+@dataclass(frozen=True)
+class AlignedFaces(CleanFolder):
+    """Each picture's largest face, aligned to the FFHQ template at `size` px, then degraded.
+
+    Attributes:
+        analyzer: finds the faces in the clean pictures.
+    """
+
+    analyzer: FaceAnalyzer | None = None
+
+    def clean(self, path: Path) -> torch.Tensor:
+        """The aligned face `[1,3,size,size]` of one of `files()`.
+
+        Raises:
+            InputError: the picture cannot be read, holds no face, or one that is smaller than `size`, or `size` is no
+                multiple of the degradation's scale.
+        """
+        if self.size % self.scale:
+            raise InputError(f"faces of {self.size} px cannot be reduced {self.scale} times: another --degradation")
+        picture = fit(read_picture(path).rgb, PHOTO_SIDE, 1)
+        if self.analyzer is None:
+            raise InputError("aligned faces need a face analyzer")
+        found = self.analyzer.detect(picture)[0]
+        if not found:
+            raise InputError(f"{path.name}: no face was found in it")
+        matrix = align_matrix(found[0].landmarks, self.size)
+        if scale_of(matrix) > 1:
+            least = found[0].eye_distance * scale_of(matrix)
+            raise InputError(
+                f"{path.name}: its face is too small for {self.size} px: eyes {found[0].eye_distance:.0f} px apart, "
+                f"{least:.0f} are needed"
+            )
+        return crop(picture, matrix, self.size).clamp(0, 1)
+
+
+def aligned_face(size: int) -> Face:
+    """Where the face is in an aligned crop of `size` px."""
+    landmarks = template("ffhq", size)
+    centre = landmarks.mean(0)
+    half = float(landmarks[1, 0] - landmarks[0, 0]) * 1.2
+    x, y = centre.tolist()
+    return Face((x - half, y - half, x + half, y + half), landmarks, 1.0)

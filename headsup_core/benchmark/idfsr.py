@@ -1,0 +1,91 @@
+"""IDFSR (arXiv 2508.10937) against its peers on aligned faces: pretrained, fitted, and with conditions left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ..host import Host
+from ..identity.identity import Identity
+from ..idfsr.conditioning import Seen, see
+from ..idfsr.identity_vector import identity_vector
+from ..idfsr.left_out import leave_out
+from ..idfsr.model import IDFSRModel
+from ..imaging.resizing import resize
+from ..personalize.fitting import FittingOptions, fit_identity
+from .aligned_faces import aligned_face
+from .systems import Bicubic, Reference, System
+
+PRETRAINED, FITTED, WARPED = "pretrained", "fitted", "reference warped"
+
+
+def inputs(image: torch.Tensor, size: int, person: Identity | None, model: IDFSRModel) -> tuple[torch.Tensor, Seen]:
+    """The enlarged LR `[1,3,size,size]` of an aligned face, and what the model sees of it."""
+    low = resize(image, size, size).clamp(0, 1)
+    photo = None if person is None or not len(person.crops) else person.crops[:1]
+    return low, see(low, aligned_face(size), photo, masked=model.architecture.masked)
+
+
+@dataclass(frozen=True, eq=False)
+class WarpedReference:
+    """I_W: the reference's face laid onto the LR's, nothing else."""
+
+    model: IDFSRModel
+    name: str = WARPED
+    tells: Reference = "reference"
+
+    def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
+        return inputs(image, height, next(iter(people), None), self.model)[1].warped
+
+
+@dataclass(frozen=True, eq=False)
+class FaceModel:
+    """An IDFSR model on an aligned face.
+
+    Attributes:
+        file: of its weights.
+        fitting: how the embedding is fitted to the person's photos; None: it is not.
+        without: names of `idfsr.left_out.CONDITIONS`.
+        fitted: people by the photos that they were fitted to.
+    """
+
+    name: str
+    model: IDFSRModel
+    host: Host
+    file: Path
+    tells: Reference = "reference"
+    fitting: FittingOptions | None = None
+    without: tuple[str, ...] = ()
+    fitted: dict[int, Identity] = field(default_factory=dict[int, Identity])
+
+    def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
+        person = people[0]
+        if self.fitting is not None:
+            if id(person) not in self.fitted:
+                self.fitted[id(person)] = fit_identity(person, self.model, self.fitting, self.host).identity
+            person = self.fitted[id(person)]
+        low, seen = inputs(image, height, person, self.model)
+        vector = identity_vector(person, self.model, fitted=self.fitting is not None)[None]
+        out = {name: torch.ones(1, dtype=torch.bool) for name in self.without}
+        seen, vector = leave_out(seen, low, vector, self.model.network.identity_tokens.mean.cpu(), out)
+        placed = seen.moved(partial(torch.Tensor.to, device=self.host.device))
+        return self.model.restore(placed, vector.to(self.host.device)).cpu()
+
+
+def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOptions) -> list[System]:
+    """Bicubic, the warped reference, the model pretrained, fitted, told a stranger, and without each condition."""
+    host.load([model.network], 0)
+    pretrained = FaceModel(PRETRAINED, model, host, file)
+    conditions = ["mask", "reference", "identity", *(["sight"] if model.architecture.sees_reference else [])]
+    return [
+        Bicubic(),
+        WarpedReference(model),
+        pretrained,
+        replace(pretrained, name=FITTED, fitting=fitting, fitted={}),
+        replace(pretrained, name=f"{PRETRAINED}, a stranger's photo", tells="stranger"),
+        *(replace(pretrained, name=f"{PRETRAINED}, no {name}", without=(name,)) for name in conditions),
+    ]
