@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import InputError, ModelFileError
 from ..models.one_step import ModelCard
+
+Prediction = Literal["noise", "velocity"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class IDFSRArchitecture:
             step four times cheaper, which a CPU needs.
         sees_reference: the UNet also reads the warped reference beside [x_t, I_M], 9 channels in place of 6. Not the
             paper's: there z_s alone, a vector, brings what the reference shows.
+        predicts: what the network gives and its loss compares: "noise" (the paper, eq. 5), or "velocity" (arXiv
+            2202.00512), from which noise and face follow exactly. Of noise alone a face comes only when the network
+            copies x_t to better than 1 %, for which a CPU's few thousand steps do not suffice.
         masked: the LR's face is masked out (the paper); False: I_M is the whole enlarged LR.
         steps: of DDIM.
     """
@@ -53,11 +58,14 @@ class IDFSRArchitecture:
     dropout: float = 0.1
     patch: int = 1
     sees_reference: bool = False
+    predicts: Prediction = "noise"
     masked: bool = True
     steps: int = 20
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     def __post_init__(self) -> None:
+        if self.predicts not in ("noise", "velocity"):
+            raise InputError(f"predicts {self.predicts!r}: must be noise or velocity")
         levels = max(len(self.multipliers), len(self.encoder_multipliers))
         multiple = self.patch * 2 ** (levels - 1)
         if self.size < 2 or self.size % multiple:
@@ -110,6 +118,7 @@ TINY = IDFSRArchitecture(
     groups=8,
     dropout=0.0,
     patch=2,
+    predicts="velocity",
 )
 """What a CPU can train; at 64 px the same weights."""
 

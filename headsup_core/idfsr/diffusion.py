@@ -1,4 +1,4 @@
-"""The diffusion of IDFSR (3.1): 1000 steps of a linear schedule, noise prediction, DDIM with 20 steps.
+"""The diffusion of IDFSR (3.1): 1000 steps of a linear schedule, noise (or velocity) prediction, DDIM with 20 steps.
 
 Pictures are in -1..1. diffusers' `DDIMScheduler` computes it as guided-diffusion does: timesteps 0, 50 ... 950, and the
 noise that belongs to the clipped x0.
@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 
+from .architecture import Prediction
+
 STEPS = 1000
 BETAS = (1e-4, 0.02)
 Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(x_t `[B,3,S,S]`, t `[B]`) -> the noise in it `[B,3,S,S]`."""
+"""(x_t `[B,3,S,S]`, t `[B]`) -> the noise in it, or the velocity, `[B,3,S,S]`."""
 
 
 def alphas_bar() -> torch.Tensor:
@@ -28,15 +30,26 @@ def add_noise(clean: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) 
     return kept.sqrt() * clean + (1 - kept).sqrt() * noise
 
 
+def velocity(clean: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+    """v = sqrt(abar_t) eps - sqrt(1 - abar_t) x_0 (arXiv 2202.00512), all `[B,3,S,S]`, t `[B]`."""
+    kept = alphas_bar().to(clean)[timestep].view(-1, 1, 1, 1)
+    return kept.sqrt() * noise - (1 - kept).sqrt() * clean
+
+
 def sample(
-    denoise: Denoise, noise: torch.Tensor, steps: int = 20, after: Callable[[torch.Tensor], None] | None = None
+    denoise: Denoise,
+    noise: torch.Tensor,
+    steps: int = 20,
+    after: Callable[[torch.Tensor], None] | None = None,
+    predicts: Prediction = "noise",
 ) -> torch.Tensor:
     """x_0 `[B,3,S,S]` in -1..1 from `noise` `[B,3,S,S]` by DDIM with eta = 0, in fp32.
 
     Args:
         after: called after each step with the x_0 that the step believes in.
+        predicts: what `denoise` gives.
     """
-    scheduler = _scheduler()
+    scheduler = _scheduler(predicts)
     scheduler.set_timesteps(steps)
     current = noise.float()
     for timestep in scheduler.timesteps:
@@ -55,7 +68,7 @@ def starting_noise(batch: int, size: int, seed: int) -> torch.Tensor:
     return torch.randn(1, 3, size, size, generator=generator).expand(batch, -1, -1, -1)
 
 
-def _scheduler() -> Any:  # noqa: ANN401 - diffusers' own types are partial
+def _scheduler(predicts: Prediction) -> Any:  # noqa: ANN401 - diffusers' own types are partial
     from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 
     return DDIMScheduler(
@@ -67,4 +80,5 @@ def _scheduler() -> Any:  # noqa: ANN401 - diffusers' own types are partial
         set_alpha_to_one=True,
         timestep_spacing="leading",
         steps_offset=0,
+        prediction_type="epsilon" if predicts == "noise" else "v_prediction",
     )

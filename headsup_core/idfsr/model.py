@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from ..errors import InputError
 from .architecture import IDFSRArchitecture
 from .conditioning import Seen
-from .diffusion import STEPS, add_noise, sample, starting_noise
+from .diffusion import STEPS, add_noise, sample, starting_noise, velocity
 from .unet import IDFSRNetwork
 
 
@@ -36,6 +36,8 @@ class IDFSRModel:
     ) -> torch.Tensor:
         """E || eps - eps_theta([x_t, I_M], t, z_s, z_id) ||^2 (IDFSR eq. 5), scalar; of pretraining and of fitting.
 
+        Of a model that predicts velocity, the same of v.
+
         Args:
             clean: the true faces `[B,3,S,S]` in 0..1.
             style: of `style`.
@@ -45,7 +47,8 @@ class IDFSRModel:
         timestep = torch.randint(STEPS, (len(clean),), generator=chance).to(clean.device)
         noise = torch.randn(clean.shape, generator=chance).to(clean)
         noisy = add_noise(_signed(clean), noise, timestep)
-        return F.mse_loss(self.network(noisy, self._beside(seen), timestep, style, identity), noise)
+        wanted = noise if self.architecture.predicts == "noise" else velocity(_signed(clean), noise, timestep)
+        return F.mse_loss(self.network(noisy, self._beside(seen), timestep, style, identity), wanted)
 
     @torch.no_grad()
     def restore(
@@ -82,7 +85,7 @@ class IDFSRModel:
             if after is not None:
                 after(_unsigned(believed))
 
-        return _unsigned(sample(denoise, noise, steps, shown))
+        return _unsigned(sample(denoise, noise, steps, shown, self.architecture.predicts))
 
     def _beside(self, seen: Seen) -> torch.Tensor:
         """What the UNet reads beside x_t."""

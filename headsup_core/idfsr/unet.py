@@ -138,7 +138,7 @@ class IDFSRNetwork(nn.Module):
             identity: z_id `[B,D]`, a recogniser's embedding or a fitted one.
 
         Returns:
-            eps `[B,3,S,S]`.
+            eps `[B,3,S,S]`, or v as the architecture says.
         """
         from diffusers.models.embeddings import get_timestep_embedding
 

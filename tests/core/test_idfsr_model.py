@@ -156,6 +156,34 @@ def test_who_knows_the_noise_gets_the_picture() -> None:
     assert torch.allclose(sample(knowing, torch.randn(1, 3, 4, 4)), clean, atol=1e-3)
 
 
+def test_who_knows_the_velocity_gets_the_picture() -> None:
+    clean = torch.rand(1, 3, 4, 4) * 2 - 1
+
+    def knowing(noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        kept = alphas_bar()[timestep].view(-1, 1, 1, 1)
+        return (kept.sqrt() * noisy - clean) / (1 - kept).sqrt()  # of x_t and x_0 alone
+
+    for predicts, right in (("velocity", True), ("noise", False)):
+        believed: list[torch.Tensor] = []
+        sample(knowing, torch.randn(1, 3, 4, 4), 20, believed.append, predicts)  # type: ignore[arg-type]
+        assert torch.allclose(believed[0], clean, atol=1e-3) == right
+
+
+def test_the_loss_of_velocity_is_its_mse() -> None:
+    model = small_model(predicts="velocity")
+    clean, inputs, identity = torch.rand(2, 3, 16, 16), seen(2), torch.randn(2, 6)
+    style = model.style(inputs)
+    loss = model.loss(clean, inputs, style, identity, torch.Generator().manual_seed(9))
+    chance = torch.Generator().manual_seed(9)
+    timestep = torch.randint(1000, (2,), generator=chance)
+    noise = torch.randn(2, 3, 16, 16, generator=chance)
+    noisy = add_noise(clean * 2 - 1, noise, timestep)
+    found = model.network(noisy, inputs.masked * 2 - 1, timestep, style, identity)
+    kept = alphas_bar()[timestep].view(-1, 1, 1, 1)
+    wanted = (kept.sqrt() * noisy - (clean * 2 - 1)) / (1 - kept).sqrt()
+    assert loss.item() == pytest.approx(((found - wanted) ** 2).mean().item(), rel=1e-4)
+
+
 def test_restoring_is_decided_by_the_seed_and_not_by_neighbours() -> None:
     model = small_model()
     faces, identity = seen(2), torch.randn(2, 6, generator=torch.Generator().manual_seed(3))
@@ -239,6 +267,8 @@ def test_records_are_read_back_and_mistakes_named() -> None:
         IDFSRArchitecture.from_json({"preset": "idfsr-huge"})
     with pytest.raises(InputError, match="size 100: must be a multiple of 64 for 7 levels"):
         replace(FFHQ256, size=100)
+    with pytest.raises(InputError, match="predicts 'x0'"):
+        replace(SMALL, predicts="x0")
     with pytest.raises(InputError, match="attention level 2: there are 2"):
         replace(SMALL, attention_level=2)
 
