@@ -77,8 +77,7 @@ class FaceModel:
 
 
 def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOptions) -> list[System]:
-    """Bicubic, the warped reference, the model pretrained and fitted; pretrained with a stranger's photo, and without each
-    condition."""
+    """Bicubic, the warp, the model pretrained and fitted; pretrained with a stranger's photo, and without conditions."""
     host.load([model.network], 0)
     pretrained = FaceModel(PRETRAINED, model, host, file)
     conditions = ["mask", "reference", "identity", *(["sight"] if model.architecture.sees_reference else [])]
