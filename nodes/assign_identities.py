@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..headsup_core.faces import NOBODY
-from ..headsup_core.faces.drawing import annotate
+from ..headsup_core.faces.drawing import annotate, short_name
 from ..headsup_core.identity import assign, with_overrides
+from ..headsup_core.identity.similarity import calibration_of
 from ..headsup_core.restore.people import recogniser_for
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, model_management, schema
 from .detection import analyzer_input, place, shown
@@ -79,7 +80,7 @@ class HeadsUpAssignIdentities(ComfyNode):
         named, decided = assign(pictures, chosen, identities, used, threshold)
         final = named.map(_final)
         drawn = [
-            annotate(picture, here, [_label(index, face) for index, face in enumerate(here)])
+            annotate(picture, here, [_label(index, face, used.embedder_id) for index, face in enumerate(here)])
             for picture, here in zip(pictures.split(1), final, strict=True)
         ]
         preview = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
@@ -93,6 +94,9 @@ def _final(face: Face) -> Face:
     return replace(face, identity=face.identity or NOBODY)
 
 
-def _label(index: int, face: Face) -> str:
-    score = "" if face.identity_score is None else f"\n{face.identity_score:.2f}"
-    return f"{index}: {face.identity or 'nobody'}{score}"
+def _label(index: int, face: Face, embedder_id: str) -> str:
+    title = f"{index}: {short_name(face.identity or 'nobody')}"
+    if face.identity_score is None:
+        return title
+    verdict = calibration_of(embedder_id).verdict(face.identity_score)
+    return f"{title}\n{verdict} {face.identity_score:.2f}"
