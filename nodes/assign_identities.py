@@ -33,7 +33,7 @@ class HeadsUpAssignIdentities(ComfyNode):
             display_name="HeadsUp Assign Identities",
             description="Says who is who: each person is assigned to the face that is most alike, nobody to two faces "
             "of one picture, and shows the pictures with names. A wrong name can be corrected by its index.",
-            search_aliases=["face matching", "who is who", "face recognition", "headsup"],
+            search_aliases=["face matching", "who is who", "face recognition", "headsup", "人脸匹配", "人物指定"],
             inputs=[
                 io.Image.Input("image", tooltip="The pictures that the faces were found in: one, or a batch."),
                 FacesSocket.Input("faces", tooltip="From HeadsUp Detect Faces. Names that they have already stay."),
@@ -47,7 +47,7 @@ class HeadsUpAssignIdentities(ComfyNode):
                     tooltip="Names by the index that the preview shows, with commas: 0=Ada, 2=nobody. It wins over the "
                     "similarity; in a batch it counts in each picture that has such a face. Empty (default): none.",
                 ),
-                analyzer_input("recognises the faces, in place of the one that found them"),
+                analyzer_input("recognises the faces", "the one that found them, or dlib where that recognises nobody"),
             ],
             outputs=[
                 FacesSocket.Output(
@@ -56,7 +56,12 @@ class HeadsUpAssignIdentities(ComfyNode):
                     tooltip="The same faces with names, for HeadsUp Upscale, which then asks nobody else: a face "
                     "without a name here stays without.",
                 ),
-                io.Image.Output("PREVIEW", display_name="preview", tooltip="The pictures with index, name and score."),
+                io.Image.Output(
+                    "PREVIEW",
+                    display_name="preview",
+                    tooltip="The pictures with each face's index, name, and similarity in words and as a number (0 = "
+                    "strangers, 1 = two good photos of one person); of many faces only the index.",
+                ),
                 io.String.Output(
                     "REPORT", display_name="report", tooltip="Each face in words, with the next most similar person."
                 ),
