@@ -26,7 +26,7 @@ class HeadsUpFitIdentity(ComfyNode):
             display_name="HeadsUp Fit Identity",
             description="Teaches a model what a person looks like: nothing of the model changes, only the person's "
             "embedding is fitted to the 1 to 10 photos of the identity. Save the result with HeadsUp Save Identity.",
-            search_aliases=["personalize", "train face", "reference face", "headsup"],
+            search_aliases=["personalize", "train face", "reference face", "headsup", "人物训练"],
             inputs=[
                 IdentitiesSocket.Input("identities", tooltip="People with photos, from HeadsUp Encode Identity."),
                 IDFSRModelSocket.Input("model", tooltip="From HeadsUp Load IDFSR. What is fitted fits it alone."),
@@ -70,8 +70,8 @@ class HeadsUpFitIdentity(ComfyNode):
                 io.Image.Output(
                     "LOSS_CURVE",
                     display_name="loss curve",
-                    tooltip="One picture a person: loss of the steps (blue), of the held-out photo (orange), the step "
-                    "that was taken (green).",
+                    tooltip="One picture a person: loss of the steps (blue), of the held-out photo (orange, with "
+                    "dots), the step that was taken (green, upright).",
                 ),
                 io.String.Output("REPORT", display_name="report", tooltip="Steps and losses of each person in words."),
             ],
