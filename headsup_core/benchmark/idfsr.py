@@ -16,7 +16,7 @@ from ..idfsr.identity_vector import identity_vector
 from ..idfsr.left_out import leave_out
 from ..idfsr.model import IDFSRModel
 from ..imaging.resizing import resize
-from ..personalize.fitting import FittingOptions, fit_identity
+from ..personalize import FittingOptions, fit_identity
 from .aligned_faces import aligned_face
 from .systems import Bicubic, Reference, System
 
