@@ -16,7 +16,7 @@ from ..idfsr.identity_vector import identity_vector
 from ..idfsr.left_out import leave_out
 from ..idfsr.model import IDFSRModel
 from ..imaging.resizing import resize
-from ..personalize.fitting import FittingOptions, fit_identity
+from ..personalize import FittingOptions, fit_identity
 from .aligned_faces import aligned_face
 from .systems import Bicubic, Reference, System
 
@@ -77,7 +77,7 @@ class FaceModel:
 
 
 def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOptions) -> list[System]:
-    """Bicubic, the warp, the model pretrained and fitted; pretrained with a stranger's photo, and without conditions."""
+    """Bicubic, the warp, the model pretrained and fitted; pretrained with a stranger's photo and without conditions."""
     host.load([model.network], 0)
     pretrained = FaceModel(PRETRAINED, model, host, file)
     conditions = ["mask", "reference", "identity", *(["sight"] if model.architecture.sees_reference else [])]

@@ -211,7 +211,7 @@ def _idfsr(args: argparse.Namespace) -> int:
     from ..benchmark.provenance import provenance
     from ..benchmark.report import stacked, write_report
     from ..idfsr.files import find_idfsr_file, load_idfsr
-    from ..personalize.fitting import FittingOptions
+    from ..personalize import FittingOptions
 
     host, file = make_host(args), find_idfsr_file(args.idfsr)
     model = load_idfsr(file)
