@@ -20,6 +20,9 @@ from ..imaging.tiles import Tile
 from ..models.id_tokens import FULL, TokenScales
 from ..models.one_step import OneStepModel
 
+UprightReferences = dict[tuple[str, int, int], torch.Tensor]
+"""(name, height, width in pixels) -> latent `[1,C,h,w]` of an upright reference, for one model."""
+
 
 @dataclass(frozen=True, eq=False)
 class KnownFace:
@@ -70,7 +73,7 @@ class Conditions:
     Args:
         known: in pixels of the picture that the network sees.
         strength: how much of the condition counts, 0 to 1.
-        upright: encoded upright references by (name, height, width), shared by the pictures of a batch.
+        upright: encoded upright references, shared by the pictures of a batch.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class Conditions:
         host: Host,
         strength: float = 1.0,
         token_scales: TokenScales = FULL,
-        upright: dict[tuple[str, int, int], torch.Tensor] | None = None,
+        upright: UprightReferences | None = None,
     ) -> None:
         self.known, self.strength, self.token_scales = tuple(known), strength, token_scales
         self._model, self._host = model, host

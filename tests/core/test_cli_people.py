@@ -12,6 +12,7 @@ from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, paint, person
 
 from headsup_core.cli import main
+from headsup_core.errors import InputError
 from headsup_core.identity import load_identity, save_identity
 from headsup_core.image_files import read_picture, write_picture
 from headsup_core.models.architecture import Architecture
@@ -183,3 +184,31 @@ def test_fit_names_wrong_use(
     assert "not found" in capsys.readouterr().err
     assert main([*command[:2], str(ada), *command[4:]]) == 2
     assert "give it alone, without --name" in capsys.readouterr().err
+
+
+def test_faces_are_looked_for_without_people(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def notes(*options: str) -> list[str]:
+        assert main([*command, *options]) == 0
+        return json.loads(capsys.readouterr().out)["notes"]
+
+    analyzer = ColourAnalyzer([FACE])
+    monkeypatch.setattr("headsup_core.commands.analyzing.make_analyzer", lambda *_: analyzer)
+    assert "tiles planned around 1 face" in notes()
+    assert not notes("--no-faces")
+    assert analyzer.looked == 1
+    assert main([*command, "--no-faces", "--reference", str(photo(tmp_path / "Ada.png", RED))]) == 2
+    assert "--no-faces with --reference or --identity" in capsys.readouterr().err
+
+
+def test_a_missing_default_analyzer_is_said_and_one_that_was_chosen_is_an_error(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(*_: object) -> None:
+        raise InputError("dlib cannot be imported")
+
+    monkeypatch.setattr("headsup_core.commands.analyzing.make_analyzer", missing)
+    assert main(command) == 0
+    assert "no faces are looked for: dlib cannot be imported" in caplog.text
+    assert main([*command, "--analyzer", "opencv"]) == 2
