@@ -63,8 +63,9 @@ def fit_identity(
     IDFSR: the embedding, from the photos' mean embedding. A one-step model: its reference, from the best photo, and the
     embedding for its identity tokens, whichever it takes.
 
-    With `HELD_OUT_FROM` photos or more the last (the weakest) is held out and its loss decides which step is taken, the
-    start included, and when to stop; else it is the last step. It runs under `torch.inference_mode`, too.
+    With three photos or more the last, the weakest, is held out, and its loss decides which step is taken, the start
+    included, and when to stop; else it is the last step. For a one-step model that is always so: of two photos one is
+    held out, of one the mirrored photo. It runs under `torch.inference_mode`, too.
 
     Args:
         analyzer: embeds the photos when the identity has no embedding of the model's recogniser.
