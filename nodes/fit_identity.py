@@ -41,7 +41,7 @@ class HeadsUpFitIdentity(ComfyNode):
             "of the person is fitted to the 1 to 10 photos of the identity: IDFSR's embedding, or a one-step model's "
             "reference and identity tokens. Cancelled, it goes on when queued again with the same inputs. Save the "
             "result with HeadsUp Save Identity.",
-            search_aliases=["personalize", "train face", "reference face", "headsup"],
+            search_aliases=["personalize", "train face", "reference face", "headsup", "人物训练"],
             inputs=[
                 IdentitiesSocket.Input("identities", tooltip="People with photos, from HeadsUp Encode Identity."),
                 io.MultiType.Input(
@@ -91,8 +91,8 @@ class HeadsUpFitIdentity(ComfyNode):
                 io.Image.Output(
                     "LOSS_CURVE",
                     display_name="loss curve",
-                    tooltip="One picture a person: loss of the steps (blue), of the held-out photo (orange), the step "
-                    "that was taken (green).",
+                    tooltip="One picture a person: loss of the steps (blue), of the held-out photo (orange, with "
+                    "dots), the step that was taken (green, upright).",
                 ),
                 io.String.Output("REPORT", display_name="report", tooltip="Steps and losses of each person in words."),
             ],
