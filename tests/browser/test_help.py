@@ -59,7 +59,7 @@ def plain_server(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> I
     write_sample(base / "input" / NAME)
     Image.fromarray(data.astronaut()).save(base / "input" / PHOTO)
     person = encode_identity(astronaut_photo(), load_face_analyzer(), SAVED)
-    save_identity(base / "output" / "headsup" / "identities", person, f"{SAVED}.safetensors")
+    save_identity(base / "output" / "headsup" / "identities", person)
     skip_welcome(base)
     log = artifacts / "comfyui-server-help.log"
     environment = {**TEST_ENVIRONMENT, "HEADSUP_CACHE": str(base / "cache")}
