@@ -6,7 +6,9 @@ ComfyUI's implementation is in the node layer; `PlainHost` here serves the comma
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
+import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +22,8 @@ from tqdm import tqdm
 from typing_extensions import Self
 
 from .errors import InputError, ModelFileError
+
+log = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
@@ -135,6 +139,42 @@ class TqdmProgress:
         self._bar.close()
 
 
+class LoggedProgress:
+    """A `Progress` where there is no terminal: a line in the log from time to time, with the time left.
+
+    Args:
+        seconds: between two lines; what takes less says nothing.
+    """
+
+    def __init__(self, total: int, description: str, seconds: float = 30.0) -> None:
+        self._total, self._description, self._seconds = total, description, seconds
+        self._done = 0
+        self._start = self._said = time.monotonic()
+
+    def advance(self, steps: int = 1, preview: torch.Tensor | None = None) -> None:
+        del preview
+        self._done += steps
+        now = time.monotonic()
+        if now - self._said < self._seconds or self._done >= self._total:
+            return
+        self._said = now
+        left = (now - self._start) / self._done * (self._total - self._done)
+        log.info(
+            "%s: %d of %d, about %s left", self._description, self._done, self._total, tqdm.format_interval(left)
+        )
+
+    def grow(self, steps: int) -> None:
+        self._total += steps
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
 class PlainHost:
     """A host for the command line and Python: torch's device, tqdm, folders below `models_dir`.
 
@@ -142,7 +182,7 @@ class PlainHost:
         device: "cpu", "cuda", "cuda:1", "mps" ...; None takes CUDA when there is one, else the CPU.
         models_dir: folder that holds `headsup/`, `checkpoints/`, `diffusers/` as ComfyUI's `models` does.
         extra_paths: further folders per kind, as read from an `extra_model_paths.yaml`.
-        quiet: no progress bar.
+        quiet: no progress display.
     """
 
     def __init__(
@@ -183,8 +223,10 @@ class PlainHost:
             torch.cuda.empty_cache()
 
     def progress(self, total: int, description: str = "restoring") -> Progress:
-        """A progress bar; of bars within each other the outer one stands above."""
-        return TqdmProgress(total, description, quiet=self._quiet)
+        """A bar on a terminal (of bars within each other the outer one stands above), else lines in the log."""
+        if self._quiet or sys.stderr.isatty():
+            return TqdmProgress(total, description, quiet=self._quiet)
+        return LoggedProgress(total, description)
 
     def check_cancelled(self) -> None:
         """Ctrl-C raises KeyboardInterrupt by itself."""

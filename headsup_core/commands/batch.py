@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -33,6 +33,54 @@ class Job:
 
 Restore = Callable[[Job, dict[str, str]], RestoreReport]
 """Reads the source, restores it, writes the target with the given texts in it."""
+
+
+class Watcher(Protocol):
+    """Is told what became of each picture, in the order in which that is known."""
+
+    def done(self, job: Job, report: RestoreReport) -> None:
+        """Restored and written."""
+        ...
+
+    def kept(self, job: Job) -> None:
+        """The result was there already."""
+        ...
+
+    def failed(self, job: Job, error: str) -> None:
+        """Not restored; `error` is one line that names the picture."""
+        ...
+
+
+class JsonLines:
+    """A line of JSON for each picture on stdout: input, output, status (done, kept or failed), report or error."""
+
+    def done(self, job: Job, report: RestoreReport) -> None:
+        self._write(job, "done", **vars(report))
+
+    def kept(self, job: Job) -> None:
+        self._write(job, "kept")
+
+    def failed(self, job: Job, error: str) -> None:
+        self._write(job, "failed", error=error)
+
+    def _write(self, job: Job, status: str, **more: object) -> None:
+        record = {"input": str(job.source), "output": str(job.target), "status": status, **more}
+        with tqdm.external_write_mode(file=sys.stdout):  # a running bar makes room
+            sys.stdout.write(json.dumps(record) + "\n")
+            sys.stdout.flush()
+
+
+class LogLines:
+    """A few lines for each restored picture in the log; what failed is said once, at the end."""
+
+    def done(self, job: Job, report: RestoreReport) -> None:
+        log.info("%s\n%s", job.target, report.text())
+
+    def kept(self, job: Job) -> None:
+        pass
+
+    def failed(self, job: Job, error: str) -> None:
+        pass
 
 
 @dataclass
@@ -93,15 +141,14 @@ def run_batch(
     host: PlainHost,
     *,
     resume: bool = False,
-    as_json: bool = False,
+    watchers: Sequence[Watcher] = (),
 ) -> None:
     """Restore each picture; one that fails does not stop the others.
 
     Args:
         settings: all that the results depend on but the pictures; written into each result.
         resume: keep the results that the same settings made from the same pictures.
-        as_json: a line of JSON for each picture on stdout: input, output, status (done, kept or failed), and the
-            report or the error.
+        watchers: are told of each picture.
 
     Raises:
         InputError: at the end, naming the pictures that failed.
@@ -109,73 +156,68 @@ def run_batch(
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         for leftover in remove_leftovers(folder):
             log.info("%s, left by an interrupted run, was removed", leftover)
-    outcome = Outcome()
+    batch = _Batch(restore, settings, host, watchers)
     with logging_redirect_tqdm():  # lines above the bars, not through them
         try:
-            todo = _not_done(jobs, settings, outcome, as_json=as_json) if resume else jobs
+            todo = [job for job in jobs if not resume or batch.is_open(job)]
             with host.progress(len(todo), "pictures") as progress:
                 for job in todo:
-                    _restore_one(job, restore, settings, host, outcome, as_json=as_json)
+                    batch.restore_one(job)
                     progress.advance()
         except KeyboardInterrupt:
-            log.info("interrupted: %s of %d pictures; the same command with --resume goes on", outcome, len(jobs))
+            log.info("interrupted: %s of %d pictures; the same command with --resume goes on", batch.outcome, len(jobs))
             raise
+    outcome = batch.outcome
     if len(jobs) > 1:
         log.info("%s", outcome)
     if outcome.failed:
         raise InputError(f"{len(outcome.failed)} of {len(jobs)} pictures failed:\n" + "\n".join(outcome.failed))
 
 
-def _not_done(jobs: Sequence[Job], settings: Settings, outcome: Outcome, *, as_json: bool) -> list[Job]:
-    """The pictures without a result of these settings."""
-    todo: list[Job] = []
-    for job in jobs:
+class _Batch:
+    """A running batch: restores, counts, and tells the watchers."""
+
+    def __init__(self, restore: Restore, settings: Settings, host: PlainHost, watchers: Sequence[Watcher]) -> None:
+        self.outcome = Outcome()
+        self._restore, self._settings, self._host, self._watchers = restore, settings, host, watchers
+
+    def is_open(self, job: Job) -> bool:
+        """Whether there is no result of these settings yet."""
         try:
-            reason = why_again(job.target, job.source, settings)
+            reason = why_again(job.target, job.source, self._settings)
         except InputError as error:
-            _fail(job, error, outcome, as_json=as_json)
-            continue
+            self._fail(job, error)
+            return False
         if reason is None:
-            outcome.kept += 1
-            _tell(job, "kept", {}, as_json=as_json)
-            continue
+            self.outcome.kept += 1
+            for watcher in self._watchers:
+                watcher.kept(job)
+            return False
         if reason:
             log.info("%s was made %s: it is made again", job.target, reason)
-        todo.append(job)
-    return todo
+        return True
 
+    def restore_one(self, job: Job) -> None:
+        """Restore a picture, or say why that cannot be done."""
+        try:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            report = self._restore(job, self._settings.record(job.source))
+        except HeadsUpError as error:
+            self._fail(job, error)
+        except OSError as error:
+            self._fail(job, InputError(f"cannot be written ({error.strerror or error})"))
+        except (MemoryError, RuntimeError) as error:
+            if not self._host.is_out_of_memory(error):
+                raise
+            self._host.release_memory()
+            self._fail(job, InputError("memory ran out: make it smaller, or give a --tile"))
+        else:
+            self.outcome.done += 1
+            for watcher in self._watchers:
+                watcher.done(job, report)
 
-def _restore_one(
-    job: Job, restore: Restore, settings: Settings, host: PlainHost, outcome: Outcome, *, as_json: bool
-) -> None:
-    try:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-        report = restore(job, settings.record(job.source))
-    except HeadsUpError as error:
-        _fail(job, error, outcome, as_json=as_json)
-    except OSError as error:
-        _fail(job, InputError(f"cannot be written ({error.strerror or error})"), outcome, as_json=as_json)
-    except (MemoryError, RuntimeError) as error:
-        if not host.is_out_of_memory(error):
-            raise
-        host.release_memory()
-        _fail(job, InputError("memory ran out: make it smaller, or give a --tile"), outcome, as_json=as_json)
-    else:
-        outcome.done += 1
-        _tell(job, "done", vars(report), as_json=as_json)
-        if not as_json:
-            log.info("%s\n%s", job.target, report.text())
-
-
-def _fail(job: Job, error: HeadsUpError, outcome: Outcome, *, as_json: bool) -> None:
-    named = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
-    outcome.failed.append(named)
-    _tell(job, "failed", {"error": named}, as_json=as_json)
-
-
-def _tell(job: Job, status: str, more: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        record = {"input": str(job.source), "output": str(job.target), "status": status, **more}
-        with tqdm.external_write_mode(file=sys.stdout):  # a running bar makes room
-            sys.stdout.write(json.dumps(record) + "\n")
-            sys.stdout.flush()
+    def _fail(self, job: Job, error: HeadsUpError) -> None:
+        named = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"
+        self.outcome.failed.append(named)
+        for watcher in self._watchers:
+            watcher.failed(job, named)

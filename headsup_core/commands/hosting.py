@@ -57,8 +57,8 @@ def read_extra_model_paths(path: Path) -> dict[str, list[Path]]:
     return folders
 
 
-def check_folder(folder: Path) -> None:
-    """Make the folder. Raises `InputError` when nothing can be written into it, before work is spent."""
+def check_folder(folder: Path, option: str = "--output") -> None:
+    """Make the folder of an option. Raises `InputError` when nothing can be written into it, before work is spent."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".headsup-write-test"
@@ -66,4 +66,4 @@ def check_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"output folder {folder} cannot be written ({reason}): choose another --output") from error
+        raise InputError(f"output folder {folder} cannot be written ({reason}): choose another {option}") from error

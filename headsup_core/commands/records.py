@@ -15,7 +15,7 @@ from ..image_files import picture_text
 KEY = "headsup"
 """Of the PNG's text."""
 NO_SETTINGS = frozenset({
-    "command", "run", "pictures", "output", "recursive", "resume", "json", "quiet", "device", "tile_batch",
+    "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "tile_batch",
     "models_dir", "extra_model_paths",
 })  # fmt: skip
 """Options that say what is restored, where and how fast; every other one changes the result, new ones included."""

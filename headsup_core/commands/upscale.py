@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from ..faces import FaceAnalyzer
+import torch
+
+from ..errors import InputError
+from ..faces import FaceAnalyzer, Faces
+from ..faces.analyzer import AnalyzerBase
 from ..host import Host
 from ..image_files import read_picture, write_picture
 from ..imaging.resizing import resize
@@ -13,9 +19,16 @@ from ..models.loading import DEFAULT_MODEL, find_base, find_model_file
 from ..models.one_step import HeadsUpModel
 from ..restore.pipeline import restore
 from ..restore.report import RestoreReport
-from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
-from .batch import Job, plan_jobs, run_batch
+from .analyzing import (
+    add_analyzer_arguments,
+    add_faces_argument,
+    analyzer_if_there,
+    detection_options,
+    make_analyzer,
+)
+from .batch import Job, JsonLines, LogLines, Watcher, plan_jobs, run_batch
 from .hosting import add_host_arguments, check_folder, make_host
+from .html_report import HtmlReport
 from .people import add_people_arguments, names_people, with_people
 from .records import Settings
 from .restoring import add_model_arguments, add_size_arguments, load_asked_model
@@ -36,30 +49,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
     parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.html",
+        help="one HTML file to look at: before and after under a slider, faces, what failed; loads nothing",
+    )
+    parser.add_argument(
         "--aligned", action="store_true", help="for models of aligned faces: the pictures are such faces, look for none"
     )
     add_people_arguments(parser)
+    add_faces_argument(parser)
     add_analyzer_arguments(parser)
     add_host_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
+    if not args.faces and names_people(args):
+        raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
     host = make_host(args)
     jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive)
     check_folder(args.output)
+    if args.report is not None:
+        check_folder(args.report.parent, "--report")
     model = load_asked_model(args, host)
-    by_faces = model.one_step.aligned_face and not args.aligned and args.sizing == "pad"
-    analyzer = make_analyzer(args, host) if by_faces or names_people(args) else None
-    if analyzer is not None and names_people(args):
+    analyzer: AnalyzerBase | None = None
+    if names_people(args):
+        analyzer = make_analyzer(args, host)
         model = with_people(model, args, analyzer)
-
-    def restore_one(job: Job, texts: dict[str, str]) -> RestoreReport:
-        return _restore_file(job, texts, model, host, args, analyzer)
-
+    elif args.faces and not args.aligned and args.sizing == "pad" and args.strength > 0:
+        analyzer = make_analyzer(args, host) if model.one_step.aligned_face else analyzer_if_there(args, host)
     settings = Settings.of(args, _model_files(args, host))
-    run_batch(jobs, restore_one, settings, host, resume=args.resume, as_json=args.json)
+    with ExitStack() as stack:
+        page = None
+        if args.report is not None:
+            page = stack.enter_context(_page(args, jobs, analyzer or make_analyzer(args, host)))
+        watchers: list[Watcher] = [JsonLines() if args.json else LogLines(), *([] if page is None else [page])]
+
+        def restore_one(job: Job, texts: dict[str, str]) -> RestoreReport:
+            return _restore_file(job, texts, model, host, args, analyzer, page)
+
+        run_batch(jobs, restore_one, settings, host, resume=args.resume, watchers=watchers)
     return 0
+
+
+def _page(args: argparse.Namespace, jobs: Sequence[Job], analyzer: AnalyzerBase) -> HtmlReport:
+    """The report that `--report` asks for."""
+    options = detection_options(args)
+
+    def find_faces(picture: torch.Tensor) -> Faces:
+        return analyzer.detect(picture, options)
+
+    return HtmlReport(args.report, "HeadsUp: before and after", len(jobs), find_faces, analyzer.embedder_id)
 
 
 def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
@@ -76,8 +117,12 @@ def _restore_file(
     host: Host,
     args: argparse.Namespace,
     analyzer: FaceAnalyzer | None,
+    page: HtmlReport | None,
 ) -> RestoreReport:
     picture = read_picture(job.source)
+    faces = None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args))
+    if page is not None and faces is not None:
+        page.faces_are(job.source, faces)
     result = restore(
         picture.rgb,
         model,
@@ -87,7 +132,7 @@ def _restore_file(
         prompt=args.prompt,
         tags=args.tags,
         sizing=args.sizing,
-        faces=None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args)),
+        faces=faces,
         tile=args.tile,
         overlap=args.overlap,
         tile_batch=args.tile_batch,

@@ -37,7 +37,8 @@ class Processes:
         self._half = chosen == "bf16"
         self.count: int = self._accelerator.num_processes
         self.index: int = self._accelerator.process_index
-        self.device: torch.device = device if self.count == 1 else self._accelerator.device
+        given: torch.device = device if self.count == 1 else self._accelerator.device
+        self.device = torch.device("cpu") if given.type == "cpu" else given  # cpu:1 is no place to load a file to
 
     @property
     def first(self) -> bool:

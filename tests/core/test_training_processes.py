@@ -47,21 +47,8 @@ def config(architecture: Architecture, backbone: Path, tmp_path: Path) -> Path:
 
 
 def test_two_processes_learn_what_one_learns_from_both_samples(config: Path, tmp_path: Path) -> None:
-    # --multi_gpu is the launcher's word for several processes; where they compute is --device
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [*launch, "-m", "headsup_core", "train", "--config", str(config), "--run", str(tmp_path / "two")]
     export = tmp_path / "two.safetensors"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, "--device", "cpu", "--export", str(export)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    _train_by_two(config, tmp_path / "two", "--export", str(export))
     assert export.exists()
     rows = (tmp_path / "two" / "log.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "1", "2"]  # one process writes
@@ -74,6 +61,28 @@ def test_two_processes_learn_what_one_learns_from_both_samples(config: Path, tmp
     # Adam makes much of the last bits of small gradients
     assert (two - both).norm() < 0.01 * (both - start).norm()
     assert (two - first).norm() > 0.2 * (first - start).norm()
+
+
+def test_two_processes_go_on_where_they_stopped(config: Path, tmp_path: Path) -> None:
+    _train_by_two(config, tmp_path / "unbroken")
+    for steps in (1, 2):
+        _train_by_two(config, tmp_path / "broken", "--set", f"steps={steps}")
+    unbroken, broken = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["networks"] for name in ("unbroken", "broken")
+    )
+    assert all(torch.equal(value, broken[name]) for name, value in unbroken.items())
+
+
+def _train_by_two(config: Path, run: Path, *more: str) -> None:
+    # --multi_gpu is the launcher's word for several processes; where they compute is --device
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command = [*launch, "-m", "headsup_core", "train", "--config", str(config), "--run", str(run), "--device", "cpu"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, *more], cwd=run.parent, env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def _trained(config: Path, run: Path, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
