@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..headsup_core.faces import NOBODY
-from ..headsup_core.faces.drawing import annotate
+from ..headsup_core.faces.drawing import annotate, short_name
 from ..headsup_core.identity import assign, with_overrides
+from ..headsup_core.identity.similarity import calibration_of
 from ..headsup_core.restore.people import recogniser_for
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, model_management, schema
 from .detection import analyzer_input, place, shown
@@ -32,7 +33,7 @@ class HeadsUpAssignIdentities(ComfyNode):
             display_name="HeadsUp Assign Identities",
             description="Says who is who: each person is assigned to the face that is most alike, nobody to two faces "
             "of one picture, and shows the pictures with names. A wrong name can be corrected by its index.",
-            search_aliases=["face matching", "who is who", "face recognition", "headsup"],
+            search_aliases=["face matching", "who is who", "face recognition", "headsup", "人脸匹配", "人物指定"],
             inputs=[
                 io.Image.Input("image", tooltip="The pictures that the faces were found in: one, or a batch."),
                 FacesSocket.Input("faces", tooltip="From HeadsUp Detect Faces. Names that they have already stay."),
@@ -46,7 +47,7 @@ class HeadsUpAssignIdentities(ComfyNode):
                     tooltip="Names by the index that the preview shows, with commas: 0=Ada, 2=nobody. It wins over the "
                     "similarity; in a batch it counts in each picture that has such a face. Empty (default): none.",
                 ),
-                analyzer_input("recognises the faces, in place of the one that found them"),
+                analyzer_input("recognises the faces", "the one that found them, or dlib where that recognises nobody"),
             ],
             outputs=[
                 FacesSocket.Output(
@@ -55,7 +56,12 @@ class HeadsUpAssignIdentities(ComfyNode):
                     tooltip="The same faces with names, for HeadsUp Upscale, which then asks nobody else: a face "
                     "without a name here stays without.",
                 ),
-                io.Image.Output("PREVIEW", display_name="preview", tooltip="The pictures with index, name and score."),
+                io.Image.Output(
+                    "PREVIEW",
+                    display_name="preview",
+                    tooltip="The pictures with each face's index, name, and similarity in words and as a number (0 = "
+                    "strangers, 1 = two good photos of one person); of many faces only the index.",
+                ),
                 io.String.Output(
                     "REPORT", display_name="report", tooltip="Each face in words, with the next most similar person."
                 ),
@@ -79,7 +85,7 @@ class HeadsUpAssignIdentities(ComfyNode):
         named, decided = assign(pictures, chosen, identities, used, threshold)
         final = named.map(_final)
         drawn = [
-            annotate(picture, here, [_label(index, face) for index, face in enumerate(here)])
+            annotate(picture, here, [_label(index, face, used.embedder_id) for index, face in enumerate(here)])
             for picture, here in zip(pictures.split(1), final, strict=True)
         ]
         preview = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
@@ -93,6 +99,9 @@ def _final(face: Face) -> Face:
     return replace(face, identity=face.identity or NOBODY)
 
 
-def _label(index: int, face: Face) -> str:
-    score = "" if face.identity_score is None else f"\n{face.identity_score:.2f}"
-    return f"{index}: {face.identity or 'nobody'}{score}"
+def _label(index: int, face: Face, embedder_id: str) -> str:
+    title = f"{index}: {short_name(face.identity or 'nobody')}"
+    if face.identity_score is None:
+        return title
+    verdict = calibration_of(embedder_id).verdict(face.identity_score)
+    return f"{title}\n{verdict} {face.identity_score:.2f}"

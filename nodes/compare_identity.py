@@ -65,7 +65,7 @@ class HeadsUpCompareIdentity(ComfyNode):
             display_name="HeadsUp Compare Identity",
             description="How alike two faces are, on one scale for all recognisers: 0 = strangers, 1 = two good photos "
             "of one person. From 0.6: same person; below 0.4: different people; between: unsure.",
-            search_aliases=["face similarity", "same person", "face distance", "headsup"],
+            search_aliases=["face similarity", "same person", "face distance", "headsup", "人脸相似度", "人脸比对"],
             inputs=[
                 no_face_input(ERROR, "score 0, and the verdict says that there was no face"),
                 *sides,

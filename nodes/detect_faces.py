@@ -39,7 +39,7 @@ class HeadsUpDetectFaces(ComfyNode):
             display_name="HeadsUp Detect Faces",
             description="Finds the faces in each picture, largest first (equally large ones from left to right), and "
             "shows them with the index that other nodes take.",
-            search_aliases=["face detection", "find faces", "bbox", "landmarks", "headsup"],
+            search_aliases=["face detection", "find faces", "bbox", "landmarks", "headsup", "人脸检测", "人脸识别"],
             inputs=[
                 io.Image.Input(
                     "image",
@@ -79,8 +79,9 @@ class HeadsUpDetectFaces(ComfyNode):
                 io.Image.Output(
                     "PREVIEW",
                     display_name="preview",
-                    tooltip="The pictures with box, five landmarks, index (from 0), score and eye distance of each "
-                    "face. As large as the input; pictures below 384 px are enlarged so that it can be read.",
+                    tooltip="The pictures with box, five landmarks, index (from 0), score in words and as a number, "
+                    "and eye distance of each face; of many faces only the index. As large as the input; pictures "
+                    "below 384 px are enlarged so that it can be read.",
                 ),
                 io.Int.Output("COUNT", display_name="count", tooltip="Faces in all pictures of the batch together."),
                 io.String.Output("REPORT", display_name="report", tooltip="Each face in words, picture by picture."),

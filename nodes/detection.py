@@ -22,13 +22,15 @@ SHOWN = 16
 """Pictures of a batch that a node shows."""
 
 
-def analyzer_input(use: str) -> Any:  # noqa: ANN401 - ComfyUI's input
-    """The optional socket of an analyzer."""
+DEFAULT = "dlib, which needs no files and may be used commercially"
+
+
+def analyzer_input(use: str, unconnected: str = DEFAULT) -> Any:  # noqa: ANN401 - ComfyUI's input
+    """The optional socket of an analyzer; `unconnected` is what takes its place."""
     return FaceAnalyzerSocket.Input(
         "analyzer",
         optional=True,
-        tooltip=f"From HeadsUp Load Face Analyzer: what {use}. Unconnected: dlib, which needs no files and may be used "
-        "commercially.",
+        tooltip=f"From HeadsUp Load Face Analyzer: what {use}. Unconnected: {unconnected}.",
     )
 
 

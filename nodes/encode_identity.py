@@ -48,7 +48,7 @@ class HeadsUpEncodeIdentity(ComfyNode):
             description="Learns who somebody is from one or more good photos: a batch, a list of different sizes, or "
             "several of these nodes one after the other, joined by identities and with the same name. Photos of "
             "somebody else are left out, and the report says so.",
-            search_aliases=["reference face", "face embedding", "face id", "person", "headsup"],
+            search_aliases=["reference face", "face embedding", "face id", "person", "headsup", "人物参考"],
             is_input_list=True,
             inputs=[
                 io.Image.Input(

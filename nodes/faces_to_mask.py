@@ -29,7 +29,7 @@ class HeadsUpFacesToMask(ComfyNode):
             node_id="HeadsUpFacesToMask",
             display_name="HeadsUp Faces to Mask",
             description="A mask of all or some faces, one for each picture of the batch; black where there is none.",
-            search_aliases=["face mask", "face parsing", "bbox to mask", "headsup"],
+            search_aliases=["face mask", "face parsing", "bbox to mask", "headsup", "人脸遮罩"],
             inputs=[
                 FacesSocket.Input("faces", tooltip="From HeadsUp Detect Faces."),
                 io.Combo.Input(
@@ -50,7 +50,7 @@ class HeadsUpFacesToMask(ComfyNode):
                     "since. As many pictures as the faces have. Needed for parsing. Unconnected: the size of the "
                     "picture that the faces were found in.",
                 ),
-                analyzer_input("parses faces (facexlib), for the shape parsing only"),
+                analyzer_input("parses faces (facexlib), for the shape parsing only", "the one that found the faces"),
             ],
             outputs=[io.Mask.Output("MASK", display_name="mask", tooltip="White on the faces, one a picture.")],
         )

@@ -27,7 +27,7 @@ class HeadsUpFacesToSEGS(ComfyNode):
             display_name="HeadsUp Faces to SEGS",
             description="Faces as the SEGS of ComfyUI-Impact-Pack, for its Detailer (SEGS) and others. This node works "
             "without that pack. SEGS know one picture: of a batch, the first counts.",
-            search_aliases=["impact pack", "facedetailer", "segs", "headsup"],
+            search_aliases=["impact pack", "facedetailer", "segs", "headsup", "人脸分割"],
             inputs=[
                 FacesSocket.Input("faces", tooltip="From HeadsUp Detect Faces."),
                 io.Image.Input(

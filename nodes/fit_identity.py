@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..headsup_core import HeadsUpModel
 from ..headsup_core.personalize import Fitted, FittingOptions, fit_identity, loss_curve
-from .comfy import ComfyNode, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
+from .comfy import (
+    ComfyNode,
+    HeadsUpModelSocket,
+    IdentitiesSocket,
+    IDFSRModelSocket,
+    folder_paths,
+    io,
+    model_management,
+    schema,
+)
 from .host import DEVICES, ComfyHost
 from .identity_list import check_somebody
 
 if TYPE_CHECKING:
     from ..headsup_core.idfsr.model import IDFSRModel
+    from ..headsup_core.models.one_step import OneStepModel
     from .identity_list import Identities
 
 
@@ -24,19 +37,25 @@ class HeadsUpFitIdentity(ComfyNode):
         return schema(
             node_id="HeadsUpFitIdentity",
             display_name="HeadsUp Fit Identity",
-            description="Teaches a model what a person looks like: nothing of the model changes, only the person's "
-            "embedding is fitted to the 1 to 10 photos of the identity. Save the result with HeadsUp Save Identity.",
-            search_aliases=["personalize", "train face", "reference face", "headsup"],
+            description="Teaches a model what a person looks like: nothing of the model changes, only what it is told "
+            "of the person is fitted to the 1 to 10 photos of the identity: IDFSR's embedding, or a one-step model's "
+            "reference and identity tokens. Cancelled, it goes on when queued again with the same inputs. Save the "
+            "result with HeadsUp Save Identity.",
+            search_aliases=["personalize", "train face", "reference face", "headsup", "人物训练"],
             inputs=[
                 IdentitiesSocket.Input("identities", tooltip="People with photos, from HeadsUp Encode Identity."),
-                IDFSRModelSocket.Input("model", tooltip="From HeadsUp Load IDFSR. What is fitted fits it alone."),
+                io.MultiType.Input(
+                    "model",
+                    types=[IDFSRModelSocket, HeadsUpModelSocket],
+                    tooltip="From HeadsUp Load IDFSR, or from HeadsUp Load Model. What is fitted fits it alone.",
+                ),
                 io.Int.Input(
                     "steps",
                     default=200,
                     min=1,
                     max=10000,
-                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more one is held out, and "
-                    "fitting stops when that one no longer gains.",
+                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more (a one-step model: "
+                    "two) one is held out, and fitting stops when that one no longer gains.",
                 ),
                 io.Float.Input(
                     "learning_rate",
@@ -45,7 +64,8 @@ class HeadsUpFitIdentity(ComfyNode):
                     max=10.0,
                     step=0.01,
                     round=0.0001,
-                    tooltip="How fast the embedding moves, in standard deviations between people, default 0.05.",
+                    tooltip="How fast it moves, default 0.05: an embedding in standard deviations between people, a "
+                    "reference in steps of 0.05 of its brightness.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -70,8 +90,8 @@ class HeadsUpFitIdentity(ComfyNode):
                 io.Image.Output(
                     "LOSS_CURVE",
                     display_name="loss curve",
-                    tooltip="One picture a person: loss of the steps (blue), of the held-out photo (orange), the step "
-                    "that was taken (green).",
+                    tooltip="One picture a person: loss of the steps (blue), of the held-out photo (orange, with "
+                    "dots), the step that was taken (green, upright).",
                 ),
                 io.String.Output("REPORT", display_name="report", tooltip="Steps and losses of each person in words."),
             ],
@@ -79,27 +99,35 @@ class HeadsUpFitIdentity(ComfyNode):
 
     @classmethod
     def execute(
-        cls, identities: Identities, model: IDFSRModel, steps: int, learning_rate: float, seed: int, device: str
+        cls,
+        identities: Identities,
+        model: IDFSRModel | HeadsUpModel,
+        steps: int,
+        learning_rate: float,
+        seed: int,
+        device: str,
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         check_somebody(identities)
         options = FittingOptions(steps, learning_rate, seed=seed)
-        host = ComfyHost.on(device)
-        fitted = [
-            fit_identity(identity, model, options, host.for_picture(index, len(identities)))
-            for index, identity in enumerate(identities)
-        ]
+        host, weights = ComfyHost.on(device), _one_step_or_idfsr(model)
+        fitted: list[Fitted] = []
+        for index, identity in enumerate(identities):
+            state = _state_file(weights.model_id, identity.name, learning_rate, seed, str(host.device))
+            one = fit_identity(identity, weights, options, host.for_picture(index, len(identities)), state=state)
+            fitted.append(one)
         curves = torch.cat([loss_curve(one) for one in fitted]).permute(0, 2, 3, 1).contiguous()
         return io.NodeOutput(
             tuple(one.identity for one in fitted),
             curves.to(model_management.intermediate_device()),
-            "\n".join(map(_in_words, fitted)),
+            "\n".join(f"{one.identity.name}: {one.summary()}" for one in fitted),
         )
 
 
-def _in_words(fitted: Fitted) -> str:
-    name, held = fitted.identity.name, dict(fitted.held_out)
-    text = f"{name}: {len(fitted.losses)} steps"
-    if not held:
-        return f"{text}; no photo to hold out, the last step was taken"
-    taken = held[fitted.best_step]
-    return f"{text}; step {fitted.best_step} was taken: held-out loss {taken:.4f}, at first {held[0]:.4f}"
+def _one_step_or_idfsr(model: IDFSRModel | HeadsUpModel) -> IDFSRModel | OneStepModel:
+    return model.one_step if isinstance(model, HeadsUpModel) else model
+
+
+def _state_file(*inputs: object) -> Path:
+    """Where a fitting of these inputs lies when it was cancelled, for as long as ComfyUI keeps its temp folder."""
+    digest = hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
+    return Path(folder_paths.get_temp_directory()) / f"headsup-{digest}.fitting"

@@ -40,7 +40,7 @@ class HeadsUpInjectIdentity(ComfyNode):
             description="Tells the model who may be in the pictures, so that HeadsUp Upscale recognises these people "
             "and restores their faces after their photos. The weights are shared: several of these nodes with "
             "different people can follow one HeadsUp Load Model.",
-            search_aliases=["reference face", "face identity", "ip-adapter", "headsup"],
+            search_aliases=["reference face", "face identity", "ip-adapter", "headsup", "参考人脸", "身份保持"],
             inputs=[
                 HeadsUpModelSocket.Input("model", tooltip="From HeadsUp Load Model. People it knows already stay."),
                 IdentitiesSocket.Input(

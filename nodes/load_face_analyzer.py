@@ -26,7 +26,7 @@ class HeadsUpLoadFaceAnalyzer(ComfyNode):
             display_name="HeadsUp Load Face Analyzer",
             description="Loads what finds and recognises faces. The default, dlib, comes with the pack's requirements, "
             "needs no download and may be used commercially. Nothing is ever downloaded by this node.",
-            search_aliases=["insightface", "face detection", "face recognition", "face model", "headsup"],
+            search_aliases=["insightface", "face detection", "face recognition", "face model", "headsup", "人脸识别"],
             inputs=[
                 io.Combo.Input("backend", options=list(BACKENDS), default=DEFAULT_ANALYZER, tooltip=_backends()),
                 io.Combo.Input(
@@ -82,7 +82,7 @@ def _backends() -> str:
     lines = [
         f"{name}: needs {backend.needs or 'nothing'}; {backend.licence}" for name, backend in BACKENDS.items()
     ]
-    return "What finds and recognises faces. Default dlib. " + " | ".join(lines) + ". facexlib recognises nobody."
+    return "What finds and recognises faces. Default dlib. " + ". ".join(lines) + ". facexlib recognises nobody."
 
 
 def describe(analyzer: AnalyzerBase, files: list[Path]) -> str:

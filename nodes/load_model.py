@@ -37,7 +37,7 @@ class HeadsUpLoadModel(ComfyNode):
             display_name="HeadsUp Load Model",
             description="Loads a one-step model that restores and enlarges portraits. headsup-tiny comes with the "
             "pack and needs nothing else. The output info names the model's licence and what it was trained on.",
-            search_aliases=["upscale model", "super resolution", "face restore", "headsup"],
+            search_aliases=["upscale model", "super resolution", "face restore", "headsup", "放大模型", "人像修复"],
             inputs=[
                 io.Combo.Input(
                     "model",

@@ -30,7 +30,7 @@ class HeadsUpPlanUpscale(ComfyNode):
             description="Shows what HeadsUp Upscale with the same inputs will do, without doing it: the size of the "
             "result, the tiles, UNet calls, peak memory and expected time. Its numbers can be wired into HeadsUp "
             "Upscale.",
-            search_aliases=["plan", "tiles", "tiling", "memory", "estimate", "time", "headsup"],
+            search_aliases=["plan", "tiles", "tiling", "memory", "estimate", "time", "headsup", "分块", "显存估算"],
             inputs=[
                 *size_inputs(),
                 *tile_inputs(),

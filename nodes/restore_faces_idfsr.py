@@ -29,7 +29,7 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
             description="Makes very small faces of known people anew: each face that a person is assigned to is cut "
             "out, restored after the person's photos and laid back. All other faces keep every bit. The face that "
             "comes out is the person's you assigned: a wrong person gives a wrong face.",
-            search_aliases=["face restore", "face super resolution", "reference face", "headsup"],
+            search_aliases=["face restore", "face super resolution", "reference face", "headsup", "人脸修复", "修脸"],
             inputs=[
                 io.Image.Input("image", tooltip="The pictures at the size that you want: enlarge small ones first."),
                 FacesSocket.Input("faces", tooltip="With people: from HeadsUp Assign Identities."),

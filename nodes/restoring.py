@@ -16,6 +16,7 @@ from .pictures import Canvas, Pictures, decodable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..headsup_core.restore.conditions import UprightReferences
     from ..headsup_core.restore.gating import GateMode
     from .host import ComfyHost
 
@@ -59,8 +60,15 @@ class Options:
             return Faces(((),) * pictures, height, width)
         return self.faces.scaled_to(height, width)
 
-    def restore(self, picture: torch.Tensor, index: int, model: HeadsUpModel, host: ComfyHost) -> RestoreResult:
-        """Restore picture `[1,3,H,W]` at `index` of the batch."""
+    def restore(
+        self,
+        picture: torch.Tensor,
+        index: int,
+        model: HeadsUpModel,
+        host: ComfyHost,
+        references: UprightReferences | None = None,
+    ) -> RestoreResult:
+        """Restore picture `[1,3,H,W]` at `index` of the batch, with references that the batch shares."""
         return restore(
             picture,
             model,
@@ -78,6 +86,7 @@ class Options:
             faces=None if self.faces is None else replace(self.faces, pictures=(self.faces[index],)),
             identity_gate=self.identity_gate,
             seed=(self.seed + index) % SEEDS,
+            references=references,
             host=host,
         )
 
@@ -136,9 +145,11 @@ def restore_batch(
     faces = options.faces_at(*size, len(pictures))
     shown: list[tuple[Face, ...]] = []
     report = BatchReport(len(pictures))
+    references: UprightReferences = {}
     for index in range(len(pictures)):
         try:
-            result = options.restore(pictures.one(index), index, model, host.for_picture(index, len(pictures)))
+            here = host.for_picture(index, len(pictures))
+            result = options.restore(pictures.one(index), index, model, here, references)
         except HeadsUpError as error:
             if not keep_going:
                 raise type(error)(report.place(index) + str(error)) from error

@@ -27,7 +27,7 @@ class HeadsUpSaveIdentity(ComfyNode):
             display_name="HeadsUp Save Identity",
             description="Saves each person as one small file, which HeadsUp Load Identity reads without the photos. It "
             "holds the aligned faces of the photos: give it away only with their consent.",
-            search_aliases=["save face", "face model", "headsup"],
+            search_aliases=["save face", "face model", "headsup", "保存人脸"],
             is_output_node=True,
             inputs=[
                 IdentitiesSocket.Input("identities", tooltip="From HeadsUp Encode Identity. Several people become "
@@ -67,7 +67,7 @@ class HeadsUpLoadIdentity(ComfyNode):
             display_name="HeadsUp Load Identity",
             description="Loads a person from a file of HeadsUp Save Identity. For several people, put several of these "
             "nodes one after the other, joined by identities.",
-            search_aliases=["load face", "face model", "headsup"],
+            search_aliases=["load face", "face model", "headsup", "加载人脸"],
             inputs=[
                 io.Combo.Input(
                     "identity",

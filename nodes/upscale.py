@@ -40,7 +40,10 @@ class HeadsUpUpscale(ComfyNode):
             display_name="HeadsUp Upscale",
             description="Restores and enlarges portraits (and other photographs) with one diffusion step, the whole "
             "picture at once or in tiles without seams. Batches and lists are done picture by picture.",
-            search_aliases=["upscale", "super resolution", "face restore", "portrait", "headsup", "enhance"],
+            search_aliases=[
+                *("upscale", "super resolution", "face restore", "portrait", "headsup", "enhance"),
+                *("放大", "高清修复", "超分", "人像修复", "修脸"),
+            ],
             inputs=[*size_inputs(), *tile_inputs(), *_result_inputs(), *_optional_inputs()],
             outputs=[
                 io.Image.Output("IMAGE", display_name="image", tooltip="The restored picture; transparency is kept."),
@@ -65,7 +68,7 @@ class HeadsUpUpscale(ComfyNode):
                     "PREVIEW",
                     display_name="preview",
                     tooltip="The result with each face's name, identity before -> after (0 = strangers, 1 = two good "
-                    "photos of one person) and what came of it. Longer side at most 1024 px.",
+                    "photos of one person), the same in words, and what came of it. Longer side at most 1024 px.",
                 ),
             ],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,12 +11,16 @@ import torch
 from ..host import Host
 from ..image_files import read_picture
 from ..imaging.resizing import output_size, resize
-from ..models.loading import load_model
+from ..imaging.tiles import TilePlan
+from ..models.one_step import OneStepModel
 from ..restore.options import resolve_tiling
 from ..restore.pipeline import restore
 from ..training.people import list_pictures
 from .metrics import luma
-from .seams import SeamEnergy, seam_energy
+from .random_model import load_measured
+from .seams import seam_energy
+
+Size = tuple[int | None, int]
 
 
 def periodic_energy(image: torch.Tensor, period: int) -> float:
@@ -43,37 +48,57 @@ def periodic_energy(image: torch.Tensor, period: int) -> float:
     return float(torch.stack(ratios).max())
 
 
-def artefact_table(model: str, pictures: Path, host: Host) -> str:
+def artefact_table(model: str, pictures: Path, host: Host, sizes: Sequence[Size]) -> str:
     """Markdown: seams and periodic texture of `model` on the pictures of a folder, reduced and enlarged again by 4.
 
-    Every picture is restored to 1024 and 2048 px, in one tile and in tiles of 512; the clean enlargement stands beside.
+    Every picture is restored to each size, in one tile and in tiles of 512; the clean enlargement stands beside. Where
+    a size has two sides, the picture's middle is cut to its shape.
+
+    Args:
+        model: as for `load_measured`.
+        sizes: (height, width) in pixels, or None in place of a height to keep the picture's shape.
     """
-    loaded = load_model(model, host=host)
-    header = "picture | output | seams, tile 512 | of tiled - untiled | "
+    loaded = load_measured(model, host)
+    header = "picture | output | seams, tile 512 | same places, untiled | tiled / untiled | of tiled - untiled | "
     header += "tiled - untiled, largest / mean | period 2 | 4 | bicubic: 2 | 4"
-    lines = [f"| {header} |", "|---" * 9 + "|"]
+    lines = [f"| {header} |", "|---" * 11 + "|"]
     for path in list_pictures(pictures):
         clean = read_picture(path).rgb
-        for side in (1024, 2048):
-            small = resize(clean, *output_size(*clean.shape[-2:], long_edge=side // 4))
-            whole = restore(small, loaded, 4, tile=8192, host=host)
-            tiled = restore(small, loaded, 4, tile=512, host=host)
-            difference = (whole.image - tiled.image).abs()
-            tiling = resolve_tiling(loaded.one_step, host, 512, None, None)
-            rule, margin = loaded.one_step.size_rule.multiple, loaded.one_step.margin
-            padded = [-(-(edge + 2 * margin) // rule) * rule // tiling.factor for edge in tiled.image.shape[-2:]]
-            plan = tiling.plan(*padded).scaled(tiling.factor)
+        for height, width in sizes:
+            shown = clean if height is None else _middle(clean, height / width)
+            size = output_size(*shown.shape[-2:], long_edge=width) if height is None else (height, width)
+            enlarged = resize(resize(shown, *(-(-side // 4) for side in size)), *size)
+            whole = restore(enlarged, loaded, 1, tile=8192, host=host)
+            tiled = restore(enlarged, loaded, 1, tile=512, host=host)
+            difference = whole.image - tiled.image
+            plan, margin = _plan(loaded.one_step, tiled.image, host)
             cells = [
                 path.stem,
-                str(side),
-                _seams(seam_energy(tiled.image, plan, margin=margin)),
-                _seams(seam_energy(tiled.image, plan, whole.image, margin)),
-                f"{float(difference.max()):.3f} / {float(difference.mean()):.4f}",
+                f"{tiled.image.shape[-1]}x{tiled.image.shape[-2]}",
+                *map(str, (
+                    seam_energy(tiled.image, plan, margin=margin),
+                    seam_energy(whole.image, plan, margin=margin),
+                    seam_energy(tiled.image, plan, whole.image, margin),
+                    seam_energy(difference, plan, margin=margin),
+                )),
+                f"{float(difference.abs().max()):.3f} / {float(difference.abs().mean()):.4f}",
                 *(f"{periodic_energy(picture, p):.2f}" for picture in (whole.image, whole.before) for p in (2, 4)),
-            ]
+            ]  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _seams(energy: SeamEnergy) -> str:
-    return f"{energy.ratio:.2f} (elsewhere {energy.low:.2f} to {energy.high:.2f})"
+def _plan(model: OneStepModel, image: torch.Tensor, host: Host) -> tuple[TilePlan, int]:
+    """The tiles of 512 px that `image` was made of, in pixels of the picture with its margin, and that."""
+    tiling = resolve_tiling(model, host, 512, None, None)
+    rule, margin = model.size_rule, model.margin
+    padded = [-(-max(side + 2 * margin, rule.minimum) // rule.multiple) * rule.multiple for side in image.shape[-2:]]
+    return tiling.plan(*(side // tiling.factor for side in padded)).scaled(tiling.factor), margin
+
+
+def _middle(image: torch.Tensor, aspect: float) -> torch.Tensor:
+    """The largest part in the middle of `image` `[1,3,H,W]` whose height / width is `aspect`."""
+    height, width = image.shape[-2:]
+    tall, wide = min(height, round(width * aspect)), min(width, round(height / aspect))
+    y, x = (height - tall) // 2, (width - wide) // 2
+    return image[..., y : y + tall, x : x + wide]

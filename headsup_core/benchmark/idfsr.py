@@ -16,7 +16,7 @@ from ..idfsr.identity_vector import identity_vector
 from ..idfsr.left_out import leave_out
 from ..idfsr.model import IDFSRModel
 from ..imaging.resizing import resize
-from ..personalize.fitting import FittingOptions, fit_identity
+from ..personalize import FittingOptions, fit_identity
 from .aligned_faces import aligned_face
 from .systems import Bicubic, Reference, System
 
@@ -77,7 +77,7 @@ class FaceModel:
 
 
 def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOptions) -> list[System]:
-    """Bicubic, the warped reference, the model pretrained, fitted, told a stranger, and without each condition."""
+    """Bicubic, the warp, the model pretrained and fitted; pretrained with a stranger's photo and without conditions."""
     host.load([model.network], 0)
     pretrained = FaceModel(PRETRAINED, model, host, file)
     conditions = ["mask", "reference", "identity", *(["sight"] if model.architecture.sees_reference else [])]
@@ -86,6 +86,6 @@ def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOpt
         WarpedReference(model),
         pretrained,
         replace(pretrained, name=FITTED, fitting=fitting, fitted={}),
-        replace(pretrained, name=f"{PRETRAINED}, a stranger's photo", tells="stranger"),
-        *(replace(pretrained, name=f"{PRETRAINED}, no {name}", without=(name,)) for name in conditions),
+        replace(pretrained, name="stranger", tells="stranger"),
+        *(replace(pretrained, name=f"no {name}", without=(name,)) for name in conditions),
     ]

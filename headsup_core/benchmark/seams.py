@@ -19,7 +19,7 @@ class SeamEnergy:
     """How visible tile borders are; 1 = as visible as lines elsewhere.
 
     Attributes:
-        ratio: energy at the borders / mean energy at false borders.
+        ratio: energy at the borders, as a share of the mean at false borders, or of that of an untiled picture.
         low, high: 95 % of the false placements have ratios between these, since a picture's own lines differ.
     """
 
@@ -31,6 +31,9 @@ class SeamEnergy:
     def found(self) -> bool:
         """Whether borders stand out beyond chance."""
         return self.ratio > self.high
+
+    def __str__(self) -> str:
+        return f"{self.ratio:.2f} (elsewhere {self.low:.2f} to {self.high:.2f})"
 
 
 def seam_energy(
@@ -44,18 +47,19 @@ def seam_energy(
 
     Args:
         plan: in pixels of the picture with a margin of `margin` pixels on each side.
-        untiled: what `tiled` would be without borders: only the difference is looked at then, and the picture's own
-            lines do not count.
+        untiled: what `tiled` would be without borders: at each placement the energy is divided by the one there, so
+            that a picture's own lines (eyes that lie where tiles meet) do not count. Without it they do: then the
+            same figure of the untiled picture says what the content alone gives.
 
     Raises:
         ValueError: the plan has no border inside the picture, or no room for false ones.
     """
-    values = (luma(tiled) if untiled is None else luma(tiled) - luma(untiled))[0, 0].double()
     rows = {(tile.y0 - margin, tile.y0 + tile.top - margin) for tile in plan.tiles if tile.top}
     columns = {(tile.x0 - margin, tile.x0 + tile.left - margin) for tile in plan.tiles if tile.left}
-    found = [_axis(lines, spans) for lines, spans in ((values, rows), (values.T, columns)) if spans]
-    if not found:
+    axes = [(spans, across) for spans, across in ((rows, False), (columns, True)) if spans]
+    if not axes:
         raise ValueError("the plan has no border inside the picture")
+    found = [_axis(tiled, untiled, spans, across=across) for spans, across in axes]
     ratio = sum(own for own, _ in found) / len(found)
     # the axes' false placements are independent: any of one with any of the other
     false = found[0][1] if len(found) == 1 else ((found[0][1][:, None] + found[1][1]) / 2).flatten()
@@ -63,10 +67,27 @@ def seam_energy(
     return SeamEnergy(ratio, low, high)
 
 
-def _axis(lines: torch.Tensor, spans: set[Span]) -> tuple[float, torch.Tensor]:
-    """Energy at the borders that cross rows, and at each false placement `[n]`; both over the latter's mean."""
+def _axis(
+    tiled: torch.Tensor, untiled: torch.Tensor | None, spans: set[Span], *, across: bool
+) -> tuple[float, torch.Tensor]:
+    """The ratio at the borders that cross rows (or columns: `across`), and at each false placement `[n]`."""
+    own, false = _placements(_line_energy(tiled, across=across), spans)
+    if untiled is None:
+        return float(own / false.mean()), false / false.mean()
+    own_before, false_before = _placements(_line_energy(untiled, across=across), spans)
+    return float(own / own_before), false / false_before
+
+
+def _line_energy(image: torch.Tensor, *, across: bool) -> torch.Tensor:
+    """Mean absolute second difference of luma across each row (or column)."""
+    values = luma(image)[0, 0].double()
+    lines = values.T if across else values
     energy = (lines[2:] - 2 * lines[1:-1] + lines[:-2]).abs().mean(dim=1)
-    energy = torch.cat([energy[:1], energy, energy[-1:]])
+    return torch.cat([energy[:1], energy, energy[-1:]])
+
+
+def _placements(energy: torch.Tensor, spans: set[Span]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Energy at the borders, and at each false placement `[n]`."""
     length = len(energy)
     true = torch.zeros(length, dtype=torch.bool)
     for start, end in spans:
@@ -80,5 +101,4 @@ def _axis(lines: torch.Tensor, spans: set[Span]) -> tuple[float, torch.Tensor]:
     shifts = [shift for shift in range(STEP, length, STEP) if not bool(true[(everywhere + shift) % length].any())]
     if not shifts:
         raise ValueError(f"overlaps {sorted(spans)} leave no room for false borders in {length} lines")
-    false = torch.stack([at(shift) for shift in shifts])
-    return float(at(0) / false.mean()), false / false.mean()
+    return at(0), torch.stack([at(shift) for shift in shifts])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from typing import Any
 
 from ..errors import InputError
 from ..faces.analyzer import AnalyzerBase, DetectionOptions
 from ..faces.registry import BACKENDS, DEFAULT_ANALYZER, load_face_analyzer
 from ..host import Host
+
+log = logging.getLogger(__name__)
 
 
 def add_analyzer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +29,27 @@ def add_analyzer_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-eye-distance", type=float, default=defaults.min_eye_distance, help="pixels; smaller faces are left out"
     )
     parser.add_argument("--max-faces", type=int, default=0, help="the largest are kept (default 0: all)")
+
+
+def add_faces_argument(parser: argparse.ArgumentParser) -> None:
+    """--faces (the default) and --no-faces."""
+    parser.add_argument(
+        "--faces",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="look for faces, around which tiles are planned; of sizes that the model does not know they get their own",
+    )
+
+
+def analyzer_if_there(args: argparse.Namespace, host: Host) -> AnalyzerBase | None:
+    """As `make_analyzer`; None, and said, when the default one's library is missing and nobody chose it."""
+    try:
+        return make_analyzer(args, host)
+    except InputError as error:
+        if args.analyzer != DEFAULT_ANALYZER or args.analyzer_option:
+            raise
+        log.warning("no faces are looked for: %s", error)
+        return None
 
 
 def make_analyzer(args: argparse.Namespace, host: Host) -> AnalyzerBase:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,12 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--performance", metavar="MODEL", help="measure time and memory against size and tiles; or random-sd21-quarter"
     )
+    parser.add_argument(
+        "--tables", default="sizes,ratios,overlap,codec", metavar="LIST", help="with --performance: which tables"
+    )
     parser.add_argument("--sides", default="512,1024,2048,4096", help="with --performance, --plan: output sizes, px")
     parser.add_argument(
         "--plan", metavar="MODELS", help="measure how far plans of these (comma-separated) are off instead of quality"
     )
     parser.add_argument("--plan-tile", type=int, default=0, metavar="N", help="with --plan: as upscale's --tile")
-    parser.add_argument("--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality")
+    parser.add_argument(
+        "--artefacts", metavar="MODEL", help="measure seams and periodic texture instead of quality; as --performance"
+    )
+    parser.add_argument(
+        "--shapes", default="1024,2048,1531x977", metavar="LIST", help="with --artefacts: longer sides, WIDTHxHEIGHT"
+    )
     parser.add_argument(
         "--faces", metavar="ANALYZERS", help="measure face detection of these (comma-separated) on degraded portraits"
     )
@@ -104,10 +112,7 @@ def run(args: argparse.Namespace) -> int:
     if args.plan:
         return _plan(args)
     if args.artefacts:
-        from ..benchmark.artefacts import artefact_table
-
-        folder = _folder(args, "--artefacts needs a folder of clean pictures")
-        return _finish(args.output, "artefacts.md", artefact_table(args.artefacts, folder, make_host(args)))
+        return _artefacts(args)
     if args.faces:
         return _faces(args)
     if args.group_photos:
@@ -141,10 +146,25 @@ def _performance(args: argparse.Namespace) -> int:
     name = args.performance
     model = name if name == NAME else str(find_model_file(name, make_host(args)).resolve())
     sides = _sides(args.sides)
-    tables = [size_table(model, sides), ratio_table(model, 1), overlap_table(model, 1024, 512, (32, 64, 96, 128))]
-    if name == NAME:
-        tables.append(codec_table(sides[: len(sides) - 1] or sides))
+    makers: dict[str, Callable[[], str]] = {
+        "sizes": lambda: size_table(model, sides),
+        "ratios": lambda: ratio_table(model, 1),
+        "overlap": lambda: overlap_table(model, 1024, 512, (32, 64, 96, 128)),
+        "codec": lambda: codec_table(sides[: len(sides) - 1] or sides),
+    }
+    asked: list[str] = args.tables.split(",")
+    if unknown := [table for table in asked if table not in makers]:
+        raise InputError(f"--tables {unknown[0]}: choose from {', '.join(makers)}")
+    tables = [makers[table]() for table in asked if table != "codec" or name == NAME]
     return _finish(args.output, f"performance-{Path(model).stem}.md", "\n\n".join(tables) + "\n")
+
+
+def _artefacts(args: argparse.Namespace) -> int:
+    from ..benchmark.artefacts import artefact_table
+
+    folder, host = _folder(args, "--artefacts needs a folder of clean pictures"), make_host(args)
+    sizes = [_shape(text) for text in args.shapes.split(",")]
+    return _finish(args.output, "artefacts.md", artefact_table(args.artefacts, folder, host, sizes))
 
 
 def _plan(args: argparse.Namespace) -> int:
@@ -211,7 +231,7 @@ def _idfsr(args: argparse.Namespace) -> int:
     from ..benchmark.provenance import provenance
     from ..benchmark.report import stacked, write_report
     from ..idfsr.files import find_idfsr_file, load_idfsr
-    from ..personalize.fitting import FittingOptions
+    from ..personalize import FittingOptions
 
     host, file = make_host(args), find_idfsr_file(args.idfsr)
     model = load_idfsr(file)
@@ -319,6 +339,15 @@ def _finish(folder: Path, name: str, table: str) -> int:
     (folder / name).write_text(table)
     log.info("%s", table)
     return 0
+
+
+def _shape(text: str) -> tuple[int | None, int]:
+    """(height, width) of WIDTHxHEIGHT, or (None, longer side)."""
+    parts = text.split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) >= 64 for part in parts):
+        raise InputError(f"--shapes {text!r}: give a longer side or WIDTHxHEIGHT of 64 px or more, as 1024 or 1531x977")
+    width, *height = map(int, parts)
+    return (height[0] if height else None), width
 
 
 def _sides(text: str) -> list[int]:

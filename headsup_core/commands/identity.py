@@ -1,4 +1,4 @@
-"""Identities of people: encode photos, compare, calibrate a recogniser."""
+"""Identities of people: encode photos, compare, calibrate a recogniser, fit to a model."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..identity.identity import Identity
 from ..identity.similarity import MeasuredMeans, compare, measure
 from ..image_files import picture_files, read_picture
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .fitting import add_fit_arguments
 from .hosting import add_host_arguments, check_folder, make_host
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "calibrate", help="mean similarity within and between people, for the calibrated scale"
     )
     calibrated.add_argument("folder", type=Path, help="clean photos called PERSON_anything, two or more of each")
+    add_fit_arguments(actions.add_parser("fit", help="photos or an identity file and a model -> fitted to that model"))
     for action, run_action in ((encode, _encode), (compared, _compare), (calibrated, _calibrate)):
         add_analyzer_arguments(action)
         add_host_arguments(action)

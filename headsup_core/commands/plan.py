@@ -14,7 +14,7 @@ from ..image_files import picture_files, read_picture, write_picture
 from ..models.one_step import HeadsUpModel
 from ..restore.plan_drawing import draw_plan
 from ..restore.planning import plan_upscale
-from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .analyzing import add_analyzer_arguments, add_faces_argument, analyzer_if_there, detection_options
 from .batch import plan_jobs
 from .hosting import add_host_arguments, check_folder, make_host
 from .restoring import add_model_arguments, add_size_arguments, load_asked_model
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_size_arguments(parser)
     parser.add_argument("--no-calibration", action="store_true", help="measure nothing: use what was measured before")
-    parser.add_argument("--faces", action="store_true", help="look for faces, which are drawn and planned with")
     parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
+    add_faces_argument(parser)
     add_analyzer_arguments(parser)
     add_host_arguments(parser)
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         drawings = {job.source: job.target for job in plan_jobs(args.pictures, args.output)}
     pictures = list(drawings or dict.fromkeys(picture_files(args.pictures)))
     model = load_asked_model(args, host)
-    analyzer = make_analyzer(args, host) if args.faces else None
+    analyzer = analyzer_if_there(args, host) if args.faces and args.sizing == "pad" else None
     failed: list[str] = []
     for source in pictures:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from ..errors import InputError
 from ..faces import FaceAnalyzer, Faces
 from ..faces.analyzer import AnalyzerBase
 from ..host import Host
@@ -18,7 +19,13 @@ from ..models.loading import DEFAULT_MODEL, find_base, find_model_file
 from ..models.one_step import HeadsUpModel
 from ..restore.pipeline import restore
 from ..restore.report import RestoreReport
-from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .analyzing import (
+    add_analyzer_arguments,
+    add_faces_argument,
+    analyzer_if_there,
+    detection_options,
+    make_analyzer,
+)
 from .batch import Job, JsonLines, LogLines, Watcher, plan_jobs, run_batch
 from .hosting import add_host_arguments, check_folder, make_host
 from .html_report import HtmlReport
@@ -51,30 +58,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--aligned", action="store_true", help="for models of aligned faces: the pictures are such faces, look for none"
     )
     add_people_arguments(parser)
+    add_faces_argument(parser)
     add_analyzer_arguments(parser)
     add_host_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
+    if not args.faces and names_people(args):
+        raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
     host = make_host(args)
     jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive)
     check_folder(args.output)
     if args.report is not None:
         check_folder(args.report.parent, "--report")
     model = load_asked_model(args, host)
-    by_faces = model.one_step.aligned_face and not args.aligned and args.sizing == "pad"
-    needed = by_faces or names_people(args)
-    analyzer = make_analyzer(args, host) if needed or args.report is not None else None
-    if analyzer is not None and names_people(args):
+    analyzer: AnalyzerBase | None = None
+    if names_people(args):
+        analyzer = make_analyzer(args, host)
         model = with_people(model, args, analyzer)
+    elif args.faces and not args.aligned and args.sizing == "pad" and args.strength > 0:
+        analyzer = make_analyzer(args, host) if model.one_step.aligned_face else analyzer_if_there(args, host)
     settings = Settings.of(args, _model_files(args, host))
     with ExitStack() as stack:
-        page = None if analyzer is None or args.report is None else stack.enter_context(_page(args, jobs, analyzer))
+        page = None
+        if args.report is not None:
+            page = stack.enter_context(_page(args, jobs, analyzer or make_analyzer(args, host)))
         watchers: list[Watcher] = [JsonLines() if args.json else LogLines(), *([] if page is None else [page])]
 
         def restore_one(job: Job, texts: dict[str, str]) -> RestoreReport:
-            return _restore_file(job, texts, model, host, args, analyzer if needed else None, page)
+            return _restore_file(job, texts, model, host, args, analyzer, page)
 
         run_batch(jobs, restore_one, settings, host, resume=args.resume, watchers=watchers)
     return 0

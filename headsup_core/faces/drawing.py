@@ -15,19 +15,24 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .analyzer import to_bytes
 from .face import Box, Face
-from .scores import OUTCOME_LABELS
+from .labels import lay_out
+from .scores import OUTCOME_LABELS, certainty
 
 Mark = Literal["good", "bad", "none"]
 
 TINY = 384
 """Pictures with a shorter long side are enlarged until text can be read on them."""
-LINES_PER_SIDE = (18, 30)
-"""Lines of text along the long side, with one face and with many: a node shows a picture 200 to 400 px wide."""
+LINE_WIDTHS_PER_SIDE = 200
+"""Of frames: 1.5 px wide where a node shows the picture at 300 px."""
 COLOURS = ((255, 214, 10), (64, 224, 255), (255, 120, 200), (140, 255, 120), (255, 160, 70), (190, 170, 255))
 MARKS: dict[Mark, tuple[int, int, int]] = {"good": (70, 200, 90), "bad": (235, 75, 65), "none": (150, 150, 150)}
+SHADE = (0, 0, 0)
 BACKGROUND = (32, 32, 36)
 TEXT = (240, 240, 240)
 TILE = 256
+TITLE_SIZE, WORDS_SIZE = 30, 26
+"""Heights of letters on cards: of two columns, a node 300 px wide shows 14 px of the smaller."""
+TITLE_STEP, WORDS_STEP = 40, 32
 NAME_LETTERS = 16
 """Longer names are cut beside a face."""
 SYSTEM_FONTS = ("msyh.ttc", "PingFang.ttc", "NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "arial.ttf", "Arial.ttf")
@@ -55,8 +60,11 @@ class Card:
 def annotate(picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str] | None = None) -> torch.Tensor:
     """A picture `[1,3,H,W]` in 0..1 with box, landmarks and a label for each face.
 
+    Lines and letters grow with the picture, so that they can be read when it is shown 300 px wide. Where whole labels
+    would hide faces, all of them are cut to their first line, and at last to what is before the colon.
+
     Args:
-        labels: one for each face, of one or more lines; None: index, score and eye distance.
+        labels: one for each face, of one or more lines, "index: ..."; None: index, score and eye distance.
 
     Returns:
         `[1,3,nH,nW]`; n is 1 for pictures with a side of `TINY` px or more, else the least whole number that makes one.
@@ -65,47 +73,59 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str]
     factor = max(1, math.ceil(TINY / max(height, width)))
     canvas = image_of(picture).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
-    side = max(canvas.size)
-    few, many = LINES_PER_SIDE
-    letters, line = max(11, side // min(many, few + 2 * max(0, len(faces) - 1))), max(1, round(side / 250))
+    line = max(2, round(max(canvas.size) / LINE_WIDTHS_PER_SIDE))
     if labels is None:
-        labels = [f"{index}: {face.score:.2f}\neyes {face.eye_distance:.0f} px" for index, face in enumerate(faces)]
+        labels = [found_label(index, face) for index, face in enumerate(faces)]
     shown = [face.scaled(factor, factor) for face in faces]
-    for index, face in enumerate(shown):
-        colour = COLOURS[index % len(COLOURS)]
-        draw.rectangle([round(value) for value in _ordered(face.box)], outline=colour, width=line)
-        radius = max(line, 0.04 * face.eye_distance)
-        for x, y in face.landmarks.tolist():
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=(0, 0, 0))
-    taken: list[Box] = []
-    for index, (face, label) in enumerate(zip(shown, labels, strict=True)):
-        font, text = _font_for(label, letters)
-        x0, y0, x1, y1 = draw.multiline_textbbox((0, 0), text, font=font, spacing=line)
-        size = (x1 - x0 + 4 * line, y1 - y0 + 4 * line)
-        place = _free_place(face.box, size, canvas.size, taken, [other.box for other in shown if other is not face])
-        taken.append(place)
-        draw.rectangle(place, fill=COLOURS[index % len(COLOURS)])
-        at = (place[0] + 2 * line - x0, place[1] + 2 * line - y0)
-        draw.multiline_text(at, text, fill=(0, 0, 0), font=font, spacing=line)
+    boxes = [_ordered(face.box) for face in shown]
+    for index, (face, box) in enumerate(zip(shown, boxes, strict=True)):
+        _outline(draw, face, box, COLOURS[index % len(COLOURS)], line)
+
+    def measure(text: str, size: int) -> tuple[Any, str, Box]:
+        font, written = _font_for(text, size)
+        return font, written, draw.multiline_textbbox((0, 0), written, font=font, spacing=line)
+
+    for index, label in enumerate(lay_out(labels, boxes, canvas.size, 2 * line, measure)):
+        draw.rectangle(label.place, fill=COLOURS[index % len(COLOURS)], outline=SHADE, width=max(1, line // 4))
+        at = (label.place[0] + label.offset[0], label.place[1] + label.offset[1])
+        draw.multiline_text(at, label.text, fill=SHADE, font=label.font, spacing=line)
     return tensor_of(canvas)
 
 
+def found_label(index: int, face: Face) -> str:
+    """Index, how sure the detector is, and how large the face is."""
+    return f"{index}: {certainty(face.score)} {face.score:.2f}\neyes {face.eye_distance:.0f} px"
+
+
 def score_label(index: int, face: Face) -> str:
-    """Name, identity before -> after and what came of the face, where it was scored; else who it is."""
+    """Name, identity before -> after in numbers and words, and what came of the face, where it was scored; else who it
+    is."""
     name = face.identity or ("unknown" if face.identity is None else "nobody")
-    title = f"{index}: {name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 2] + '...'}"
+    title = f"{index}: {short_name(name)}"
     if face.scores is None:
         return title
-    scores = [] if face.scores.outcome == "unscored" else [face.scores.change]
+    scores = [] if face.scores.outcome == "unscored" else [face.scores.change, face.scores.change_in_words]
     return "\n".join([title, *scores, OUTCOME_LABELS[face.scores.outcome]])
 
 
+def short_name(name: str) -> str:
+    """A name, cut where it is too long to stand beside a face."""
+    return name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 2] + "..."
+
+
 def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:
-    """Cards side by side in rows, `[1,3,H,W]` in 0..1; with none of them, a sheet that says so."""
+    """Cards side by side in rows, `[1,3,H,W]` in 0..1; with none of them, a sheet that says so.
+
+    Args:
+        columns: at most so many; fewer cards make as many columns as rows, so that a node shows them large.
+    """
     cards = cards or [Card(None, "nothing to show")]
-    columns = max(1, min(columns, len(cards)))
-    wrapped = [_wrap(card.text, 17, TILE) for card in cards]
-    words = 30 + max(len(lines) for lines in wrapped) * 21
+    return _sheet(cards, max(1, min(columns, math.ceil(math.sqrt(len(cards))))))
+
+
+def _sheet(cards: Sequence[Card], columns: int) -> torch.Tensor:
+    wrapped = [_wrap(card.text, WORDS_SIZE, TILE) for card in cards]
+    words = TITLE_STEP + max(len(lines) for lines in wrapped) * WORDS_STEP
     step = (TILE + GAP, TILE + words + GAP)
     rows = math.ceil(len(cards) / columns)
     canvas = Image.new("RGB", (columns * step[0] + GAP, rows * step[1] + GAP), BACKGROUND)
@@ -113,21 +133,21 @@ def contact_sheet(cards: Sequence[Card], columns: int = 4) -> torch.Tensor:
     for index, (card, lines) in enumerate(zip(cards, wrapped, strict=True)):
         x, y = GAP + index % columns * step[0], GAP + index // columns * step[1]
         _put(canvas, card, x, y)
-        _write(draw, (x, y + TILE + 4), _fitting(card.title, 22, TILE), 22, MARKS[card.mark])
+        _write(draw, (x, y + TILE + 6), _fitting(card.title, TITLE_SIZE, TILE), TITLE_SIZE, MARKS[card.mark])
         for row, text in enumerate(lines):
-            _write(draw, (x, y + TILE + 32 + row * 21), text, 17, TEXT)
+            _write(draw, (x, y + TILE + TITLE_STEP + row * WORDS_STEP), text, WORDS_SIZE, TEXT)
     return tensor_of(canvas)
 
 
 def comparison(a: Card, b: Card, verdict: str, mark: Mark = "none") -> torch.Tensor:
     """Two cards and below them the verdict on both, `[1,3,H,W]` in 0..1."""
-    sheet = image_of(contact_sheet([a, b]))
-    lines = _wrap(verdict, 24, sheet.width - 2 * GAP)
-    canvas = Image.new("RGB", (sheet.width, sheet.height + len(lines) * 30 + GAP), BACKGROUND)
+    sheet = image_of(_sheet([a, b], 2))
+    lines = _wrap(verdict, TITLE_SIZE, sheet.width - 2 * GAP)
+    canvas = Image.new("RGB", (sheet.width, sheet.height + len(lines) * TITLE_STEP + GAP), BACKGROUND)
     canvas.paste(sheet, (0, 0))
     draw = ImageDraw.Draw(canvas)
     for row, text in enumerate(lines):
-        _write(draw, (GAP, sheet.height + row * 30), text, 24, MARKS[mark])
+        _write(draw, (GAP, sheet.height + row * TITLE_STEP), text, TITLE_SIZE, MARKS[mark])
     return tensor_of(canvas)
 
 
@@ -146,32 +166,17 @@ def _put(canvas: Image.Image, card: Card, x: int, y: int) -> None:
     draw.rectangle((x - 3, y - 3, x + TILE + 2, y + TILE + 2), outline=MARKS[card.mark], width=3)
 
 
-def _free_place(
-    box: Box, size: tuple[float, float], canvas: tuple[int, int], taken: Sequence[Box], faces: Sequence[Box]
-) -> Box:
-    """Where a label of `size` beside `box` hides least: other labels count most, then faces."""
-    x0, y0, x1, y1 = box
-    width, height = size
-    corners = [
-        (x, y)
-        for y in (y0 - height, y1, y0, y1 - height)
-        for x in (x0, x1 - width, (x0 + x1 - width) / 2, x1, x0 - width)
-    ]
-    places: list[Box] = []
-    for x, y in corners:
-        left = min(max(0.0, x), max(0.0, canvas[0] - 1 - width))
-        top = min(max(0.0, y), max(0.0, canvas[1] - 1 - height))
-        places.append((left, top, left + width, top + height))
-
-    def hides(place: Box) -> float:
-        labels = sum(_overlap(place, other) for other in taken)
-        return 10 * labels + sum(_overlap(place, other) for other in faces) + 0.5 * _overlap(place, box)
-
-    return min(places, key=hides)  # the first of equally good ones
-
-
-def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+def _outline(draw: ImageDraw.ImageDraw, face: Face, box: Box, colour: tuple[int, int, int], line: int) -> None:
+    """A frame around the box, black outside of it so that it shows on any ground, and dots on the landmarks."""
+    x0, y0, x1, y1 = (round(value) for value in box)
+    edge = max(1, line // 3)
+    outer = line - 1
+    frame = (x0 - outer, y0 - outer, x1 + outer, y1 + outer)
+    draw.rectangle((frame[0] - edge, frame[1] - edge, frame[2] + edge, frame[3] + edge), outline=SHADE, width=edge)
+    draw.rectangle(frame, outline=colour, width=line)
+    radius = min(max(1.0, 0.05 * face.eye_distance), 2.0 * line)
+    for x, y in face.landmarks.tolist():
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour, outline=SHADE)
 
 
 def _ordered(box: Box) -> Box:

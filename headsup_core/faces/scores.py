@@ -23,6 +23,18 @@ OUTCOME_LABELS: Mapping[Outcome, str] = {
 }
 """The same where there is little room."""
 
+SURE, LIKELY = 0.9, 0.7
+"""Least scores of a detector for these words."""
+AS_ALIKE = 0.05
+"""Differences of a calibrated similarity up to this are called none, as the identity gate allows them."""
+
+
+def certainty(score: float) -> str:
+    """A detector's score, 0..1, as one word."""
+    if score >= SURE:
+        return "sure"
+    return "likely" if score >= LIKELY else "doubtful"
+
 
 @dataclass(frozen=True)
 class IdentityScore:
@@ -50,6 +62,14 @@ class IdentityScore:
     def change(self) -> str:
         """before -> after, with two decimals; "?" for what was not measured."""
         return f"{_number(self.before)} -> {_number(self.after)}"
+
+    @property
+    def change_in_words(self) -> str:
+        """before -> after in words."""
+        if self.before is None or self.after is None:
+            return "not comparable"
+        change = self.after - self.before
+        return "as alike as before" if abs(change) <= AS_ALIKE else "more alike" if change > 0 else "less alike"
 
     def __str__(self) -> str:
         without = "" if self.uninjected is None else f", without the reference {_number(self.uninjected)}"

@@ -1,7 +1,8 @@
 """Identity files: one small `.safetensors`, nothing in it can run code.
 
 Header metadata (strings): `format` = "headsup-identity", `format_version`, `name`, `photos` (JSON). Tensors:
-`embedding.<embedder id>` and `fitted.<model id>` float32, `crop.<n>` the bytes of a JPEG of 512x512.
+`embedding.<embedder id>` and `fitted.<key>` (see `identity.fitted`) float32, a fitted picture `[3,512,512]` float16;
+`crop.<n>` the bytes of a JPEG of 512x512.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def save_identity(folder: Path, identity: Identity, name: str | None = None) -> 
     """
     path = resolve_inside(folder, file_name(name or identity.name) + SUFFIX)
     tensors = {f"embedding.{key}": value.float().cpu() for key, value in identity.embeddings.items()}
-    tensors |= {f"fitted.{key}": value.float().cpu() for key, value in identity.fitted.items()}
+    tensors |= {f"fitted.{key}": _compact(value) for key, value in identity.fitted.items()}
     tensors |= {f"crop.{index:03d}": _to_jpeg(crop) for index, crop in enumerate(identity.crops)}
     metadata = {
         "format": FORMAT,
@@ -111,6 +112,11 @@ def load_identity(path: Path) -> Identity:
         fitted=_vectors(file, "fitted.", flat=False),
         photos=_reports(file),
     )
+
+
+def _compact(fitted: torch.Tensor) -> torch.Tensor:
+    """Pictures are the only large ones; float16 holds 0..1 finer than 8 bits do."""
+    return fitted.cpu().half() if fitted.ndim == 3 else fitted.cpu().float()
 
 
 def _name(file: WeightsFile) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from ..host import Host
 from .base import NEEDED, Base, load_base
 from .headsup_adapter import is_headsup_adapter, read_record
 from .headsup_file import is_headsup_file, load_headsup
-from .one_step import HeadsUpModel
+from .one_step import HeadsUpModel, OneStepModel
 from .systems import find_system
-from .weights import WeightsFile, read_weights
+from .weights import WeightsFile, checksum, read_weights
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 DEFAULT_MODEL = "headsup-tiny"
@@ -72,7 +73,7 @@ def load_model(
             f"{file.path} is a weights file, but not a HeadsUp model (it holds {some} ...): expected a .safetensors "
             f"whose header says format = headsup; a published system's file is loaded as adapter, with its base"
         )
-    return HeadsUpModel(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size)))
+    return HeadsUpModel(_named(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size)), file))
 
 
 def _load_adapted(
@@ -92,7 +93,14 @@ def _load_adapted(
         weights = base
     else:
         weights = load_base(find_base(base, host), resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1))
-    return HeadsUpModel(found.build(file, weights, options, merge=merge), options=dict(options))
+    return HeadsUpModel(_named(found.build(file, weights, options, merge=merge), file), options=dict(options))
+
+
+def _named(model: OneStepModel, file: WeightsFile) -> OneStepModel:
+    """With the id that what is fitted to these weights is stored under; a model that knows nobody needs none."""
+    if not model.takes_identity:
+        return model
+    return replace(model, model_id=f"{model.card.name}-{checksum(file.content)}")
 
 
 def find_base(base: str | Path, host: Host | None = None) -> Path:

@@ -111,6 +111,7 @@ class OneStepModel:
         reference_placement: where a reference lies in its channels: "aligned", the upright crop resized to the tile
             (HeadsUp, 3.3), or "warped" onto the face (`faces.reference`).
         passes: the UNet calls whose weighted sum is the prediction.
+        model_id: of its file, the name with a checksum; names what was fitted to it in `Identity.fitted`.
         id_tokens: turns a face embedding into tokens of the UNet's cross-attention, or None.
         observer: reads conditions off the whole picture, or None.
         published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
@@ -141,6 +142,7 @@ class OneStepModel:
     system: str = ""
     base: str = ""
     id_tokens: IdTokens | None = None
+    model_id: str = "unsaved"
 
     @property
     def takes_reference(self) -> bool:

@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .bands import Lazy, Local, Map, Moments, Stored, Window, windows
+from ..host import trim_heap
+from .bands import SAME, Lazy, Local, Map, Moments, Stored, Window, windows
 
 LEAST_SIDE = 256
 """Smaller parts take more time in calls than they save memory (256 px, 256 channels: 67 MB)."""
@@ -28,12 +29,16 @@ HALF, DOUBLE = Fraction(1, 2), Fraction(2)
 
 
 def bytes_needed(vae: nn.Module, height: int, width: int) -> int:
-    """Main memory for a picture of `height` x `width` px: what is stored at once, and the bands in work."""
+    """Main memory for a picture of `height` x `width` px: what is stored at once, and the bands in work.
+
+    Of maps at full size there is one in any case; three (a residual block's input, twice as wide, and its inner map),
+    or as many of half that size as have room.
+    """
     config: Any = vae.config
-    itemsize = next(vae.parameters()).element_size()
-    row = config.block_out_channels[0] * width * itemsize
-    room = min(ROOM, 3 * row * height)  # a residual block at full size: its input, twice as wide, and inner
-    return max(room, row * height) + 4 * row * min(height, LEAST_SIDE)
+    row = config.block_out_channels[0] * width * next(vae.parameters()).element_size()
+    full = row * height
+    stored = full * max(2, min(6, 2 * ROOM // full)) // 2
+    return stored + 2 * row * min(height, LEAST_SIDE)  # while one is replaced by the next, two bands are in both
 
 
 @dataclass(frozen=True)
@@ -121,11 +126,23 @@ class _Work:
             return x
         moments, bands = Moments(x.channels), list[torch.Tensor]()
         for row in self._windows(x):
-            parts = [self._read(x, window, moments).cpu() for window in row]
-            bands.append(parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1))
+            bands.append(self._band(x, row, moments))
             for source, start in x.sources(row[0].y1).items() if last else ():
                 source.release(start)
+            trim_heap()  # else what the parts leave in pieces adds up to half of what is stored
         return Stored(bands, self.parts.device, moments)
+
+    def _band(self, x: Map, row: list[Window], moments: Moments) -> torch.Tensor:
+        """The parts of a band of rows, side by side in main memory."""
+        band: torch.Tensor | None = None
+        for window in row:
+            part = self._read(x, window, moments)
+            if band is None:
+                band = part.new_empty(1, x.channels, part.shape[-2], x.width, device="cpu")
+            band[..., window.x0 : window.x1] = part
+        if band is None:
+            raise ValueError("a band without parts")
+        return band
 
     def kept(self, x: Lazy, *, last: bool) -> Map:
         """`x`, stored when there is room for it, beside what it is computed from unless this is that one's last use."""
@@ -182,10 +199,14 @@ class _Work:
         for row in self._windows(x):
             for window in row:
                 self._read(x, window, moments)
+            trim_heap()
         return moments
 
     def _windows(self, x: Map) -> Iterator[list[Window]]:
-        return windows(x.height, x.width, max(LEAST_SIDE, self.parts.side * x.width // self.full) // 2 * 2)
+        side = max(LEAST_SIDE, self.parts.side * x.width // self.full)
+        if isinstance(x, Lazy):
+            side = int(side * min(x.factor, SAME))  # the larger of what a part is made from, and what is made of it
+        return windows(x.height, x.width, side // 2 * 2)
 
     def _read(self, x: Map, window: Window, moments: Moments) -> torch.Tensor:
         self.parts.on_part()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,15 @@ def load_network(
     converted = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     network.load_state_dict(converted, assign=True)
     network.eval().requires_grad_(False)
+
+
+def checksum(tensors: Mapping[str, Any]) -> str:
+    """CRC-32 of the tensors' bytes in the order of their names, eight hexadecimal digits; other values do not count."""
+    total = 0
+    for name in sorted(tensors):
+        if isinstance(tensors[name], torch.Tensor):
+            total = zlib.crc32(tensors[name].contiguous().view(-1).view(torch.uint8).numpy(), total)
+    return f"{total:08x}"
 
 
 def check_finite(name: str, tensor: torch.Tensor, path: Path) -> None:

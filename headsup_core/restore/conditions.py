@@ -13,11 +13,15 @@ from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import Face
 from ..faces.reference import REACH, face_location, warped_reference
 from ..host import Host
+from ..identity.fitted import fitted_embedding, fitted_reference, is_fitted
 from ..identity.identity import Identity
 from ..imaging.resizing import resize
 from ..imaging.tiles import Tile
 from ..models.id_tokens import FULL, TokenScales
 from ..models.one_step import OneStepModel
+
+UprightReferences = dict[tuple[str, int, int], torch.Tensor]
+"""(name, height, width in pixels) -> latent `[1,C,h,w]` of an upright reference, for one model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +33,20 @@ class KnownFace:
         crop: the person's reference `[1,3,512,512]` in 0..1, aligned (FFHQ); None: none is taken or there is
             none.
         embedding: `[1,D]` for the identity tokens, or None.
+        fitted: reference, embedding or both were fitted to the model.
     """
 
     face: Face
     name: str
     crop: torch.Tensor | None = None
     embedding: torch.Tensor | None = None
+    fitted: bool = False
 
     @property
     def by(self) -> str:
         """How it is conditioned, in words."""
         ways = (("reference", self.crop), ("identity tokens", self.embedding))
-        return " and ".join(way for way, part in ways if part is not None)
+        return "fitted " * self.fitted + " and ".join(way for way, part in ways if part is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +73,7 @@ class Conditions:
     Args:
         known: in pixels of the picture that the network sees.
         strength: how much of the condition counts, 0 to 1.
-        upright: encoded upright references by (name, height, width), shared by the pictures of a batch.
+        upright: encoded upright references, shared by the pictures of a batch.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class Conditions:
         host: Host,
         strength: float = 1.0,
         token_scales: TokenScales = FULL,
-        upright: dict[tuple[str, int, int], torch.Tensor] | None = None,
+        upright: UprightReferences | None = None,
     ) -> None:
         self.known, self.strength, self.token_scales = tuple(known), strength, token_scales
         self._model, self._host = model, host
@@ -158,23 +164,33 @@ def _in_tile(face: Face, tile: Tile, factor: int) -> Face:
 def known_face(
     face: Face, identity: Identity, model: OneStepModel, analyzer: FaceAnalyzer | None
 ) -> KnownFace:
-    """What `model` can take of a person for a face; the best photo is the reference.
+    """What `model` can take of a person for a face: what was fitted to it, else the best photo as its reference and the
+    photos' embedding.
 
     Raises:
         InputError: the model has identity tokens, and the person neither an embedding for them nor photos that
             `analyzer` could embed; both recognisers are named.
     """
-    crop = identity.crops[:1] if model.takes_reference and len(identity.crops) else None
+    crop = fitted_reference(identity, model.model_id) if model.takes_reference else None
+    if crop is None and model.takes_reference and len(identity.crops):
+        crop = identity.crops[:1]
     embedding = None if model.id_tokens is None else token_embedding(identity, model, analyzer)
-    return KnownFace(face, identity.name, crop, embedding)
+    return KnownFace(face, identity.name, crop, embedding, is_fitted(identity, model.model_id))
 
 
-def token_embedding(identity: Identity, model: OneStepModel, analyzer: FaceAnalyzer | None) -> torch.Tensor:
-    """`[1,D]` of a person for the identity tokens of a model that has them. Raises as `known_face`."""
+def token_embedding(
+    identity: Identity, model: OneStepModel, analyzer: FaceAnalyzer | None, *, fitted: bool = True
+) -> torch.Tensor:
+    """`[1,D]` of a person for the identity tokens of a model that has them. Raises as `known_face`.
+
+    Args:
+        fitted: False: the photos' even when one was fitted to the model.
+    """
     if model.id_tokens is None:
         raise ValueError("this model has no identity tokens")
     record = model.id_tokens.record
-    vector = identity.embeddings.get(record.embedder)
+    vector = fitted_embedding(identity, model.model_id) if fitted else None
+    vector = identity.embeddings.get(record.embedder) if vector is None else vector
     if vector is None and analyzer is not None and analyzer.embedder_id == record.embedder:
         vector = identity.embedding_for(analyzer)
     if vector is None:

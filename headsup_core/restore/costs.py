@@ -19,7 +19,7 @@ import torch
 from ..models.one_step import OneStepModel
 from ..whole_files import whole_file
 
-VERSION = 2
+VERSION = 3
 CACHE_VARIABLE = "HEADSUP_CACHE"
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
 from ..models.one_step import HeadsUpModel, OneStepModel
 from .aligned import restore_faces
-from .conditions import Conditions, KnownFace
+from .conditions import Conditions, KnownFace, UprightReferences
 from .face_tiles import faces_note, restore_around_faces
 from .gatekeeper import gatekeeper_of, score_lines, score_records
 from .gating import GateMode, check_mode
@@ -63,6 +63,7 @@ def restore(
     identities: Sequence[Identity] = (),
     analyzer: FaceAnalyzer | None = None,
     identity_gate: GateMode = "on",
+    references: UprightReferences | None = None,
     host: Host | None = None,
 ) -> RestoreResult:
     """Restore and enlarge pictures with a one-step model.
@@ -96,6 +97,7 @@ def restore(
         identity_gate: "on": each face of a known person is scored, and falls back to the restoration without the
             person, then to the plain enlargement, when it is no longer like the person or itself (`restore.gating`);
             "report": it is only scored; "off": neither.
+        references: those of the people, encoded, which calls with one model and the same people share; filled here.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
 
     Raises:
@@ -154,7 +156,7 @@ def restore(
         shown = people.faces.scaled_to(*before.shape[-2:])
         report.faces += people.lines()
     gatekeeper = gatekeeper_of(people, model, identity_gate)
-    upright: dict[tuple[str, int, int], torch.Tensor] = {}
+    upright: UprightReferences = {} if references is None else references
 
     def conditions(known: Sequence[KnownFace]) -> Conditions:
         return Conditions(known, one_step, host, model.identity_strength, model.token_scales, upright)

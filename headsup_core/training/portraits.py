@@ -111,7 +111,7 @@ def make_reference(
     if mirrored:
         image = image.flip(-1)
     if copy:
-        image = _bent(image, rng)
+        image = bent(image, rng)
     image = _developed(image, rng)
     eyes = float((landmarks[1] - landmarks[0]).norm())
     wobble = torch.from_numpy(rng.normal(0, LANDMARK_JITTER * eyes, (5, 2)).astype(np.float32))
@@ -133,7 +133,7 @@ def _ffhq_to_arcface(side: int) -> torch.Tensor:
     return align_matrix(template("ffhq", side), 112, "arcface")
 
 
-def _bent(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+def bent(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """`image` `[1,3,S,S]` through a smooth random displacement of a few hundredths of the eye distance."""
     side = image.shape[-1]
     coarse = torch.from_numpy(rng.normal(0, 0.02, (1, 2, 7, 7)).astype(np.float32)) * (2 * REFERENCE_EYES / 512)

@@ -1,27 +1,154 @@
-"""Every input and output is explained, in its tooltip and on the node's help page."""
+"""Every input and output is explained, in its tooltip and on the node's help pages, and found by search words."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 from harness.executor import Executor
+from PIL import Image
+from support.comfyui import OLDEST
+
+LANGUAGES = ("en", "zh")
+FILES = {"model", "adapter", "base", "identity", "pack"}
+"""Combos that list the user's files: a page cannot name them."""
+HEADINGS = {"en": ("## What goes wrong",), "zh": ("## 常见问题",)}
+WORDS = {
+    "en": {"on": "on", "off": "off", "empty": "empty"},
+    "zh": {"on": "开启", "off": "关闭", "empty": "空"},
+}
+ROW = re.compile(r"^\| \*\*(?P<name>.+?)\*\* (?:`(?P<id>\w+)` )?\|(?P<cells>.*)\|$")
+PICTURE = re.compile(r"!\[(?P<words>[^\]]*)\]\((?P<path>[^)]+)\)")
+MOST_BYTES = 80_000
+MOST_WIDE = 900
 
 
-def test_every_input_and_output_is_explained(executor: Executor, root: Path) -> None:
-    infos = {name: info for name, info in executor.object_info().items() if info["category"].startswith("HeadsUp")}
+@pytest.fixture
+def infos(executor: Executor) -> dict[str, Any]:
+    """Schemas of our nodes."""
+    found = {name: info for name, info in executor.object_info().items() if info["category"].startswith("HeadsUp")}
+    assert len(found) >= 17
+    return found
+
+
+def inputs_of(info: dict[str, Any]) -> dict[str, Any]:
+    """Name -> specification, without hidden ones."""
+    sections = (info["input"].get(section, {}) for section in ("required", "optional"))
+    return {key: spec for section in sections for key, spec in section.items()}
+
+
+def page_of(root: Path, name: str, language: str) -> Path:
+    """The page, where ComfyUI's page looks for it."""
+    docs = root / "web" / "docs"
+    return docs / f"{name}.md" if language == "en" else docs / name / f"{language}.md"
+
+
+def rows_of(text: str) -> list[tuple[str, str, list[str]]]:
+    """(name, id in code style or "", cells) of each row of the tables."""
+    matches = (ROW.match(line) for line in text.splitlines())
+    return [(m["name"], m["id"] or "", [c.strip() for c in m["cells"].split(" | ")]) for m in matches if m]
+
+
+def written(default: Any, words: dict[str, str]) -> str:
+    """A default as the pages write it."""
+    if isinstance(default, bool):
+        return words["on"] if default else words["off"]
+    if isinstance(default, float):
+        return f"{default:g}"
+    return words["empty"] if default == "" else "" if default is None else str(default)
+
+
+def numbers(text: str) -> set[float]:
+    """All numbers of a text."""
+    return {float(number) for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", text)}
+
+
+def unexplained(spec: Any, cells: list[str], words: dict[str, str]) -> list[str]:
+    """What the row of an input leaves out or gets wrong."""
+    kind, options = spec[0], spec[1]
+    default = written(options.get("default"), words)
+    wrong = [] if cells[0] == default else [f"default {default!r}, page {cells[0]!r}"]
+    text = f"{cells[0]} {' '.join(cells[1:])}"
+    bounds = {float(options[key]) for key in ("min", "max") if key in options}
+    wrong += [f"bound {bound:g}" for bound in bounds - numbers(text)]
+    choices = options.get("options", kind if isinstance(kind, list) else [])
+    return wrong + [f"choice {choice}" for choice in choices if str(choice) not in text]
+
+
+def test_every_input_and_output_has_a_tooltip(infos: dict[str, Any]) -> None:
     missing: list[str] = []
     for name, info in infos.items():
-        page = root / "web" / "docs" / f"{name}.md"
-        text = page.read_text() if page.is_file() else ""
-        sections = (info["input"].get(section, {}) for section in ("required", "optional"))  # not "hidden"
-        inputs = {key: spec for section in sections for key, spec in section.items()}
-        missing += [f"{name}: tooltip of {key}" for key, spec in inputs.items() if not spec[1].get("tooltip")]
+        missing += [f"{name}: {key}" for key, spec in inputs_of(info).items() if not spec[1].get("tooltip")]
         tooltips = zip(info["output_name"], info["output_tooltips"], strict=True)
-        missing += [f"{name}: tooltip of output {key}" for key, tooltip in tooltips if not tooltip]
-        names = (*inputs, *info["output_name"])
-        missing += [f"{name}: {key} on its help page" for key in names if f"**{key}**" not in text]
+        missing += [f"{name}: output {key}" for key, tooltip in tooltips if not tooltip]
         if not info["description"]:
             missing.append(f"{name}: description")
 
-    assert len(infos) >= 10
     assert missing == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_page_explains_every_input_and_output(infos: dict[str, Any], root: Path, language: str) -> None:
+    """Its table has all of them in the node's order, with default, range and choices."""
+    local = json.loads((root / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    wrong: list[str] = []
+    for name, info in infos.items():
+        rows = rows_of(page_of(root, name, language).read_text(encoding="utf-8"))
+        inputs = inputs_of(info)
+        names = [local[name]["inputs"][key]["name"] for key in inputs]
+        outputs = [output["name"] for output in local[name]["outputs"].values()]
+        listed = [row[0] for row in rows if row[0] not in ("dlib", "insightface", "opencv", "facexlib")]
+        if listed != names + outputs:
+            wrong.append(f"{name}: lists {listed}, has {names + outputs}")
+            continue
+        for (key, spec), (_shown, identifier, cells) in zip(inputs.items(), rows, strict=False):
+            if language != "en" and identifier != key:
+                wrong.append(f"{name}: {key} is called {identifier!r}")
+            shortened = [spec[0], {k: v for k, v in spec[1].items() if key not in FILES or k != "options"}]
+            if key in FILES and isinstance(spec[0], list):
+                shortened[0] = "COMBO"
+            wrong += [f"{name}: {key}: {problem}" for problem in unexplained(shortened, cells, WORDS[language])]
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_page_has_mistakes_and_a_picture(infos: dict[str, Any], root: Path, language: str) -> None:
+    """The picture lies where the page looks for it, below web/docs, is described, and is small."""
+    docs = root / "web" / "docs"
+    for name, info in infos.items():
+        text = page_of(root, name, language).read_text(encoding="utf-8")
+        local = json.loads((root / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))[name]
+        assert text.startswith(f"# {local['display_name']}\n"), name
+        assert all(heading in text for heading in HEADINGS[language]), name
+        pictures = list(PICTURE.finditer(text))
+        assert pictures, name
+        for picture in pictures:
+            file = docs / picture["path"]
+            assert len(picture["words"]) > 5, name
+            assert file.stat().st_size <= MOST_BYTES, file
+            with Image.open(file) as image:
+                assert 200 <= image.width <= MOST_WIDE, file
+        assert info["display_name"]
+
+
+def test_every_picture_is_on_a_page(root: Path) -> None:
+    docs = root / "web" / "docs"
+    used = {match["path"] for page in docs.rglob("*.md") for match in PICTURE.finditer(page.read_text("utf-8"))}
+
+    assert used == {f"images/{file.name}" for file in (docs / "images").iterdir()}
+
+
+def test_search_words_where_the_version_knows_them(executor: Executor, infos: dict[str, Any]) -> None:
+    """Each node is found in English and in Chinese, and by the pack's name; the oldest ComfyUI loads without."""
+    for name, info in infos.items():
+        words = info.get("search_aliases")
+        if executor.version == OLDEST:
+            assert words is None, name
+            continue
+        assert "headsup" in words, name
+        assert len(set(words)) == len(words) >= 4, name
+        assert any(re.search(r"[\u4e00-\u9fff]", word) for word in words), name

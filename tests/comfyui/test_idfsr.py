@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness.executor import Executor
+from harness.executor import Executor, finish
 from harness.graph import Graph, Node, Output
 from harness.people import astronaut
 
@@ -93,3 +93,55 @@ def test_a_large_face_stays_unless_told_otherwise(executor: Executor, model_file
     assert result.status == "success", result.complaint
     assert "it would become coarser" in executor.recorded(report)[0]
     assert torch.equal(executor.recorded(image)[0], astronaut(200))
+
+
+def test_a_one_step_model_is_fitted_after_the_loader_and_knows_it(executor: Executor) -> None:
+    graph = Graph()
+    image = executor.values(graph, astronaut(96))
+    photos = executor.values(graph, astronaut(200).flip(2))
+    encoded, loaded = graph.encode(photos, name="Eileen"), graph.load_model()
+    fitted = graph.add(
+        "HeadsUpFitIdentity", identities=encoded[0], model=loaded, steps=2, learning_rate=1.0, seed=0, device="cpu"
+    )
+    restored = [
+        graph.upscale(
+            graph.add(
+                "HeadsUpInjectIdentity", model=loaded, identities=people[0], strength=1.0, match_threshold=0.4
+            )[0],
+            image,
+            scale=2.0,
+        )
+        for people in (encoded, fitted)
+    ]
+    curve, words, plain, before, personal, after = finish(
+        executor, graph, fitted[1], fitted[2], restored[0][0], restored[0][2], restored[1][0], restored[1][2]
+    )
+    assert curve.shape[-1] == 3
+    assert "Eileen: 2 steps" in words
+    assert "conditioned by reference" in before
+    assert "conditioned by fitted reference" in after
+    assert plain.shape == personal.shape
+    assert not torch.equal(plain, personal)
+
+
+def test_a_cancelled_fitting_goes_on_when_queued_again(executor: Executor, model_file: Path) -> None:
+    graph = Graph()
+    encoded = graph.encode(executor.values(graph, astronaut(200)), name="Eileen")
+    loaded = graph.add("HeadsUpLoadIDFSR", model=FILE)
+    fitted = graph.add(
+        "HeadsUpFitIdentity", identities=encoded[0], model=loaded[0], steps=6, learning_rate=0.1, seed=3, device="cpu"
+    )
+    words = executor.record(graph, fitted[2])
+
+    cancelled = executor.run(graph, interrupt_after=4)
+    kept = list((executor.base / "temp").glob("headsup-*.fitting"))
+    again = executor.run(graph)
+
+    assert cancelled.status == "interrupted"
+    assert len(kept) == 1
+    assert again.status == "success", again.complaint
+    before, after = ([value for node, value, *_ in run.progress if node == fitted.id] for run in (cancelled, again))
+    assert after[0] == before[-1] > 0
+    assert after[-1] == 6
+    assert "Eileen: 6 steps" in executor.recorded(words)[0]
+    assert not kept[0].exists()

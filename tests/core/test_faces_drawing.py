@@ -6,9 +6,22 @@ from dataclasses import replace
 
 import pytest
 import torch
+from harness.faces import face_at
 
 from headsup_core.faces import NOBODY, Face, IdentityScore
-from headsup_core.faces.drawing import COLOURS, MARKS, TILE, Card, annotate, comparison, contact_sheet, score_label
+from headsup_core.faces.drawing import (
+    COLOURS,
+    MARKS,
+    TILE,
+    Card,
+    annotate,
+    comparison,
+    contact_sheet,
+    found_label,
+    score_label,
+)
+from headsup_core.faces.labels import lay_out
+from headsup_core.imaging.resizing import resize
 
 POINTS = torch.tensor([[90.0, 80.0], [130.0, 80.0], [110.0, 100.0], [95.0, 120.0], [125.0, 120.0]])
 FACE = Face((70.0, 50.0, 150.0, 150.0), POINTS, 0.87)
@@ -58,12 +71,106 @@ def test_labels_of_neighbours_do_not_cover_each_other() -> None:
     assert min(seen) > 0.8 * max(seen)
 
 
+def at_node_size(drawn: torch.Tensor, width: int = 300) -> torch.Tensor:
+    """As a node shows it."""
+    return resize(drawn, round(drawn.shape[-2] * width / drawn.shape[-1]), width, "area")
+
+
+def height_of_words(place: torch.Tensor) -> int:
+    """Rows of a label's ground `[3,h,w]` that hold dark letters."""
+    return int((place.amax(0) < 0.6).any(1).sum())
+
+
+@pytest.mark.parametrize("side", [512, 2048, 4096])
+def test_label_can_be_read_at_node_size(side: int) -> None:
+    """A capital letter is 9 px high or more, and the frame is 1 px wide or more, whatever the picture's size."""
+    face = face_at(side / 2, side * 0.6, side / 12)
+
+    drawn = at_node_size(annotate(torch.full((1, 3, side, side), 0.5), [face], ["H"]))
+
+    middle = drawn[0, :, :, 300 // 2 - 60 : 300 // 2 + 60]
+    yellow = (middle - torch.tensor(COLOURS[0]).view(3, 1, 1) / 255).abs().amax(0) < 0.15
+    rows = yellow.sum(1)
+    label_top = int(rows.nonzero()[0])
+    label_bottom = int(min(row for row in range(label_top, 300) if rows[row] == 0 or rows[row] > 45))
+    letters = middle[:, label_top:label_bottom]
+    columns = yellow[label_top:label_bottom].any(0).nonzero()
+    assert height_of_words(letters[:, 2:-2, int(columns[0]) + 2 : int(columns[-1]) - 1]) >= 9
+    assert rows.max() > 45, "the frame's upper side"
+
+
+@pytest.mark.parametrize("ground", [(0, 0, 0), (128, 128, 128), (255, 255, 255), COLOURS[0]])
+def test_frame_shows_on_any_ground(ground: tuple[int, int, int]) -> None:
+    """The frame has a dark and a bright line side by side."""
+    drawn = annotate(torch.tensor(ground).view(1, 3, 1, 1).expand(1, 3, 400, 500) / 255, [FACE])
+
+    left = drawn[0, :, 100, 60:75].mean(0)
+    assert left.max() - left.min() > 0.4
+
+
+def crowd(columns: int, rows: int, step: float, eyes: float) -> list[Face]:
+    """Faces in rows, 2048 px wide."""
+    return [
+        face_at(150 + column * step, 150 + row * step, eyes * (1 + 0.2 * ((column + row) % 3 - 1)))
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def test_forty_small_faces_stay_visible() -> None:
+    """Each has its index, readable at node size, and no label hides more than a fifth of a face."""
+    faces = crowd(8, 5, 245, 50)
+    picture = torch.full((1, 3, 1300, 2048), 0.5)
+
+    drawn = annotate(picture, faces)
+
+    for index, face in enumerate(faces):
+        x0, y0, x1, y1 = map(int, face.box)
+        inner = coloured(drawn[..., y0 + 12 : y1 - 12, x0 + 12 : x1 - 12], (128, 128, 128))
+        assert inner.float().mean() > 0.75, index  # the rest: labels and the dots on the landmarks
+
+
+def test_labels_say_as_much_as_there_is_room_for() -> None:
+    texts = [f"{n}: Ada Lovelace\nsame person" for n in range(16)]
+    full = [(101.0 * (n % 4), 101.0 * (n // 4), 101.0 * (n % 4) + 100, 101.0 * (n // 4) + 100) for n in range(16)]
+
+    wide = lay_out(texts[:2], [(100, 400, 300, 600), (1500, 400, 1700, 600)], (2048, 1300), 8, letters_of)
+    tight = lay_out(texts, full, (404, 404), 4, letters_of)
+
+    assert [label.text for label in wide] == texts[:2]
+    assert [label.text for label in tight] == [str(n) for n in range(16)]
+
+
+def letters_of(text: str, size: int) -> tuple[None, str, tuple[float, float, float, float]]:
+    """As a font of equally wide letters measures."""
+    lines = text.splitlines()
+    return None, text, (0.0, 0.0, 0.6 * size * max(map(len, lines)), 1.2 * size * len(lines))
+
+
+@pytest.mark.parametrize(("score", "word"), [(0.5, "doubtful"), (0.7, "likely"), (0.9, "sure"), (1.0, "sure")])
+def test_detector_score_has_a_word(score: float, word: str) -> None:
+    assert found_label(2, replace(FACE, score=score)) == f"2: {word} {score:.2f}\neyes 40 px"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (0.5, 0.56, "more alike"),
+        (0.5, 0.54, "as alike as before"),
+        (0.5, 0.44, "less alike"),
+        (None, 0.4, "not comparable"),
+    ],
+)
+def test_change_of_identity_has_words(before: float | None, after: float, words: str) -> None:
+    assert IdentityScore(before, None, None, None, after, "injected").change_in_words == words
+
+
 def test_name_and_scores_are_written() -> None:
     score = IdentityScore(0.62, 0.7, 0.75, 0.9, 0.744, "injected")
     known = replace(FACE, identity="Ada", scores=score)
     lost = IdentityScore(None, None, None, None, None, "unscored", "too small")
 
-    assert score_label(3, known) == "3: Ada\n0.62 -> 0.74\nwith reference"
+    assert score_label(3, known) == "3: Ada\n0.62 -> 0.74\nmore alike\nwith reference"
     assert score_label(0, replace(known, scores=replace(score, outcome="enlarged"))).endswith("only enlarged")
     assert score_label(0, replace(known, scores=lost)) == "0: Ada\nnot scored"
     assert score_label(0, replace(FACE, identity="A" * 20)) == f"0: {'A' * 14}..."

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
+from harness.allocations import peak_allocated
 from harness.images import picture as formula
 from harness.published_tiling import gaussian_tiles, tiled_network
 from harness.systems import osediff_file, pisasr_file
@@ -14,7 +16,7 @@ from harness.systems import osediff_file, pisasr_file
 import headsup_core as hu
 from headsup_core.models.base import Base
 from headsup_core.models.lora import attached
-from headsup_core.models.parts import ROOM, Parts
+from headsup_core.models.parts import ROOM, Parts, bytes_needed
 from headsup_core.restore import stages
 
 CPU = torch.device("cpu")
@@ -49,6 +51,25 @@ def test_parts_equal_the_whole(
     assert (codec.decode_in_parts(whole, parts) - codec.decode(whole)).abs().max() < 1e-5
     assert len(calls) > (100 if side < 64 else 20)
     assert shares == [0.5, 1.0] * 2
+
+
+@pytest.mark.parametrize("maps", [1.0, 3.0])
+@torch.no_grad()
+def test_memory_is_what_is_asked_for(monkeypatch: pytest.MonkeyPatch, maps: float) -> None:
+    """As many maps of full size as have room, and not a copy more."""
+    widths, side = [32, 64, 64], 128
+    levels = {"down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3}
+    vae = AutoencoderKL(block_out_channels=widths, latent_channels=4, layers_per_block=2, **levels).eval()
+    room = int(maps * widths[0] * side * side * 4)
+    monkeypatch.setattr("headsup_core.models.parts.ROOM", room)
+    monkeypatch.setattr("headsup_core.models.parts.LEAST_SIDE", 32)
+    parts, needed = Parts(32, CPU, room=room), bytes_needed(vae, side, side)
+    picture, latent = torch.rand(1, 3, side, side), torch.randn(1, 4, side // 4, side // 4)
+    taken = max(
+        peak_allocated(lambda: parts.encode(vae, picture)), peak_allocated(lambda: parts.decode(vae, latent))
+    )
+    assert room <= needed
+    assert 0.85 * needed < taken < 1.15 * needed
 
 
 @torch.no_grad()

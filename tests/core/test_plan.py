@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
+from harness.allocations import peak_allocated
 
 import headsup_core as hu
 from headsup_core.cli import main
@@ -198,14 +198,9 @@ def test_picture_memory_is_what_torch_allocates(make_model: Any, pictures: int, 
     options = resolve((64, 64), pictures, model.one_step, HOST, 4, tile=64, color_fix=color_fix)
     area = options.padded_size[0] * options.padded_size[1]
     estimate = picture_memory(model.one_step, area, 256 * 256, pictures, color_fix, in_parts=False)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
-        hu.restore(image, model, 4, tile=64, overlap=0, color_fix=color_fix, host=HOST)
-    assert trace.profiler is not None
-    events = [event for event in trace.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = peak = 0
-    for event in sorted(events, key=lambda one: one.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
+    peak = peak_allocated(
+        lambda: hu.restore(image, model, 4, tile=64, overlap=0, color_fix=color_fix, host=HOST)
+    )
     assert estimate.peak == pytest.approx(peak, rel=0.12)
 
 

@@ -40,15 +40,30 @@ def test_planted_seams_are_found_and_nothing_else(seed: int) -> None:
     assert not seam_energy(stitched(image, PLAN, 0.1, blended=True), PLAN).found
 
 
-def test_with_the_untiled_picture_a_faint_seam_is_found() -> None:
+def test_in_the_difference_from_the_untiled_picture_a_faint_seam_is_found() -> None:
     """One of a third of the grain, which drowns in the picture's own lines."""
     image = photo()
     faint = stitched(image, PLAN, 0.006, blended=False)
     grain = 0.001 * torch.randn(image.shape, generator=torch.Generator().manual_seed(5))
-    alone, against = seam_energy(faint, PLAN), seam_energy(faint + grain, PLAN, image)
-    assert alone.ratio < 1.1
+    alone, against = seam_energy(faint, PLAN), seam_energy(faint + grain - image, PLAN)
+    assert not alone.found
     assert against.found
     assert against.ratio > 1.5
+
+
+def test_lines_of_the_picture_are_no_seams() -> None:
+    """A line of the picture lies where tiles meet: alone it counts as a seam, against the untiled picture it does not,
+    and a true seam beside it does."""
+    image = photo()
+    borders = sorted({tile.x0 + tile.left // 2 for tile in PLAN.tiles if tile.left})
+    for x in borders:
+        image[..., x] += 0.3
+    grain = 0.001 * torch.randn(image.shape, generator=torch.Generator().manual_seed(6))
+    assert seam_energy(image, PLAN).found
+    against = seam_energy(image + grain, PLAN, image)
+    assert not against.found
+    assert against.ratio == pytest.approx(1, abs=0.01)
+    assert seam_energy(stitched(image, PLAN, 0.1, blended=False), PLAN, image).found
 
 
 def test_a_margin_moves_the_borders() -> None:

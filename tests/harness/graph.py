@@ -44,13 +44,17 @@ class Node:
 class Graph:
     """A prompt being put together."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, titled: bool = True) -> None:
+        """`titled`: nodes are called by their class; else the page gives them their own names."""
         self.prompt: dict[str, dict[str, Any]] = {}
+        self._titled = titled
 
     def add(self, class_type: str, **inputs: Any) -> Node:
         """Add a node; inputs are constants or other nodes' outputs."""
         node = str(len(self.prompt) + 1)
-        self.prompt[node] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": class_type}}
+        self.prompt[node] = {"class_type": class_type, "inputs": inputs}
+        if self._titled:
+            self.prompt[node]["_meta"] = {"title": class_type}
         return Node(node)
 
     def load_model(self, **inputs: Any) -> Output:

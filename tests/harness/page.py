@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from support.workflow import Prompt
 
 READY = "window.app && window.app.graph && window.app.extensionManager"
-READY_MS = 180_000
+READY_MS = 240_000  # a busy machine takes minutes
 SETTLE_MS = 1_500  # the page reports problems of a workflow a moment after it was loaded
 OVERLAY = "[data-testid=error-overlay]:visible"
 PANEL, LOGGED = "Workflow Overview", "Exception Message"
@@ -45,7 +45,7 @@ class ComfyPage:
         self.errors: list[str] = []
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.goto(address)
+        page.goto(address, timeout=READY_MS)
         page.wait_for_function(READY, timeout=READY_MS)
 
     def _on_console(self, message: ConsoleMessage) -> None:

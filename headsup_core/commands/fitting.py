@@ -1,0 +1,138 @@
+"""`identity fit`: photos or an identity file and a model -> the identity with what was fitted to that model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, ModelFileError
+from ..faces.analyzer import FaceAnalyzer
+from ..host import Host
+from ..identity.encoding import IdentityEncoder
+from ..identity.files import SUFFIX, file_name, load_identity, save_identity
+from ..identity.identity import Identity
+from ..idfsr.files import find_idfsr_file, is_idfsr_file, load_idfsr
+from ..idfsr.model import IDFSRModel
+from ..image_files import picture_files, read_picture, write_picture
+from ..models.loading import DEFAULT_MODEL, find_model_file, load_model
+from ..models.one_step import OneStepModel
+from ..models.weights import read_weights
+from ..personalize import FaceLoss, Fitted, FittingOptions, fit_identity, loss_curve
+from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .hosting import add_host_arguments, check_folder, make_host
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `identity fit`."""
+    defaults = FittingOptions()
+    parser.add_argument(
+        "person", nargs="+", type=Path, metavar="PHOTOS|IDENTITY", help="photos or folders of one person, or a file"
+    )
+    parser.add_argument("--name", help="of the person (default: the file's, or the first photo's)")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"name or file, one-step or IDFSR (default {DEFAULT_MODEL})"
+    )
+    parser.add_argument("--steps", type=int, default=defaults.steps, help=f"at most (default {defaults.steps})")
+    parser.add_argument(
+        "--learning-rate", type=float, default=defaults.learning_rate, help=f"default {defaults.learning_rate}"
+    )
+    parser.add_argument("--batch", type=int, default=defaults.batch, help=f"copies a step (default {defaults.batch})")
+    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    parser.add_argument(
+        "--recogniser", type=Path, metavar="FILE", help="MobileFaceNet, adds the identity term (one-step models)"
+    )
+    parser.add_argument(
+        "--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1, adds LPIPS (one-step models)"
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the identity file")
+    parser.add_argument("--curve", type=Path, metavar="FILE", help="picture of the loss")
+    parser.add_argument("--json", action="store_true", help="what was done as JSON")
+    add_analyzer_arguments(parser)
+    add_host_arguments(parser)
+    parser.set_defaults(run_action=run_fit)
+
+
+def run_fit(args: argparse.Namespace) -> int:
+    """Fit, and go on where an interrupted run of the same photos, model and options stopped."""
+    options = FittingOptions(args.steps, args.learning_rate, args.batch, seed=args.seed, save_every=1)
+    host = make_host(args)
+    model = _load(args.model, host)
+    face_loss = FaceLoss.of_files(args.recogniser, args.lpips_backbone, host.device)
+    check_folder(args.output)
+    analyzer = make_analyzer(args, host)
+    identity = _person(args, analyzer)
+    state = args.output / f"{file_name(identity.name)}.fitting"
+    started = time.perf_counter()
+    try:
+        fitted = fit_identity(identity, model, options, host, analyzer, state, face_loss)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped; the same command goes on from {state}\n")
+        return INTERRUPTED
+    path = save_identity(args.output, fitted.identity)
+    if args.curve is not None:
+        write_picture(args.curve, loss_curve(fitted), None)
+    result = _Result(fitted, model.model_id, path, time.perf_counter() - started)
+    sys.stdout.write((json.dumps(result.record()) if args.json else result.words()) + "\n")
+    return 0
+
+
+@dataclass(frozen=True)
+class _Result:
+    fitted: Fitted
+    model_id: str
+    path: Path
+    seconds: float
+
+    def record(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "name": self.fitted.identity.name,
+            "identity": str(self.path),
+            "model_id": self.model_id,
+            "steps": len(self.fitted.losses),
+            "best_step": self.fitted.best_step,
+            "losses": self.fitted.losses,
+            "held_out": self.fitted.held_out,
+            "seconds": self.seconds,
+        }
+
+    def words(self) -> str:
+        """For people."""
+        return f"{self.path}: {self.fitted.summary()}, {self.seconds:.0f} s"
+
+
+def _load(model: str, host: Host) -> IDFSRModel | OneStepModel:
+    """By name or file; the header says of which kind a file is.
+
+    Raises:
+        ModelFileError: there is none of that name, or it is no such model.
+    """
+    try:
+        path = find_idfsr_file(model)
+    except ModelFileError:
+        path = find_model_file(model, host)
+    if path.suffix == SUFFIX and is_idfsr_file(read_weights(path, lambda _: False).metadata):
+        return load_idfsr(path)
+    return load_model(path, host=host).one_step
+
+
+def _person(args: argparse.Namespace, analyzer: FaceAnalyzer) -> Identity:
+    """Of the identity file, or encoded from the photos."""
+    if any(path.suffix == SUFFIX for path in args.person):
+        if len(args.person) > 1 or args.name:
+            raise InputError("an identity file is fitted as it is: give it alone, without --name")
+        return load_identity(args.person[0])
+    first = args.person[0].resolve()
+    name = args.name or (first.name if first.is_dir() else first.stem)
+    encoder = IdentityEncoder(analyzer, name, detection_options(args))
+    for path in picture_files(args.person):
+        encoder.add(read_picture(path).rgb, str(path))
+    return encoder.identity()

@@ -1,0 +1,76 @@
+"""ID fitting (arXiv 2508.10937, 3.3): everything is frozen, only the identity's embedding learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from ..idfsr.model import IDFSRModel
+from .examples import FittingExamples
+from .loop import Parts
+from .options import FittingOptions
+from .weights import normal_copy
+
+HELD_OUT_FROM = 3
+"""With this many photos one is held out: two are needed as target and reference."""
+CHECKS = 16
+"""Draws of (t, noise) over which the held-out loss is a mean, always the same."""
+
+
+class IDFSRTask:
+    """The change of z_id, in standard deviations over the training's people.
+
+    Args:
+        photos: `[n,3,512,512]`, the best first.
+        start: z_id of the photos `[D]`.
+    """
+
+    def __init__(
+        self,
+        model: IDFSRModel,
+        photos: torch.Tensor,
+        start: torch.Tensor,
+        options: FittingOptions,
+        device: torch.device,
+    ) -> None:
+        model = replace(model, network=normal_copy(model.network, device))
+        photos, start = photos.to(device), start.to(device)
+        self._model, self._options, self._start = model, options, start
+        held = photos[-1:] if len(photos) >= HELD_OUT_FROM else None
+        self._examples = FittingExamples(photos if held is None else photos[:-1], model, options.scales)
+        self._checks = None if held is None else _checks(held, photos[:1], model, options)
+        self._scale = model.network.identity_tokens.scale
+        self._change = torch.zeros_like(start, requires_grad=True)
+        settings = repr(replace(options, steps=1, save_every=1))
+        self.key = (
+            f"{model.model_id} {settings} {len(photos)} {float(photos.double().sum()):.6f} {float(start.sum()):.6f}"
+        )
+
+    @property
+    def changes(self) -> Mapping[str, torch.Tensor]:
+        return {"embedding": self._change}
+
+    def parts(self) -> Parts:
+        return {self._model.model_id: self._vector()}
+
+    def loss(self, step: int) -> torch.Tensor:
+        chance = torch.Generator().manual_seed(self._options.seed * 1_000_003 + step)
+        targets, seen, styles = self._examples.draw(self._options.batch, chance)
+        return self._model.loss(targets, seen, styles, self._vector().expand(len(targets), -1), chance)
+
+    def held_out_loss(self) -> float | None:
+        if self._checks is None:
+            return None
+        targets, seen, styles = self._checks.take(torch.arange(CHECKS) % len(self._checks))
+        chance = torch.Generator().manual_seed(self._options.seed)
+        return float(self._model.loss(targets, seen, styles, self._vector().expand(CHECKS, -1), chance))
+
+    def _vector(self) -> torch.Tensor:
+        return self._start + self._change * self._scale
+
+
+def _checks(held: torch.Tensor, reference: torch.Tensor, model: IDFSRModel, options: FittingOptions) -> FittingExamples:
+    """The held-out photo as the target, the best photo as its reference."""
+    return FittingExamples(torch.cat([held, reference]), model, options.scales, only_first=True)

@@ -1,0 +1,272 @@
+"""Help pages and Chinese words in a real browser. The pictures of the help pages are taken here:
+
+scripts/test browser -k pictures --update-snapshot
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from harness.executor import HARNESS_PACK, TEST_ENVIRONMENT
+from harness.graph import Graph, Node
+from harness.page import ComfyPage, skip_welcome
+from PIL import Image
+from playwright.sync_api import Browser
+from support.client import ComfyClient
+from support.comfyui import CURRENT, ensure_comfyui
+from support.pack import copy_as_cloned
+from support.paths import PACK_NAME, ROOT
+from support.sample import NAME, write_sample
+from support.server import ComfyServer, link_pack, make_base_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(900)
+
+DOCS = ROOT / "web" / "docs"
+RUN_SECONDS = 400
+MARGIN = 14
+TITLE_HEIGHT = 30
+PHOTO = "astronaut.png"
+NODE_WIDTH = 400
+SPACING = 1500
+"""Canvas units between two pictures' nodes: no picture shows its neighbours."""
+
+
+@pytest.fixture(scope="module")
+def plain_server(tmp_path_factory: pytest.TempPathFactory, artifacts: Path) -> Iterator[ComfyServer]:
+    """ComfyUI with the pack in a folder of its own name: the page finds no help in folders with dots in their name."""
+    pytest.importorskip("skimage")
+    from skimage import data
+
+    folder = tmp_path_factory.mktemp("plain")
+    base = make_base_directory(folder / "base")
+    link_pack(copy_as_cloned(folder / PACK_NAME), base, PACK_NAME)
+    link_pack(HARNESS_PACK, base, "harness")
+    write_sample(base / "input" / NAME)
+    Image.fromarray(data.astronaut()).save(base / "input" / PHOTO)
+    skip_welcome(base)
+    log = artifacts / "comfyui-server-help.log"
+    environment = {**TEST_ENVIRONMENT, "HEADSUP_CACHE": str(base / "cache")}
+    with ComfyServer(sys.executable, ensure_comfyui(CURRENT), base, log, cpu=True, env=environment) as server:
+        yield server
+
+
+@pytest.fixture
+def page(
+    browser: Browser, plain_server: ComfyServer, artifacts: Path, request: pytest.FixtureRequest
+) -> Iterator[ComfyPage]:
+    """The page, in the language of the test's parameter `language`, else English."""
+    language = getattr(request.node, "callspec", None)
+    language = "en" if language is None else language.params.get("language", "en")
+    settings = plain_server.base / "user" / "default" / "comfy.settings.json"
+    settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Locale": language}))
+    context = browser.new_context(viewport={"width": 1600, "height": 1300})
+    page = ComfyPage(context.new_page(), plain_server.address)
+    yield page
+    page.screenshot(artifacts / f"help-{request.node.name}.png")
+    context.close()
+
+
+def words(language: str) -> Any:
+    """The words of a language."""
+    return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+def show(page: ComfyPage, node: str) -> None:
+    """One node of a type, alone on the canvas, selected."""
+    page.page.evaluate(
+        """type => {
+            const app = window.app
+            app.graph.clear()
+            const node = window.LiteGraph.createNode(type)
+            app.graph.add(node)
+            node.pos = [80, 120]
+            app.canvas.ds.scale = 1
+            app.canvas.ds.offset = [500, 0]
+            app.canvas.selectNode(node)
+            app.canvas.setDirty(true, true)
+        }""",
+        node,
+    )
+
+
+def open_help(page: ComfyPage, node: str) -> str:
+    """The HTML of a node's help."""
+    show(page, node)
+    page.page.get_by_test_id("info-button").first.click()
+    content = page.page.locator(".node-help-content").first
+    content.wait_for()
+    content.locator("h1").wait_for()
+    page.settle()
+    return content.inner_html()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_help_opens_with_its_picture(page: ComfyPage, language: str) -> None:
+    """As the node's info button shows it; every picture is loaded."""
+    for node in ("HeadsUpDetectFaces", "HeadsUpUpscale"):
+        html = open_help(page, node)
+
+        assert words(language)[node]["display_name"] in html
+        assert "<table>" in html
+        pictures = page.page.locator(".node-help-content img")
+        assert pictures.count() >= 1
+        widths = pictures.evaluate_all("images => images.map(image => image.naturalWidth)")
+        assert min(widths) > 100
+
+
+@pytest.mark.parametrize("language", ["zh"])
+def test_nodes_have_chinese_names(page: ComfyPage, language: str) -> None:
+    for node, expected in words(language).items():
+        show(page, node)
+        found = page.page.evaluate(
+            """() => {
+                const node = window.app.graph.nodes[0]
+                return {
+                    title: node.title,
+                    inputs: Object.fromEntries(node.inputs.map(one => [one.name, one.localized_name])),
+                    widgets: Object.fromEntries(node.widgets?.map(one => [one.name, one.label]) ?? []),
+                    outputs: node.outputs.map(one => one.localized_name),
+                }
+            }"""
+        )
+        assert found["title"] == expected["display_name"]
+        names = {key: value["name"] for key, value in expected["inputs"].items()}
+        assert {**found["inputs"], **{k: v for k, v in found["widgets"].items() if v}}.items() >= names.items()
+        assert found["outputs"] == [output["name"] for output in expected["outputs"].values()]
+    assert page.errors == []
+
+
+def scenes(graph: Graph) -> dict[str, list[Node]]:
+    """Node id -> the nodes that its picture shows, from left to right; each is connected and can run."""
+    photo, small = graph.add("LoadImage", image=PHOTO), graph.add("LoadImage", image=NAME)
+    model = graph.add("HeadsUpLoadModel", model="headsup-tiny (bundled)", dtype="auto", device="auto")
+    analyzer = graph.analyzer()
+    detect = graph.detect(photo[0])
+    encode = graph.encode(photo[0], name="Eileen")
+    save = graph.save_identity(encode[0])
+    load = graph.add("HeadsUpLoadIdentity", identity="none", name="", identities=encode[0])
+    compare = graph.compare(image_a=small[0], identities_b=encode[0], no_face="error")
+    shape = {"shape": "ellipse", "grow": 0.0, "which": ""}
+    mask = graph.add("HeadsUpFacesToMask", faces=detect[0], feather=0.25, **shape)
+    segs = graph.add("HeadsUpFacesToSEGS", faces=detect[0], image=photo[0], crop_factor=3.0, feather=0.0, **shape)
+    found = graph.detect(small[0])
+    assign = graph.add(
+        "HeadsUpAssignIdentities", image=small[0], faces=found[0], identities=encode[0], threshold=0.4, override=""
+    )
+    inject = graph.add(
+        "HeadsUpInjectIdentity", model=model[0], identities=encode[0], strength=1.0, match_threshold=0.4
+    )
+    upscale = graph.upscale(inject[0], small[0], max_megapixels=100.0, tile=0, overlap=-1, tile_batch=0)
+    group = graph.add("ImageScale", image=photo[0], upscale_method="area", width=384, height=384, crop="disabled")
+    faces = graph.detect(group[0])
+    plan = graph.plan(model[0], group[0], max_megapixels=100.0, tile=512, overlap=-1, tile_batch=0, faces=faces[0])
+    warp = graph.add("HeadsUpWarpReference", image=small[0], faces=assign[0], reference=encode[0], size=256)
+    return {
+        "HeadsUpLoadModel": [model, graph.add("PreviewAny", source=model[1])],
+        "HeadsUpLoadFaceAnalyzer": [analyzer, graph.add("PreviewAny", source=analyzer[1])],
+        "HeadsUpDetectFaces": [detect, graph.add("PreviewAny", source=detect[4])],
+        "HeadsUpEncodeIdentity": [encode, graph.add("PreviewAny", source=encode[2])],
+        "HeadsUpSaveIdentity": [save],
+        "HeadsUpLoadIdentity": [load, graph.add("PreviewAny", source=load[2])],
+        "HeadsUpCompareIdentity": [compare, graph.add("PreviewAny", source=compare[1])],
+        "HeadsUpFacesToMask": [mask, graph.add("MaskPreview", mask=mask[0])],
+        "HeadsUpFacesToSEGS": [segs],
+        "HeadsUpAssignIdentities": [assign, graph.add("PreviewAny", source=assign[2])],
+        "HeadsUpInjectIdentity": [inject],
+        "HeadsUpUpscale": [upscale, graph.add("PreviewImage", images=upscale[4])],
+        "HeadsUpPlanUpscale": [plan, graph.add("PreviewAny", source=plan[1])],
+        "HeadsUpWarpReference": [warp, graph.add("PreviewImage", images=warp[0])],
+    }
+
+
+NOT_RUN = ("HeadsUpLoadIDFSR", "HeadsUpFitIdentity", "HeadsUpRestoreFacesIDFSR")
+"""Shown as they are put on the canvas."""
+
+ARRANGE = """([scenes, width, spacing]) => {
+    Object.values(scenes).forEach((ids, row) => ids.forEach((id, column) => {
+        const node = window.app.graph.getNodeById(id)
+        const [least, height] = node.computeSize()
+        const pictures = window.app.nodeOutputs[id]?.images?.length
+        const shows = pictures || /Preview/.test(node.type)
+        node.setSize([column ? 300 : Math.max(width, least), height + (shows ? (column ? 300 : 330) : 0)])
+        node.pos = [column * (width + 60), row * spacing]
+    }))
+    const shown = new Set(Object.values(scenes).flat())
+    window.app.graph.nodes.filter(node => !shown.has(String(node.id))).forEach((node, index) => {
+        node.pos = [-3000, index * 500]
+    })
+}"""
+LOOK = """([ids, margin, title]) => {
+    const canvas = window.app.canvas
+    const nodes = ids.map(id => window.app.graph.getNodeById(id))
+    const left = Math.min(...nodes.map(node => node.pos[0])), top = Math.min(...nodes.map(node => node.pos[1])) - title
+    const right = Math.max(...nodes.map(node => node.pos[0] + node.size[0]))
+    const bottom = Math.max(...nodes.map(node => node.pos[1] + node.size[1]))
+    canvas.ds.scale = 1
+    canvas.deselectAll()
+    canvas.ds.offset = [400 - left, 150 - top]
+    canvas.setDirty(true, true)
+    const box = canvas.canvas.getBoundingClientRect()
+    return {x: box.x + 400 - margin, y: box.y + 150 - margin,
+            width: right - left + 2 * margin, height: bottom - top + 2 * margin}
+}"""
+
+
+def take(page: ComfyPage, ids: list[str]) -> Image.Image:
+    """A picture of some nodes at the page's own size."""
+    clip = page.page.evaluate(LOOK, [ids, MARGIN, TITLE_HEIGHT])
+    page.settle()
+    return Image.open(io.BytesIO(page.page.screenshot(clip=clip))).convert("RGB")
+
+
+def wait_until_done(client: ComfyClient) -> None:
+    """Wait for the one prompt that was queued."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while not (history := client.get("/history")):
+        assert time.monotonic() < deadline, f"not done after {RUN_SECONDS} s"
+        time.sleep(0.5)
+    (entry,) = history.values()
+    assert entry["status"]["status_str"] == "success", entry["status"]
+
+
+def test_pictures_of_the_nodes(
+    page: ComfyPage, plain_server: ComfyServer, request: pytest.FixtureRequest, artifacts: Path
+) -> None:
+    """All nodes that need no further files run in one workflow, and each of them looks like something."""
+    graph = Graph(titled=False)
+    shown = {name: [node.id for node in nodes] for name, nodes in scenes(graph).items()}
+    page.page.evaluate("prompt => window.app.loadApiJson(prompt, 'help')", graph.prompt)
+    page.settle()
+    page.run()
+    wait_until_done(ComfyClient(plain_server.address))
+    page.settle()
+    page.page.evaluate(ARRANGE, [shown, NODE_WIDTH, SPACING])
+    page.settle()
+
+    pictures = {name: take(page, ids) for name, ids in shown.items()}
+    for name in NOT_RUN:
+        show(page, name)
+        page.settle()
+        node = page.page.evaluate("() => String(window.app.graph.nodes[0].id)")
+        pictures[name] = take(page, [node])
+
+    folder = artifacts / "help-pictures"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, picture in pictures.items():
+        assert len(picture.getcolors(1 << 24) or ()) > 50, name
+        picture.save(folder / f"{name}.png")
+        if request.config.getoption("--update-snapshot"):
+            (DOCS / "images").mkdir(parents=True, exist_ok=True)
+            picture.save(DOCS / "images" / f"{name}.webp", quality=80, method=6)
+    assert page.problems() == []
