@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from .errors import InputError
@@ -16,12 +17,12 @@ def need(module: str, package: str | None = None, purpose: str = "this") -> Any:
         purpose: what needs it, for the message.
 
     Raises:
-        InputError: it is not installed, or its own imports fail; with the pip line.
+        InputError: it is not installed, or its own imports fail; with the pip line for this Python.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         wanted = package or module
         raise InputError(
-            f"{purpose} needs {module}, which cannot be imported ({error}): pip install {wanted}"
+            f'{purpose} needs {module}, which cannot be imported ({error}): "{sys.executable}" -m pip install {wanted}'
         ) from error

@@ -86,7 +86,9 @@ def find_file(kind: str, name: str) -> Path:
     for folder in folders:  # not get_full_path(), which finds no folders
         if "\0" not in name and Path(folder, name).exists():
             return Path(folder, name)
-    raise ModelFileError(f"model {name!r} not found; looked in {', '.join(folders)}")
+    raise ModelFileError(
+        f"model {name!r} not found: put the file into {' or '.join(folders)} and press R, or choose another"
+    )
 
 
 def refuse_outside(name: str, folder: str) -> None:

@@ -107,12 +107,14 @@ class RestoredBatch:
     Attributes:
         after, before: restored, and plainly enlarged, `[B,H,W,C]`.
         faces: of the restored pictures; none where nobody looked for any.
+        failures: of the report, the lines of pictures that were not restored.
     """
 
     after: torch.Tensor
     before: torch.Tensor
     report: str
     faces: Faces
+    failures: tuple[str, ...] = ()
 
 
 def restore_batch(
@@ -155,7 +157,7 @@ def restore_batch(
             after.put(index, plain)
             before.put(index, plain)
             shown.append(faces[index])
-            report.add(index, f"not restored, plainly enlarged instead: {error}")
+            report.fail(index, f"not restored, plainly enlarged instead: {error}")
         else:
             after.put(index, result.image)
             before.put(index, result.before)
@@ -169,7 +171,8 @@ def restore_batch(
             f"capped at {options.max_megapixels:g} megapixels: {size[1]}x{size[0]} px instead of "
             f"{wanted[1]}x{wanted[0]}; raise max_megapixels for more"
         )
-    return RestoredBatch(after.image, before.image, report.text(), replace(faces, pictures=tuple(shown)))
+    faces = replace(faces, pictures=tuple(shown))
+    return RestoredBatch(after.image, before.image, report.text(), faces, tuple(report.failures))
 
 
 def _unchanged(pictures: Pictures, options: Options, reason: str) -> RestoredBatch:
@@ -177,7 +180,8 @@ def _unchanged(pictures: Pictures, options: Options, reason: str) -> RestoredBat
     canvas = Canvas(pictures, height, width)
     for index in range(len(pictures)):
         canvas.put(index, decodable(pictures.one(index)))
-    return RestoredBatch(canvas.image, canvas.image.clone(), reason, options.faces_at(height, width, len(pictures)))
+    faces = options.faces_at(height, width, len(pictures))
+    return RestoredBatch(canvas.image, canvas.image.clone(), reason, faces, (reason,))
 
 
 class BatchReport:
@@ -187,6 +191,7 @@ class BatchReport:
         self._pictures = pictures
         self._lines: list[str] = []
         self._said: set[str] = set()
+        self.failures: list[str] = []
 
     def place(self, index: int) -> str:
         """How a line about a picture begins."""
@@ -199,6 +204,11 @@ class BatchReport:
         for line in rest:
             self.note(line)
         self._lines += [self.place(index) + line for line in faces]
+
+    def fail(self, index: int, text: str) -> None:
+        """Add why the picture at `index` was not restored."""
+        self.failures.append(self.place(index) + text)
+        self.add(index, text)
 
     def note(self, line: str) -> None:
         """Add a line once."""

@@ -13,6 +13,7 @@ from ..headsup_core.imaging.resizing import resize
 from ..headsup_core.restore.gating import GATE_MODES
 from .comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
 from .host import ComfyHost
+from .messages import show_on_node
 from .pictures import mask_planes, prompt_states
 from .restoring import Options, restore_batch
 
@@ -113,6 +114,8 @@ class HeadsUpUpscale(ComfyNode):
         )
         host = ComfyHost.on(model.options.get("device", "auto"))
         done = restore_batch(image, model, options, host, keep_going=on_error != STOP)
+        if done.failures:
+            show_on_node("\n".join(done.failures))
         device = model_management.intermediate_device()
         preview = _preview(done.after, done.faces).to(device)
         return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview)

@@ -8,7 +8,7 @@ import torch
 
 from ..faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, load_face_analyzer
 from ..host import Host
-from ..identity.assignment import Assignment, assign
+from ..identity.assignment import Assignment, assign, default_threshold
 from ..models.one_step import HeadsUpModel
 from .conditions import KnownFace, known_face
 
@@ -86,6 +86,13 @@ def recognise(
         notes.append(f"no face was found{which}: nobody could be recognised there")
     named, decided = assign(image, faces, model.identities, used, model.match_threshold, enlarged)
     one_step = model.one_step
+    if _only_strangers(named):
+        least = default_threshold(used.embedder_id) if model.match_threshold is None else model.match_threshold
+        names = " or ".join(identity.name for identity in model.identities)
+        notes.append(
+            f"nobody is like {names} ({least:g} of 1 is needed), so no photo was used: "
+            "lower the match threshold, or assign the face by hand"
+        )
     if not one_step.takes_identity:
         notes.append(f"{one_step.card.name} takes neither reference nor identity tokens: people were not injected")
     by_name = {identity.name: identity for identity in model.identities}
@@ -103,6 +110,12 @@ def recognise(
     if model.identity_strength == 0:
         notes.append("identity strength 0: the people were recognised, not injected")
     return People(named, decided, tuple(told), injects=model.identity_strength > 0)
+
+
+def _only_strangers(named: Faces) -> bool:
+    """Whether there are faces, and nobody has a person or was said to be nobody."""
+    everybody = [face.identity for found in named for face in found]
+    return bool(everybody) and all(identity is None for identity in everybody)
 
 
 def recogniser_for(faces: Faces | None, analyzer: FaceAnalyzer | None, host: Host) -> FaceAnalyzer:

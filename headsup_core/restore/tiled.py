@@ -126,7 +126,7 @@ def run_tiled(
             if smaller is None:
                 raise InputError(
                     f"out of memory in {stage.name} even with tiles of {tiling.tile_pixels} px: close other programs, "
-                    f"or run on the CPU"
+                    f"or load the model with device cpu, which takes main memory instead"
                 ) from error
             outputs = None
             tiling = smaller

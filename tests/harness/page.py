@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 READY = "window.app && window.app.graph && window.app.extensionManager"
 READY_MS = 240_000  # a busy machine takes minutes
 SETTLE_MS = 1_500  # the page reports problems of a workflow a moment after it was loaded
+OVERLAY = "[data-testid=error-overlay]:visible"
+PANEL, LOGGED = "Workflow Overview", "Exception Message"
 PROBLEMS = "[role=dialog]:visible, [role=alertdialog]:visible, [data-testid=error-overlay]:visible"
 
 # The page says these on every start without a user's own style, saved files, or other people's templates, and
@@ -88,6 +90,19 @@ class ComfyPage:
     def problems(self) -> list[str]:
         """The texts of open dialogs and of the error overlay: missing nodes, values that do not fit, failed runs."""
         return self.page.locator(PROBLEMS).all_inner_texts()
+
+    def complaint(self, seconds: float) -> str:
+        """Wait for the error overlay, press its button for more, and give all that the panel says of a failed run."""
+        self.page.locator(OVERLAY).wait_for(timeout=seconds * 1000)
+        self.page.locator(OVERLAY).get_by_role("button").first.click()
+        self.page.wait_for_function(f"() => document.body.innerText.includes({LOGGED!r})", timeout=seconds * 1000)
+        return self.page.locator("body").inner_text().split(PANEL)[-1]
+
+    def wait_for_text(self, words: str, seconds: float) -> str:
+        """What a text box on the page holds, once one holds those words."""
+        held = "words => [...document.querySelectorAll('textarea')].map(box => box.value).find(t => t.includes(words))"
+        self.page.wait_for_function(held, arg=words, timeout=seconds * 1000)
+        return self.page.evaluate(held, words)
 
     def screenshot(self, path: Path) -> None:
         """Keep a picture of the page."""

@@ -42,7 +42,7 @@ def find_system(file: WeightsFile, system: str | None = None) -> System:
     if not matching:
         raise ModelFileError(
             f"{file.path} is of no known system ({', '.join(one.card.name for one in SYSTEMS)}): "
-            f"it holds {_some_keys(file)}"
+            f"it holds {_some_keys(file)}; choose a file of one of these"
         )
     marked = [one for one in matching if one.file_mark and one.file_mark in file.path.stem.lower()]
     return (marked or [one for one in matching if not one.file_mark])[0]

@@ -125,12 +125,61 @@ class HarnessSame(io.ComfyNode):
         return io.NodeOutput(a is b)
 
 
+class HarnessHide(io.ComfyNode):
+    """Lets a library seem not to be installed, or be there again."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessHide",
+            category="harness",
+            is_output_node=True,
+            inputs=[io.String.Input("module"), io.Boolean.Input("hide")],
+            outputs=[],
+        )
+
+    @classmethod
+    def execute(cls, module: str, hide: bool) -> io.NodeOutput:
+        import sys
+
+        for name in [name for name in sys.modules if name == module or name.startswith(module + ".")]:
+            del sys.modules[name]
+        if hide:
+            sys.modules[module] = None  # type: ignore[assignment] - as Python's own: an import raises ImportError
+        return io.NodeOutput()
+
+
+class HarnessFullGpu(io.ComfyNode):
+    """A HEADSUP_MODEL whose UNet raises what torch raises when a GPU's memory is full."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessFullGpu",
+            category="harness",
+            inputs=[io.AnyType.Input("model")],
+            outputs=[io.AnyType.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model: Any) -> io.NodeOutput:
+        import copy
+        from dataclasses import replace
+
+        def full(*_: Any) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+        unet = copy.deepcopy(model.one_step.unet)
+        unet.register_forward_pre_hook(full)
+        return io.NodeOutput(replace(model, one_step=replace(model.one_step, unet=unet)))
+
+
 class HarnessExtension(ComfyExtension):
     """The nodes of this pack."""
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [HarnessValues, HarnessRecord, HarnessSlow, HarnessSegs, HarnessSame]
+        return [HarnessValues, HarnessRecord, HarnessSlow, HarnessSegs, HarnessSame, HarnessHide, HarnessFullGpu]
 
 
 async def comfy_entrypoint() -> HarnessExtension:
