@@ -81,7 +81,7 @@ class Drawing:
         """Explanations in Markdown."""
         self._place("MarkdownNote", height, [], [], [text], title=title, color="#432", bgcolor="#653")
 
-    def add(self, kind: str, title: str = "", height: float = 0, **inputs: Any) -> Node:  # noqa: ANN401
+    def add(self, kind: str, title: str = "", tall: float = 0, **inputs: Any) -> Node:  # noqa: ANN401
         """A node; inputs are values of widgets or outputs of nodes, widgets not named or None take their defaults.
 
         Raises:
@@ -95,7 +95,7 @@ class Drawing:
         sockets, widgets = sockets_of(schema), widgets_of(schema)
         values = {name: value for name, value in inputs.items() if name in widgets and not isinstance(value, tuple)}
         entry = self._place(
-            kind, height or height_of(kind, schema), sockets + widgets_as_inputs(widgets), outputs_of(schema),
+            kind, tall or height_of(kind, schema), sockets + widgets_as_inputs(widgets), outputs_of(schema),
             values_of(schema, values), **({"title": title} if title else {}),
         )  # fmt: skip
         node = Node(entry, schema)
@@ -149,7 +149,7 @@ class Drawing:
         out = source.entry["outputs"][slot]
         out["links"] = [*(out["links"] or []), number]
         entry["link"] = number
-        self.links.append([number, source.entry["id"], slot, target.entry["id"], place, entry["type"]])
+        self.links.append([number, source.entry["id"], slot, target.entry["id"], place, out["type"]])
 
 
 def section_of(schema: Schema, section: str) -> list[tuple[str, list[Any]]]:

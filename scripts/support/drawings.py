@@ -104,7 +104,7 @@ def old_scan(schemas: dict[str, Schema]) -> Drawing:
 def identity_fitting(schemas: dict[str, Schema]) -> Drawing:
     sheet = Drawing("identity_fitting", schemas)
     sheet.column(360)
-    sheet.note(note_of(sheet), 310)
+    sheet.note(note_of(sheet), 390)
     sheet.column(300)
     people: Output | None = None
     photos: list[Node] = []
@@ -244,7 +244,7 @@ def note_of(sheet: Drawing) -> str:
 
 def load_image(sheet: Drawing, name: str, title: str = "") -> Node:
     """A picture of the input folder."""
-    return sheet.add("LoadImage", title, 320, image=name)
+    return sheet.add("LoadImage", title, 330, image=name)
 
 
 def results(sheet: Drawing, upscale: Node, prefix: str, *, who: bool = False) -> None:
@@ -267,6 +267,10 @@ WORKFLOWS = (
 )  # fmt: skip
 
 BLUEPRINT = "HeadsUp Upscale Known People"
+BLUEPRINT_DESCRIPTION = (
+    "Upscales portraits and group photos: loads the model, finds the faces, and restores those of known people after "
+    "their photos (identities: from HeadsUp Encode or Load Identity)."
+)
 BLUEPRINT_ENDS = {
     "inputs": {"image": ("HeadsUpDetectFaces", "HeadsUpUpscale"), "identities": ("HeadsUpInjectIdentity",)},
     "outputs": {"HeadsUpUpscale": ("image", "before", "report", "faces", "preview")},
@@ -283,7 +287,7 @@ def blueprint(schemas: dict[str, Schema]) -> dict[str, Any]:
     sheet = Drawing(BLUEPRINT, schemas)
     sheet.column(SIDE)
     model = sheet.add("HeadsUpLoadModel", model=TINY)
-    found = sheet.add("HeadsUpDetectFaces")
+    found = sheet.add("HeadsUpDetectFaces", tall=230)
     sheet.column(SIDE)
     known = sheet.add("HeadsUpInjectIdentity", model=model["model"])
     sheet.add("HeadsUpUpscale", model=known["model"], faces=found["faces"])
@@ -336,6 +340,7 @@ def as_blueprint(
         "revision": 0,
         "config": {},
         "name": name,
+        "category": "HeadsUp",
         "inputNode": {"id": INPUT_NODE, "bounding": [-220, 200, 120, 40 + SLOT * len(entering)]},
         "outputNode": {"id": OUTPUT_NODE, "bounding": [right + 100, 200, 120, 40 + SLOT * len(leaving)]},
         "inputs": entering,
@@ -370,7 +375,10 @@ def as_blueprint(
         "links": [],
         "version": 0.4,
         "definitions": {"subgraphs": [definition]},
-        "extra": {},
+        "extra": {
+            "BlueprintDescription": BLUEPRINT_DESCRIPTION,
+            "BlueprintSearchAliases": ["face restore", "reference"],
+        },
     }
 
 

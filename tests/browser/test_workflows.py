@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
+from harness.graph import ENCODE
 from harness.page import ComfyPage, skip_welcome
 from harness.workflows import BLUEPRINTS, NAMES, NOTES, workflow, write_pictures
 from playwright.sync_api import Browser
@@ -18,6 +18,7 @@ from support.workflow import to_prompt
 
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 TITLE = 30  # pixels of a node's title, which lies above its position
+INPUT_NODE, OUTPUT_NODE = -10, -20  # ids that the page gives to a subgraph's own ends
 WINDOW = {"width": 2400, "height": 1300}
 SHOW_ALL = """() => {
     const canvas = window.app.canvas, nodes = window.app.graph.nodes
@@ -88,44 +89,38 @@ def test_template_browser_shows_all_with_their_pictures(page: ComfyPage, artifac
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
-def test_blueprint_is_offered_and_holds_what_a_person_would_put_together(
-    path: Path, page: ComfyPage, client: ComfyClient, artifacts: Path
-) -> None:
-    (entry,) = [e for e in client.get("/global_subgraphs").values() if e["name"] == path.stem]
-    inside = json.loads(path.read_text())["definitions"]["subgraphs"][0]
+def test_blueprint_is_offered_and_runs(path: Path, page: ComfyPage, client: ComfyClient, artifacts: Path) -> None:
+    ((number, entry),) = [item for item in client.get("/global_subgraphs").items() if item[1]["name"] == path.stem]
+    served = json.loads(client.get(f"/global_subgraphs/{number}")["data"])
+    (inside,) = served["definitions"]["subgraphs"]
 
-    page.page.evaluate(
-        """name => {
-            window.app.graph.clear()
-            const node = window.LiteGraph.createNode(`SubgraphBlueprint.${name}`)
-            window.app.graph.add(node)
-        }""",
-        path.stem,
-    )
-    page.settle()
+    page.load_workflow(served, path.stem)
     page.screenshot(artifacts / "blueprint.png")
     prompt = page.prompt()
 
     assert entry["info"]["node_pack"].startswith("custom_nodes.")
-    assert sorted(node["class_type"] for node in prompt.values()) == sorted(node["type"] for node in inside["nodes"])
-    assert values_of(prompt) == values_of(to_prompt(as_workflow(inside), client.object_info()))
     assert page.problems() == []
-
-
-def as_workflow(inside: dict[str, Any]) -> dict[str, Any]:
-    """What is inside a subgraph as a workflow, without the links to its ends."""
-    ends = {link["id"] for link in inside["links"] if -10 in (link["origin_id"], link["target_id"])}
-    nodes = [
-        node | {"inputs": [entry for entry in node["inputs"] if entry["link"] not in ends]} for node in inside["nodes"]
-    ]
-    return {"nodes": nodes, "links": inside["links"]}
-
-
-def values_of(prompt: dict[str, Any]) -> dict[tuple[str, str], Any]:
-    """The widgets' values by class and name."""
-    return {
-        (entry["class_type"], key): value
-        for entry in prompt.values()
-        for key, value in entry["inputs"].items()
-        if not isinstance(value, list)
+    assert page.errors == []
+    closed = served["nodes"][0]["id"]
+    assert {name: node["class_type"] for name, node in prompt.items()} == {
+        f"{closed}:{node['id']}": node["type"] for node in inside["nodes"]
     }
+    prompt |= {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": "headsup_group.png"}},
+        "person": {"class_type": "LoadImage", "inputs": {"image": "headsup_person_1.png"}},
+        "known": {"class_type": "HeadsUpEncodeIdentity", "inputs": ENCODE | {"photos": ["person", 0]}},
+    }
+    for link in inside["links"]:
+        if link["origin_id"] == INPUT_NODE:
+            target = next(node for node in inside["nodes"] if node["id"] == link["target_id"])
+            name = target["inputs"][link["target_slot"]]["name"]
+            prompt[f"{closed}:{target['id']}"]["inputs"][name] = {"image": ["photo", 0], "identities": ["known", 0]}[
+                name
+            ]
+        if link["target_id"] == OUTPUT_NODE and link["type"] == "IMAGE":
+            source = [f"{closed}:{link['origin_id']}", link["origin_slot"]]
+            prompt[f"shown {link['id']}"] = {"class_type": "PreviewImage", "inputs": {"images": source}}
+    result = client.run(prompt)
+
+    assert result.status == "success", result.error
+    assert len([shown for node, shown in result.outputs.items() if node.startswith("shown") and shown["images"]]) == 3

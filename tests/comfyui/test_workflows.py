@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from PIL import Image
 from support.client import ComfyClient, PromptResult
 from support.comfyui import OLDEST, ensure_comfyui
 from support.server import ComfyServer
-from support.workflow import Prompt, Schema, to_prompt
+from support.workflow import Prompt, Schema, input_spec, to_prompt
 
 RUN_SECONDS = 240
 IDFSR = "workflow-idfsr.safetensors"
@@ -54,13 +53,15 @@ EXPECTED = {
         {
             "HeadsUpLoadIDFSR": {"model": IDFSR},
             "HeadsUpFitIdentity": {"steps": 2},
-            "HeadsUpRestoreFacesIDFSR": {"steps": 2},
+            "HeadsUpRestoreFacesIDFSR": {"steps": 2, "allow_smaller": True},
         },
         says=("person: 2 steps", "(person): restored"),
     ),
     "batch_folder": Expected({(384, 384), (448, 448)}, says=("96x96 -> 384x384", "112x112 -> 448x448")),
     "compare_systems": Expected(
-        {(1552, 512)}, {"HeadsUpUpscale": {"strength": {0.5}}}, says=("strength 1,", "strength 0.5,", "same person")
+        {(1552, 512)},
+        {"HeadsUpUpscale": {"strength": {0.5}}, "HeadsUpCompareIdentity": {"no_face": {"pass through"}}},
+        says=("strength 1,", "strength 0.5,", "same person"),
     ),
     "text_to_image_faces": Expected(
         {(256, 256)},
@@ -144,7 +145,7 @@ def test_workflow_sets_our_nodes_to_their_defaults_but_where_it_says_so(name: st
 def defaults_of(schema: Schema) -> dict[str, Any]:
     """The defaults of a node's widgets."""
     sections = (schema["input"].get(section, {}) for section in ("required", "optional"))
-    return {key: spec[1].get("default") for section in sections for key, spec in section.items()}
+    return {key: input_spec(spec)[1].get("default") for section in sections for key, spec in section.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -181,7 +182,7 @@ def test_saved_identity_is_used_again_without_photos_and_fitting(
 
     assert result.status == "success", result.error
     assert "fitted_person" in file
-    assert not {"HeadsUpEncodeIdentity", "HeadsUpFitIdentity"} & set(Counter(n["class_type"] for n in again.values()))
+    assert not {"HeadsUpEncodeIdentity", "HeadsUpFitIdentity"} & {node["class_type"] for node in again.values()}
     assert "(person): restored" in texts(result)
 
 
