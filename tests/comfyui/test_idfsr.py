@@ -9,29 +9,16 @@ import pytest
 import torch
 from harness.executor import Executor, finish
 from harness.graph import Graph, Node, Output
+from harness.idfsr import write_idfsr
 from harness.people import astronaut
 
-from headsup_core.idfsr.architecture import IDFSRArchitecture
-from headsup_core.idfsr.files import save_idfsr
-from headsup_core.idfsr.model import IDFSRModel
-from headsup_core.idfsr.unet import IDFSRNetwork
-
-SMALL = IDFSRArchitecture(
-    64, 8, (1, 2), (1, 2), 1, residuals=1, embedding=128, embedder="dlib_resnet_v1", token_width=8, style=8, time=8,
-    groups=4,
-)  # fmt: skip
 FILE = "tiny-idfsr.safetensors"
 
 
 @pytest.fixture
 def model_file(executor: Executor) -> Iterator[Path]:
-    network = IDFSRNetwork(SMALL)
-    generator = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
     path = executor.base / "models" / "headsup" / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_idfsr(path, IDFSRModel(network, SMALL))
+    write_idfsr(path)
     yield path
     path.unlink()
 
