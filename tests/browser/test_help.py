@@ -79,7 +79,7 @@ def page(
     language = "en" if language is None else language.params.get("language", "en")
     settings = plain_server.base / "user" / "default" / "comfy.settings.json"
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Locale": language}))
-    context = browser.new_context(viewport={"width": 1600, "height": 1300})
+    context = browser.new_context(viewport={"width": 1600, "height": 1600})
     context.set_default_timeout(120_000)
     page = ComfyPage(context.new_page(), plain_server.address)
     yield page
@@ -208,9 +208,9 @@ NOT_RUN = ("HeadsUpLoadIDFSR", "HeadsUpFitIdentity", "HeadsUpRestoreFacesIDFSR")
 
 SHOWS = [
     *("HeadsUpDetectFaces", "HeadsUpEncodeIdentity", "HeadsUpLoadIdentity", "HeadsUpCompareIdentity"),
-    *("HeadsUpAssignIdentities", "HeadsUpPlanUpscale", "MaskPreview", "PreviewImage"),
+    *("HeadsUpAssignIdentities", "HeadsUpPlanUpscale", "HeadsUpUpscale", "MaskPreview", "PreviewImage"),
 ]
-"""Nodes with a picture below their widgets."""
+"""Nodes with a picture below their widgets; HeadsUp Upscale's is that of its progress."""
 
 ARRANGE = """([scenes, shows, width, spacing]) => {
     const scene = Object.fromEntries(Object.entries(scenes).flatMap(([name, ids]) => ids.map(id => [id, name])))
@@ -223,7 +223,6 @@ ARRANGE = """([scenes, shows, width, spacing]) => {
         for (const id of ids) {
             const node = window.app.graph.getNodeById(id)
             const room = shows.includes(node.type) ? width - 20 : node.type === 'PreviewAny' ? 110 : 0
-            if (!room) node.imgs = undefined  // what it showed while it worked
             node.setSize([width, node.computeSize()[1] + room])
             node.pos = [column * spacing, y]
             y += node.size[1] + 60
