@@ -31,7 +31,8 @@ def test_links_to_files_lead_somewhere(root: Path) -> None:
     found = [(page, link) for page in pages(root) for link in LINK.findall(page.read_text(encoding="utf-8"))]
     local = [(page, link) for page, link in found if "://" not in link and not link.startswith("mailto:")]
     assert len(local) > 20
-    broken = [f"{page.relative_to(root)}: {link}" for page, link in local if not (folder_of(page, root) / link).exists()]
+    starts = [(page, folder_of(page, root) / link) for page, link in local]
+    broken = [f"{page.relative_to(root)}: {target}" for page, target in starts if not target.exists()]
     assert broken == []
 
 
