@@ -41,7 +41,10 @@ TITLE_HEIGHT = 46
 """Of the title and the badge above it."""
 PHOTO = "astronaut.png"
 SAVED = "Eileen Collins"
-NODE_WIDTH = 400
+NODE_WIDTH = 310
+"""In canvas units: the page shows help some 300 px wide, so pictures of this width can be read there."""
+PLACE = (580, 220)
+"""Of a node alone on the canvas, in pixels of the page."""
 SPACING = 1500
 """Canvas units between two pictures' nodes: no picture shows its neighbours."""
 
@@ -76,7 +79,8 @@ def page(
     language = "en" if language is None else language.params.get("language", "en")
     settings = plain_server.base / "user" / "default" / "comfy.settings.json"
     settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Locale": language}))
-    context = browser.new_context(viewport={"width": 1600, "height": 1300})
+    context = browser.new_context(viewport={"width": 1600, "height": 1600})
+    context.set_default_timeout(120_000)
     page = ComfyPage(context.new_page(), plain_server.address)
     yield page
     page.screenshot(artifacts / f"help-{request.node.name}.png")
@@ -89,32 +93,33 @@ def words(language: str) -> Any:
 
 
 def show(page: ComfyPage, node: str) -> None:
-    """One node of a type, alone on the canvas, selected."""
+    """One node of a type, alone on the canvas."""
     page.page.evaluate(
-        """type => {
+        """([type, x, y]) => {
             const app = window.app
             app.graph.clear()
             // not an id that another node has left pictures or values for
             app.graph.last_node_id = window.lastShown = (window.lastShown ?? 9000) + 1
             const node = window.LiteGraph.createNode(type)
             app.graph.add(node)
-            node.pos = [80, 120]
+            node.pos = [x, y]
             app.canvas.ds.scale = 1
-            app.canvas.ds.offset = [500, 0]
-            app.canvas.selectNode(node)
+            app.canvas.ds.offset = [0, 0]
             app.canvas.setDirty(true, true)
         }""",
-        node,
+        [node, *PLACE],
     )
+    page.settle()
 
 
 def open_help(page: ComfyPage, node: str) -> str:
-    """The HTML of a node's help."""
+    """The HTML of a node's help, as the info button above the selected node opens it."""
     show(page, node)
+    page.page.mouse.click(PLACE[0] + 120, PLACE[1] - 15)  # its title
     page.page.get_by_test_id("info-button").first.click()
     content = page.page.locator(".node-help-content").first
-    content.wait_for()
     content.locator("h1").wait_for()
+    content.locator("img").first.wait_for()
     page.settle()
     return content.inner_html()
 
@@ -127,7 +132,7 @@ def test_help_opens_with_its_picture(page: ComfyPage, language: str) -> None:
         html = open_help(page, node)
 
         assert words(language)[node]["display_name"] in html
-        assert "<table>" in html
+        assert words(language)[node]["outputs"]["0"]["name"] in html
         pictures = page.page.locator(".node-help-content img")
         assert pictures.count() >= 1
         widths = pictures.evaluate_all("images => images.map(image => image.naturalWidth)")
@@ -158,7 +163,7 @@ def test_nodes_have_chinese_names(page: ComfyPage, language: str) -> None:
 
 
 def scenes(graph: Graph) -> dict[str, list[Node]]:
-    """Node id -> the nodes that its picture shows, from left to right; each is connected and can run."""
+    """Node id -> the nodes that its picture shows, one below the other; each is connected and can run."""
     photo, small = graph.add("LoadImage", image=PHOTO), graph.add("LoadImage", image=NAME)
     model = graph.add("HeadsUpLoadModel", model="headsup-tiny (bundled)", dtype="auto", device="auto")
     analyzer = graph.analyzer()
@@ -203,9 +208,9 @@ NOT_RUN = ("HeadsUpLoadIDFSR", "HeadsUpFitIdentity", "HeadsUpRestoreFacesIDFSR")
 
 SHOWS = [
     *("HeadsUpDetectFaces", "HeadsUpEncodeIdentity", "HeadsUpLoadIdentity", "HeadsUpCompareIdentity"),
-    *("HeadsUpAssignIdentities", "HeadsUpPlanUpscale", "MaskPreview", "PreviewImage"),
+    *("HeadsUpAssignIdentities", "HeadsUpPlanUpscale", "HeadsUpUpscale", "MaskPreview", "PreviewImage"),
 ]
-"""Nodes with a picture below their widgets."""
+"""Nodes with a picture below their widgets; HeadsUp Upscale's is that of its progress."""
 
 ARRANGE = """([scenes, shows, width, spacing]) => {
     const scene = Object.fromEntries(Object.entries(scenes).flatMap(([name, ids]) => ids.map(id => [id, name])))
@@ -213,14 +218,16 @@ ARRANGE = """([scenes, shows, width, spacing]) => {
         const ends = [scene[link.origin_id], scene[link.target_id]]
         if (!ends[0] || ends[0] !== ends[1]) window.app.graph.removeLink(link.id)
     }
-    Object.values(scenes).forEach((ids, row) => ids.forEach((id, column) => {
-        const node = window.app.graph.getNodeById(id)
-        const [least, height] = node.computeSize()
-        const room = shows.includes(node.type) ? 300 : node.type === 'PreviewAny' ? 160 : 0
-        if (!room) node.imgs = undefined  // what it showed while it worked
-        node.setSize([column ? 300 : Math.max(width, least), height + room])
-        node.pos = [column * (width + 60), row * spacing]
-    }))
+    Object.values(scenes).forEach((ids, column) => {
+        let y = 0
+        for (const id of ids) {
+            const node = window.app.graph.getNodeById(id)
+            const room = shows.includes(node.type) ? width - 20 : node.type === 'PreviewAny' ? 110 : 0
+            node.setSize([width, node.computeSize()[1] + room])
+            node.pos = [column * spacing, y]
+            y += node.size[1] + 60
+        }
+    })
     const shown = new Set(Object.values(scenes).flat())
     window.app.graph.nodes.filter(node => !shown.has(String(node.id))).forEach((node, index) => {
         node.pos = [-3000, index * 500]
@@ -278,7 +285,6 @@ def test_pictures_of_the_nodes(
     pictures = {name: take(page, ids) for name, ids in shown.items()}
     for name in NOT_RUN:
         show(page, name)
-        page.settle()
         node = page.page.evaluate("() => String(window.app.graph.nodes[0].id)")
         pictures[name] = take(page, [node])
 
@@ -286,7 +292,7 @@ def test_pictures_of_the_nodes(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for name, picture in pictures.items():
-        assert len(set(picture.resize((64, 64)).getdata())) > 50, name
+        assert len(set(picture.resize((64, 64)).tobytes())) > 50, name
         picture.save(folder / f"{name}.png")
         if request.config.getoption("--update-snapshot"):
             (DOCS / "images").mkdir(parents=True, exist_ok=True)

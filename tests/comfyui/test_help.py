@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,20 @@ from support.comfyui import OLDEST
 LANGUAGES = ("en", "zh")
 FILES = {"model", "adapter", "base", "identity", "pack"}
 """Combos that list the user's files: a page cannot name them."""
+LISTS = {"en": ("Inputs", "Outputs"), "zh": ("输入", "输出")}
 HEADINGS = {"en": ("## What goes wrong",), "zh": ("## 常见问题",)}
 WORDS = {
     "en": {"on": "on", "off": "off", "empty": "empty"},
     "zh": {"on": "开启", "off": "关闭", "empty": "空"},
 }
-ROW = re.compile(r"^\| \*\*(?P<name>.+?)\*\* (?:`(?P<id>\w+)` )?\|(?P<cells>.*)\|$")
+ROW = re.compile(
+    r"^- \*\*(?P<name>.+?)\*\*(?: `(?P<id>\w+)`)?"
+    r"(?:(?: \(default |\uff08默认 )`(?P<default>.+?)`[)\uff09])?[:\uff1a] ?(?P<text>.+)$"
+)
+"""Of a list: tables are cut off in the narrow panel where the page shows help."""
 PICTURE = re.compile(r"!\[(?P<words>[^\]]*)\]\((?P<path>[^)]+)\)")
 MOST_BYTES = 80_000
-MOST_WIDE = 900
+MOST_WIDE = 420  # the panel is some 300 px wide
 
 
 @pytest.fixture
@@ -46,10 +52,22 @@ def page_of(root: Path, name: str, language: str) -> Path:
     return docs / f"{name}.md" if language == "en" else docs / name / f"{language}.md"
 
 
-def rows_of(text: str) -> list[tuple[str, str, list[str]]]:
-    """(name, id in code style or "", cells) of each row of the tables."""
-    matches = (ROW.match(line) for line in text.splitlines())
-    return [(m["name"], m["id"] or "", [c.strip() for c in m["cells"].split(" | ")]) for m in matches if m]
+@dataclass(frozen=True)
+class Entry:
+    """A line of a page's lists: what is said of an input or output."""
+
+    name: str
+    id: str
+    default: str
+    text: str
+
+
+def entries_of(text: str, language: str) -> list[Entry]:
+    """Those of the lists of inputs and outputs, in their order."""
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    wanted = [section for section in sections if section.splitlines()[0] in LISTS[language]]
+    matches = [ROW.match(line) for section in wanted for line in section.splitlines()[1:] if line]
+    return [Entry(m["name"], m["id"] or "", m["default"] or "", m["text"]) for m in matches if m]
 
 
 def written(default: Any, words: dict[str, str]) -> str:
@@ -66,12 +84,19 @@ def numbers(text: str) -> set[float]:
     return {float(number) for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", text)}
 
 
-def unexplained(spec: Any, cells: list[str], words: dict[str, str]) -> list[str]:
-    """What the row of an input leaves out or gets wrong."""
+def shown(key: str, spec: Any) -> Any:
+    """A specification without the user's files."""
+    if key not in FILES:
+        return spec
+    return ["COMBO", {name: value for name, value in spec[1].items() if name != "options"}]
+
+
+def unexplained(spec: Any, entry: Entry, words: dict[str, str]) -> list[str]:
+    """What the entry of an input leaves out or gets wrong."""
     kind, options = spec[0], spec[1]
     default = written(options.get("default"), words)
-    wrong = [] if cells[0] == default else [f"default {default!r}, page {cells[0]!r}"]
-    text = f"{cells[0]} {' '.join(cells[1:])}"
+    wrong = [] if entry.default == default else [f"default {default!r}, page {entry.default!r}"]
+    text = f"{entry.default} {entry.text}"
     bounds = {float(options[key]) for key in ("min", "max") if key in options}
     wrong += [f"bound {bound:g}" for bound in bounds - numbers(text)]
     choices = options.get("options", kind if isinstance(kind, list) else [])
@@ -92,25 +117,22 @@ def test_every_input_and_output_has_a_tooltip(infos: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_page_explains_every_input_and_output(infos: dict[str, Any], root: Path, language: str) -> None:
-    """Its table has all of them in the node's order, with default, range and choices."""
+    """Its lists have all of them in the node's order, with default, range and choices."""
     local = json.loads((root / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
     wrong: list[str] = []
     for name, info in infos.items():
-        rows = rows_of(page_of(root, name, language).read_text(encoding="utf-8"))
+        entries = entries_of(page_of(root, name, language).read_text(encoding="utf-8"), language)
         inputs = inputs_of(info)
         names = [local[name]["inputs"][key]["name"] for key in inputs]
-        outputs = [output["name"] for output in local[name]["outputs"].values()]
-        listed = [row[0] for row in rows if row[0] not in ("dlib", "insightface", "opencv", "facexlib")]
-        if listed != names + outputs:
-            wrong.append(f"{name}: lists {listed}, has {names + outputs}")
+        names += [output["name"] for output in local[name]["outputs"].values()]
+        listed = [entry.name for entry in entries]
+        if listed != names:
+            wrong.append(f"{name}: lists {listed}, has {names}")
             continue
-        for (key, spec), (_shown, identifier, cells) in zip(inputs.items(), rows, strict=False):
-            if language != "en" and identifier != key:
-                wrong.append(f"{name}: {key} is called {identifier!r}")
-            shortened = [spec[0], {k: v for k, v in spec[1].items() if key not in FILES or k != "options"}]
-            if key in FILES and isinstance(spec[0], list):
-                shortened[0] = "COMBO"
-            wrong += [f"{name}: {key}: {problem}" for problem in unexplained(shortened, cells, WORDS[language])]
+        for (key, spec), entry in zip(inputs.items(), entries, strict=False):
+            if language != "en" and entry.id != key:
+                wrong.append(f"{name}: {key} is called {entry.id!r}")
+            wrong += [f"{name}: {key}: {problem}" for problem in unexplained(shown(key, spec), entry, WORDS[language])]
 
     assert wrong == []
 
