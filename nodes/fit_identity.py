@@ -54,8 +54,9 @@ class HeadsUpFitIdentity(ComfyNode):
                     default=200,
                     min=1,
                     max=10000,
-                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more (a one-step model: "
-                    "two) one is held out, and fitting stops when that one no longer gains.",
+                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more one is held out "
+                    "(a one-step model: always, of one photo the mirrored one), and fitting stops when that one no "
+                    "longer gains.",
                 ),
                 io.Float.Input(
                     "learning_rate",

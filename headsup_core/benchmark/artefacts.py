@@ -67,7 +67,7 @@ def artefact_table(model: str, pictures: Path, host: Host, sizes: Sequence[Size]
         for height, width in sizes:
             shown = clean if height is None else _middle(clean, height / width)
             size = output_size(*shown.shape[-2:], long_edge=width) if height is None else (height, width)
-            enlarged = resize(resize(shown, *(-(-side // 4) for side in size)), *size)
+            enlarged = resize(resize(shown, -(-size[0] // 4), -(-size[1] // 4)), *size)
             whole = restore(enlarged, loaded, 1, tile=8192, host=host)
             tiled = restore(enlarged, loaded, 1, tile=512, host=host)
             difference = whole.image - tiled.image

@@ -65,6 +65,8 @@ def run_fit(args: argparse.Namespace) -> int:
     options = FittingOptions(args.steps, args.learning_rate, args.batch, seed=args.seed, save_every=1)
     host = make_host(args)
     model = _load(args.model, host)
+    if isinstance(model, IDFSRModel) and (args.recogniser or args.lpips_backbone):
+        raise InputError("--recogniser and --lpips-backbone are for one-step models: IDFSR's loss is of noise alone")
     face_loss = FaceLoss.of_files(args.recogniser, args.lpips_backbone, host.device)
     check_folder(args.output)
     analyzer = make_analyzer(args, host)

@@ -45,7 +45,7 @@ class Fitted:
             return f"{text}; no photo to hold out, the last step was taken"
         first, taken = f"held-out loss at first {held[0]:.4f}", held[self.best_step]
         if not self.best_step:
-            return f"{text}; {first}, no step was better: the start was taken"
+            return f"{text}; {first}, no step was clearly better: the start was taken"
         return f"{text}; step {self.best_step} was taken: held-out loss {taken:.4f}, at first {held[0]:.4f}"
 
 
@@ -63,8 +63,10 @@ def fit_identity(
     IDFSR: the embedding, from the photos' mean embedding. A one-step model: its reference, from the best photo, and the
     embedding for its identity tokens, whichever it takes.
 
-    With `HELD_OUT_FROM` photos or more the last (the weakest) is held out and its loss decides which step is taken, the
-    start included, and when to stop; else it is the last step. It runs under `torch.inference_mode`, too.
+    With three photos or more the last, the weakest, is held out, and its loss decides which step is taken, the start
+    included, and when to stop; else it is the last step. For a one-step model that is always so: of two photos one is
+    held out, of one the mirrored photo, and a step must be better than the start by `one_step.LEAST_GAIN`.
+    It runs under `torch.inference_mode`, too.
 
     Args:
         analyzer: embeds the photos when the identity has no embedding of the model's recogniser.

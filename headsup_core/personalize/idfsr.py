@@ -49,6 +49,10 @@ class IDFSRTask:
         )
 
     @property
+    def least_gain(self) -> float:
+        return 0.0
+
+    @property
     def changes(self) -> Mapping[str, torch.Tensor]:
         return {"embedding": self._change}
 

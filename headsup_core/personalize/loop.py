@@ -27,6 +27,11 @@ class Task(Protocol):
         ...
 
     @property
+    def least_gain(self) -> float:
+        """By what share of the start's held-out loss a step must be better to be taken in its place."""
+        ...
+
+    @property
     def changes(self) -> Mapping[str, torch.Tensor]:
         """The leaves that are optimised, by name, in units that suit one learning rate."""
         ...
@@ -67,7 +72,8 @@ class FittingLoop:
         self._optimizer = torch.optim.Adam(list(self._changes.values()), lr=options.learning_rate)
         self._losses: list[float] = []
         self._held_out: list[tuple[int, float]] = []
-        self._best: tuple[int, Parts] = (0, _copied(task.parts()))
+        self._at_start: tuple[int, Parts] = (0, _copied(task.parts()))
+        self._best = self._at_start
 
     def run(self) -> Outcome:
         """All steps, or until the held-out photo gained nothing for long; its best step is taken, else the last."""
@@ -86,10 +92,17 @@ class FittingLoop:
                 self._pause(progress)
         if not self._held_out:
             self._best = (len(self._losses), _copied(self._task.parts()))
+        elif not self._is_worth_it():
+            self._best = self._at_start
         if self._state is not None:
             self._state.unlink(missing_ok=True)
         step, parts = self._best
         return Outcome(parts, tuple(self._losses), tuple(self._held_out), step)
+
+    def _is_worth_it(self) -> bool:
+        """Whether the best step is so much better than the start as the task asks."""
+        losses = dict(self._held_out)
+        return losses[self._best[0]] <= losses[0] * (1 - self._task.least_gain)
 
     def _pause(self, progress: Progress) -> None:
         """Where the host may stop the fitting: after a whole step, so that it goes on from there."""

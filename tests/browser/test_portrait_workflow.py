@@ -30,16 +30,6 @@ def test_page_knows_the_nodes(comfy_page: ComfyPage) -> None:
     assert comfy_page.errors == []
 
 
-def test_workflow_loads_without_a_problem(comfy_page: ComfyPage, workflow: dict[str, Any], prompt: Prompt) -> None:
-    comfy_page.load_workflow(workflow, "portrait_upscale")
-
-    assert sorted(comfy_page.node_types()) == sorted(node["type"] for node in workflow["nodes"])
-    assert set(comfy_page.node_types()) <= comfy_page.known_types() | {"Note", "MarkdownNote"}
-    assert comfy_page.prompt() == prompt  # every widget has the value that the file gives it
-    assert comfy_page.problems() == []
-    assert comfy_page.errors == []
-
-
 def test_workflow_saved_before_an_input_existed_gets_its_default(
     comfy_page: ComfyPage, workflow: dict[str, Any], prompt: Prompt
 ) -> None:
@@ -63,9 +53,3 @@ def test_run_gives_an_image(comfy_page: ComfyPage, workflow: dict[str, Any]) -> 
     assert len(images) == 1
     assert comfy_page.problems() == []
     assert comfy_page.errors == []
-
-
-def test_workflow_is_among_the_templates(client: ComfyClient) -> None:
-    templates = client.get("/workflow_templates")
-
-    assert "portrait_upscale" in [name for names in templates.values() for name in names]

@@ -23,7 +23,7 @@ from headsup_core.imaging.tiles import Tile
 from headsup_core.models.id_tokens import IdTokenRecord, IdTokens
 from headsup_core.models.one_step import HeadsUpModel, OneStepModel, ReferencePlacement
 from headsup_core.models.prediction import LatentResidual
-from headsup_core.restore.conditions import Condition, Conditions, KnownFace
+from headsup_core.restore.conditions import Condition, Conditions, KnownFace, UprightReferences
 from headsup_core.restore.face_tiles import around_faces
 from headsup_core.restore.injection import shares
 from headsup_core.restore.stages import restore_picture
@@ -125,6 +125,20 @@ def test_upright_reference_fills_the_tile_and_is_encoded_once(make_model: ModelM
         assert torch.allclose(result.image[index : index + 1], expected, atol=1e-5)
     tiles = 2 * result.report.tiles
     assert len(model.one_step.codec.sizes) == tiles + 1
+
+
+def test_calls_can_share_upright_references(make_model: ModelMaker) -> None:
+    model = telling(make_model, "reference", "aligned").with_identities([ADA])
+    options: dict[str, Any] = {"tile": 64, "overlap": 32, "analyzer": ANALYZER, "host": HOST}
+    alone = hu.restore(photo(), model, 1, **options)
+    encoded = model.one_step.codec.sizes
+    encoded.clear()
+    references: UprightReferences = {}
+    for _ in range(2):
+        shared = hu.restore(photo(), model, 1, references=references, **options)
+        assert torch.equal(shared.image, alone.image)
+    assert len(encoded) == 2 * alone.report.tiles + 1
+    assert [key[0] for key in references] == ["Ada"]
 
 
 def test_only_tiles_with_a_known_face_take_another_pass(make_model: ModelMaker) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_headsup.headsup_core import HeadsUpError, HeadsUpModel, InputError, PlainHost, restore
+from comfyui_headsup.headsup_core import HeadsUpError, HeadsUpModel, InputError, PlainHost, RestoreResult, restore
 from comfyui_headsup.headsup_core.faces import Face, Faces
 from comfyui_headsup.headsup_core.imaging.resizing import resize
 from comfyui_headsup.headsup_core.models.architecture import Architecture
@@ -98,6 +98,24 @@ def test_batch_is_what_the_core_makes_of_each_picture(model: HeadsUpModel) -> No
     assert not torch.equal(after, before)
     assert host.places == [(0, 3), (1, 3), (2, 3)]
     assert "picture 3 of 3" in report
+
+
+def test_pictures_of_a_batch_share_encoded_references(model: HeadsUpModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def spy(*args: Any, **options: Any) -> RestoreResult:
+        given.append(options["references"])
+        return restore(*args, **options)
+
+    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore", spy)
+    for _ in range(2):
+        run(torch.rand(2, 8, 8, 3), model)
+    checks = [references for references in given if references is None]
+    first, second, third, fourth = (references for references in given if references is not None)
+    assert len(checks) == 2, "the options are tried out once an execution, without people to keep"
+    assert first is second
+    assert third is fourth
+    assert first is not third, "another execution may have other people"
 
 
 def test_bad_picture_leaves_the_others_alone(model: HeadsUpModel) -> None:

@@ -1,0 +1,225 @@
+"""Draws a workflow as ComfyUI's page saves it: nodes in columns, a group around each column or part of it.
+
+Positions are computed from the node schemas of `/object_info`; the files that come out are plain JSON.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .workflow import Schema, input_spec, is_widget, widget_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TITLE, SLOT, WIDGET, TEXT_BOX = 30, 20, 24, 96  # pixels of a node's title, a socket, a widget and a text field
+PREVIEW = 300  # and of a picture or text that a node shows
+COLUMN_GAP, ROW_GAP, GROUP_PAD, GROUP_TITLE = 60, 40, 15, 50
+SHOWS = {
+    "LoadImage", "SaveImage", "PreviewImage", "PreviewAny", "HeadsUpEncodeIdentity", "HeadsUpDetectFaces",
+    "HeadsUpAssignIdentities", "HeadsUpLoadIdentity", "HeadsUpCompareIdentity",
+}  # fmt: skip
+UPLOAD_VALUE = "image"  # what the page keeps in the place of an upload button
+SEED_CONTROL = "fixed"
+OPTIONAL_SHAPE = 7  # a hollow socket
+Output = tuple["Node", str]
+
+
+@dataclass(eq=False)
+class Node:
+    """A node of a drawing; `node["image"]` is its output of that name."""
+
+    entry: dict[str, Any]
+    schema: Schema
+
+    def __getitem__(self, output: str) -> Output:
+        return self, output
+
+    @property
+    def bottom(self) -> float:
+        """Where it ends, in pixels."""
+        return self.entry["pos"][1] + self.entry["size"][1]
+
+
+@dataclass
+class Drawing:
+    """A workflow being put together, column by column, from left to right."""
+
+    name: str
+    schemas: dict[str, Schema]
+    nodes: list[Node] = field(default_factory=list)
+    links: list[list[Any]] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
+    _x: float = -COLUMN_GAP
+    _y: float = 0
+    _width: float = 0
+
+    def column(self, width: float) -> None:
+        """Begin a column to the right of the last one."""
+        self._x += self._width + COLUMN_GAP
+        self._y, self._width = 0, width
+
+    @contextmanager
+    def group(self, title: str, color: str = "#3f789e") -> Iterator[None]:
+        """A frame around the nodes that are added inside, in one column."""
+        top = self._y
+        self._y += GROUP_TITLE
+        yield
+        bottom = self.nodes[-1].bottom + GROUP_PAD
+        left, width = self._x - GROUP_PAD, self._width + 2 * GROUP_PAD
+        bounding = [left, top, width, bottom - top]
+        number = len(self.groups) + 1
+        self.groups.append(
+            {"id": number, "title": title, "bounding": bounding, "color": color, "font_size": 24, "flags": {}}
+        )
+        self._y = bottom + ROW_GAP
+
+    def note(self, text: str, height: float, title: str = "How to use") -> None:
+        """Explanations in Markdown."""
+        self._place("MarkdownNote", height, [], [], [text], title=title, color="#432", bgcolor="#653")
+
+    def add(self, kind: str, title: str = "", tall: float = 0, **inputs: Any) -> Node:  # noqa: ANN401
+        """A node; inputs are values of widgets or outputs of nodes, widgets not named or None take their defaults.
+
+        Raises:
+            KeyError: the schema has no such node or input.
+        """
+        inputs = {name: value for name, value in inputs.items() if value is not None}
+        schema = self.schemas[kind]
+        specs = {name: spec for section in ("required", "optional") for name, spec in section_of(schema, section)}
+        if unknown := inputs.keys() - specs.keys():
+            raise KeyError(f"{kind} has no input {', '.join(unknown)}")
+        sockets, widgets = sockets_of(schema), widgets_of(schema)
+        values = {name: value for name, value in inputs.items() if name in widgets and not isinstance(value, tuple)}
+        entry = self._place(
+            kind, tall or height_of(kind, schema), sockets + widgets_as_inputs(widgets), outputs_of(schema),
+            values_of(schema, values), **({"title": title} if title else {}),
+        )  # fmt: skip
+        node = Node(entry, schema)
+        self.nodes[-1] = node
+        for name, value in inputs.items():
+            if isinstance(value, tuple):
+                self._link(*value, node, name)
+        return node
+
+    def to_json(self) -> dict[str, Any]:
+        """The workflow in version 0.4 of ComfyUI's format."""
+        return {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"headsup/workflows/{self.name}")),
+            "revision": 0,
+            "last_node_id": len(self.nodes),
+            "last_link_id": len(self.links),
+            "nodes": [node.entry for node in self.nodes],
+            "links": self.links,
+            "groups": self.groups,
+            "config": {},
+            "extra": {},
+            "version": 0.4,
+        }
+
+    def _place(
+        self, kind: str, height: float, inputs: list[Any], outputs: list[Any], values: list[Any], **looks: str
+    ) -> dict[str, Any]:
+        number = len(self.nodes) + 1
+        entry: dict[str, Any] = {
+            "id": number,
+            "type": kind,
+            **looks,
+            "pos": [self._x, self._y + TITLE],
+            "size": [self._width, height],
+            "flags": {},
+            "order": number - 1,
+            "mode": 0,
+            "inputs": inputs,
+            "outputs": outputs,
+            "properties": {"Node name for S&R": kind} if kind != "MarkdownNote" else {},
+            "widgets_values": values,
+        }
+        self.nodes.append(Node(entry, {}))
+        self._y += TITLE + height + ROW_GAP
+        return entry
+
+    def _link(self, source: Node, output: str, target: Node, name: str) -> None:
+        slot = source.schema["output_name"].index(output)
+        place, entry = next((i, e) for i, e in enumerate(target.entry["inputs"]) if e["name"] == name)
+        number = len(self.links) + 1
+        out = source.entry["outputs"][slot]
+        out["links"] = [*(out["links"] or []), number]
+        entry["link"] = number
+        self.links.append([number, source.entry["id"], slot, target.entry["id"], place, out["type"]])
+
+
+def section_of(schema: Schema, section: str) -> list[tuple[str, list[Any]]]:
+    """The inputs of a section ("required", "optional") in order."""
+    names = schema.get("input_order", schema["input"]).get(section, [])
+    return [(name, schema["input"][section][name]) for name in names]
+
+
+def sockets_of(schema: Schema) -> list[dict[str, Any]]:
+    """The inputs that are no widgets."""
+    sockets: list[dict[str, Any]] = []
+    for section in ("required", "optional"):
+        for name, spec in section_of(schema, section):
+            if not is_widget(*input_spec(spec)):
+                shape = {"shape": OPTIONAL_SHAPE} if section == "optional" else {}
+                sockets.append({"name": name, "type": spec[0], "link": None, **shape})
+    return sockets
+
+
+def widgets_of(schema: Schema) -> dict[str, str]:
+    """The widgets' names and types."""
+    return {
+        name: "COMBO" if isinstance(spec[0], list) else spec[0]
+        for section in ("required", "optional")
+        for name, spec in section_of(schema, section)
+        if is_widget(*input_spec(spec))
+    }
+
+
+def widgets_as_inputs(widgets: dict[str, str]) -> list[dict[str, Any]]:
+    """The sockets that widgets have, too."""
+    return [{"name": name, "type": kind, "widget": {"name": name}, "link": None} for name, kind in widgets.items()]
+
+
+def outputs_of(schema: Schema) -> list[dict[str, Any]]:
+    """The outputs."""
+    named = zip(schema["output_name"], schema["output"], schema["output_is_list"], strict=True)
+    return [
+        {"name": name, "type": kind, "links": None, **({"shape": 6} if is_list else {})}
+        for name, kind, is_list in named
+    ]
+
+
+def values_of(schema: Schema, given: dict[str, Any]) -> list[Any]:
+    """The list of widget values that the page keeps."""
+    specs = {name: spec for section in ("required", "optional") for name, spec in section_of(schema, section)}
+    values: list[Any] = []
+    before = ""
+    for name in widget_names(schema):
+        if name is None:
+            values.append(SEED_CONTROL if input_spec(specs[before])[0] == "INT" else UPLOAD_VALUE)
+        else:
+            values.append(given[name] if name in given else default_of(specs[name]))
+            before = name
+    return values
+
+
+def default_of(spec: list[Any]) -> Any:  # noqa: ANN401 - any widget's
+    """A widget's default: its own, or the first of its choices."""
+    kind, options = input_spec(spec)
+    if "default" in options:
+        return options["default"]
+    choices = kind if isinstance(kind, list) else options.get("options", [])
+    return choices[0] if choices else ""
+
+
+def height_of(kind: str, schema: Schema) -> float:
+    """About the height that the page gives a node."""
+    specs = [spec for section in ("required", "optional") for _, spec in section_of(schema, section)]
+    texts = sum(input_spec(spec)[1].get("multiline") is True for spec in specs)
+    widgets = len(widget_names(schema)) - texts
+    slots = max(len(sockets_of(schema)), len(schema["output"]))
+    return slots * SLOT + widgets * WIDGET + texts * TEXT_BOX + 16 + PREVIEW * (kind in SHOWS)

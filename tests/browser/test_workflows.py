@@ -1,0 +1,126 @@
+"""The workflows and the subgraph blueprint that come with the pack, opened in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from harness.graph import ENCODE
+from harness.page import ComfyPage, skip_welcome
+from harness.workflows import BLUEPRINTS, NAMES, NOTES, workflow, write_pictures
+from playwright.sync_api import Browser
+from support.client import ComfyClient
+from support.server import ComfyServer
+from support.workflow import to_prompt
+
+CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
+TITLE = 30  # pixels of a node's title, which lies above its position
+INPUT_NODE, OUTPUT_NODE = -10, -20  # ids that the page gives to a subgraph's own ends
+WINDOW = {"width": 2400, "height": 1300}
+SHOW_ALL = """() => {
+    const canvas = window.app.canvas, nodes = window.app.graph.nodes
+    const left = Math.min(...nodes.map(n => n.pos[0])), top = Math.min(...nodes.map(n => n.pos[1]))
+    const right = Math.max(...nodes.map(n => n.pos[0] + n.size[0]))
+    const bottom = Math.max(...nodes.map(n => n.pos[1] + n.size[1]))
+    canvas.ds.scale = Math.min(2000 / (right - left), 1000 / (bottom - top), 1)
+    canvas.ds.offset = [120 / canvas.ds.scale - left, 150 / canvas.ds.scale - top]
+    canvas.setDirty(true, true)
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, comfy_server: ComfyServer) -> Iterator[ComfyPage]:
+    """One page for all workflows, on a server with all files that they name."""
+    write_pictures(comfy_server.base / "input")
+    checkpoint = comfy_server.base / "models" / "checkpoints" / CHECKPOINT
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.touch()  # the page only wants its name
+    skip_welcome(comfy_server.base)
+    context = browser.new_context(viewport=WINDOW)
+    yield ComfyPage(context.new_page(), comfy_server.address)
+    context.close()
+    checkpoint.unlink()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workflow_opens_without_a_problem(name: str, page: ComfyPage, client: ComfyClient, artifacts: Path) -> None:
+    drawn = workflow(name)
+
+    page.load_workflow(drawn, name)
+    page.page.evaluate(SHOW_ALL)
+    page.settle()
+    page.screenshot(artifacts / f"workflow-{name}.png")
+
+    assert sorted(page.node_types()) == sorted(node["type"] for node in drawn["nodes"])
+    assert set(page.node_types()) <= page.known_types() | NOTES
+    assert page.prompt() == to_prompt(drawn, client.object_info())  # every widget has the value that the file gives it
+    assert page.problems() == []
+    assert page.errors == []
+    assert overlaps(page) == []
+
+
+def overlaps(page: ComfyPage) -> list[tuple[str, str]]:
+    """The pairs of nodes of which one lies over the other, as large as the page makes them."""
+    nodes = page.page.evaluate("() => window.app.graph.nodes.map(n => [n.title, ...n.pos, ...n.size])")
+    return [(a[0], b[0]) for a, b in combinations(nodes, 2) if overlap(a[1:], b[1:])]
+
+
+def overlap(a: list[float], b: list[float]) -> bool:
+    """Whether two nodes (x, y, width, height), with their titles, overlap."""
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] - TITLE < b[1] + b[3] and b[1] - TITLE < a[1] + a[3]
+
+
+def test_template_browser_shows_all_with_their_pictures(page: ComfyPage, artifacts: Path) -> None:
+    thumbnails: set[str] = set()
+    page.page.on("response", lambda reply: thumbnails.add(reply.url) if reply.ok else None)
+    page.page.evaluate("() => window.app.extensionManager.command.execute('Comfy.BrowseTemplates')")
+    dialog = page.page.get_by_role("dialog")
+    dialog.wait_for(timeout=60_000)
+    page.settle()
+    page.screenshot(artifacts / "templates.png")
+
+    for name in NAMES:
+        assert dialog.get_by_text(name, exact=True).count() >= 1
+        assert any(f"/{name}.jpg" in url for url in thumbnails)
+    page.page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+def test_blueprint_is_offered_and_runs(path: Path, page: ComfyPage, client: ComfyClient, artifacts: Path) -> None:
+    ((number, entry),) = [item for item in client.get("/global_subgraphs").items() if item[1]["name"] == path.stem]
+    served = json.loads(client.get(f"/global_subgraphs/{number}")["data"])
+    (inside,) = served["definitions"]["subgraphs"]
+
+    page.load_workflow(served, path.stem)
+    page.screenshot(artifacts / "blueprint.png")
+    prompt = page.prompt()
+
+    assert entry["info"]["node_pack"].startswith("custom_nodes.")
+    assert page.problems() == []
+    assert page.errors == []
+    closed = served["nodes"][0]["id"]
+    assert {name: node["class_type"] for name, node in prompt.items()} == {
+        f"{closed}:{node['id']}": node["type"] for node in inside["nodes"]
+    }
+    prompt |= {
+        "photo": {"class_type": "LoadImage", "inputs": {"image": "headsup_group.png"}},
+        "person": {"class_type": "LoadImage", "inputs": {"image": "headsup_person_1.png"}},
+        "known": {"class_type": "HeadsUpEncodeIdentity", "inputs": ENCODE | {"photos": ["person", 0]}},
+    }
+    for link in inside["links"]:
+        if link["origin_id"] == INPUT_NODE:
+            target = next(node for node in inside["nodes"] if node["id"] == link["target_id"])
+            name = target["inputs"][link["target_slot"]]["name"]
+            prompt[f"{closed}:{target['id']}"]["inputs"][name] = {"image": ["photo", 0], "identities": ["known", 0]}[
+                name
+            ]
+        if link["target_id"] == OUTPUT_NODE and link["type"] == "IMAGE":
+            source = [f"{closed}:{link['origin_id']}", link["origin_slot"]]
+            prompt[f"shown {link['id']}"] = {"class_type": "PreviewImage", "inputs": {"images": source}}
+    result = client.run(prompt)
+
+    assert result.status == "success", result.error
+    assert len([shown for node, shown in result.outputs.items() if node.startswith("shown") and shown["images"]]) == 3

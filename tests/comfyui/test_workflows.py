@@ -1,0 +1,214 @@
+"""The workflows that come with the pack, queued in a real ComfyUI as its page queues them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness.checkpoint import write_checkpoint
+from harness.idfsr import write_idfsr
+from harness.workflows import NAMES, NOTES, workflow, write_pictures
+from PIL import Image
+from support.client import ComfyClient, PromptResult
+from support.comfyui import OLDEST, ensure_comfyui
+from support.server import ComfyServer
+from support.workflow import Prompt, Schema, input_spec, to_prompt
+
+RUN_SECONDS = 240
+IDFSR = "workflow-idfsr.safetensors"
+CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
+Changes = dict[str, dict[str, Any]]  # class of node -> its inputs
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a workflow sets and what it makes of the small pictures of `write_pictures`."""
+
+    sizes: set[tuple[int, int]]  # of the saved pictures
+    chosen: Changes = field(default_factory=dict)  # what the workflow sets in place of our nodes' defaults
+    quicker: Changes = field(default_factory=dict)  # what the test sets, to take less time or for want of a file
+    says: tuple[str, ...] = ()  # words of the texts that it shows
+
+
+EXPECTED = {
+    "portrait_upscale": Expected({(512, 512)}, says=("128x128 -> 512x512", "licence: MIT")),
+    "portrait_reference": Expected({(512, 512)}, says=("face 0: person, identity",)),
+    "group_photo": Expected(
+        {(1536, 512)},
+        {"HeadsUpEncodeIdentity": {"name": {"Anna", "Ben", "Chloe"}}},
+        says=("Anna, identity", "Ben, identity", "Chloe, identity"),
+    ),
+    "old_scan": Expected(
+        {(384, 384)},
+        {"HeadsUpUpscale": {"strength": {0.85}, "color_fix": {"lab"}}},
+        says=("colour fix lab, strength 0.85", "tiles planned around 1 face"),
+    ),
+    "identity_fitting": Expected(
+        {(192, 192)},
+        {"HeadsUpSaveIdentity": {"prefix": {"fitted_"}}},
+        {
+            "HeadsUpLoadIDFSR": {"model": IDFSR},
+            "HeadsUpFitIdentity": {"steps": 2},
+            "HeadsUpRestoreFacesIDFSR": {"steps": 2, "allow_smaller": True},
+        },
+        says=("person: 2 steps", "(person): restored"),
+    ),
+    "batch_folder": Expected({(384, 384), (448, 448)}, says=("96x96 -> 384x384", "112x112 -> 448x448")),
+    "compare_systems": Expected(
+        {(1552, 512)},
+        {"HeadsUpUpscale": {"strength": {0.5}}, "HeadsUpCompareIdentity": {"no_face": {"pass through"}}},
+        says=("strength 1,", "strength 0.5,", "same person"),
+    ),
+    "text_to_image_faces": Expected(
+        {(256, 256)},
+        {
+            "HeadsUpDetectFaces": {"min_eye_distance": {6.0}},
+            "HeadsUpUpscale": {"scale": {2.0}},
+            "HeadsUpFacesToMask": {"grow": {0.3}},
+        },
+        {"EmptyLatentImage": {"width": 128, "height": 128}, "KSampler": {"steps": 1}},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def stocked_server(comfy_server: ComfyServer) -> Iterator[ComfyServer]:
+    """The server with all pictures and models that the workflows load."""
+    write_pictures(comfy_server.base / "input")
+    models = comfy_server.base / "models"
+    files = [models / "checkpoints" / CHECKPOINT, models / "headsup" / IDFSR]
+    for path, write in zip(files, (write_checkpoint, write_idfsr), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+    yield comfy_server
+    for path in files:
+        path.unlink()
+
+
+def changed(prompt: Prompt, changes: Changes) -> Prompt:
+    """The prompt with some inputs of some classes of nodes set."""
+    return {
+        number: entry | {"inputs": entry["inputs"] | changes.get(entry["class_type"], {})}
+        for number, entry in prompt.items()
+    }
+
+
+def texts(result: PromptResult) -> str:
+    """All texts that the nodes show."""
+    return "\n".join(str(text) for shown in result.outputs.values() for text in shown.get("text", []))
+
+
+def saved_sizes(client: ComfyClient, prompt: Prompt, result: PromptResult) -> list[tuple[int, int]]:
+    """The sizes of the pictures that nodes saved; all other pictures can be fetched, too."""
+    sizes: list[tuple[int, int]] = []
+    for node, shown in result.outputs.items():
+        for image in shown.get("images", []):
+            picture = Image.open(io.BytesIO(client.fetch_image(image)))
+            sizes += [picture.size] * (prompt[node]["class_type"] == "SaveImage")
+    return sizes
+
+
+def test_every_workflow_is_tested() -> None:
+    assert sorted(EXPECTED) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workflow_runs(name: str, client: ComfyClient, stocked_server: ComfyServer) -> None:
+    expected = EXPECTED[name]
+    prompt = changed(to_prompt(workflow(name), client.object_info()), expected.quicker)
+
+    result = client.run(prompt, timeout=RUN_SECONDS)
+
+    assert result.status == "success", result.error
+    assert set(saved_sizes(client, prompt, result)) == expected.sizes
+    for words in expected.says:
+        assert words in texts(result)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workflow_sets_our_nodes_to_their_defaults_but_where_it_says_so(name: str, client: ComfyClient) -> None:
+    schemas = client.object_info()
+    set_here: dict[str, dict[str, set[Any]]] = {}
+    for entry in to_prompt(workflow(name), schemas).values():
+        defaults = defaults_of(schemas[entry["class_type"]])
+        for key, value in entry["inputs"].items():
+            if entry["class_type"].startswith("HeadsUp") and not isinstance(value, list) and value != defaults[key]:
+                set_here.setdefault(entry["class_type"], {}).setdefault(key, set()).add(value)
+
+    assert set_here == EXPECTED[name].chosen
+
+
+def defaults_of(schema: Schema) -> dict[str, Any]:
+    """The defaults of a node's widgets."""
+    sections = (schema["input"].get(section, {}) for section in ("required", "optional"))
+    return {key: input_spec(spec)[1].get("default") for section in sections for key, spec in section.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_workflow_explains_itself(name: str) -> None:
+    notes = [node for node in workflow(name)["nodes"] if node["type"] in NOTES]
+
+    assert any(len(node["widgets_values"][0]) > 200 for node in notes)
+
+
+def test_oldest_comfyui_has_all_nodes() -> None:
+    tree = ensure_comfyui(OLDEST)
+    source = "".join(path.read_text() for path in (tree / "nodes.py", *(tree / "comfy_extras").glob("*.py")))
+    kinds = {node["type"] for name in NAMES for node in workflow(name)["nodes"]}
+    core = {kind for kind in kinds - NOTES if not kind.startswith("HeadsUp")}
+
+    assert len(core) > 10
+    assert {kind for kind in core if f'"{kind}"' not in source} == set()
+
+
+def test_saved_identity_is_used_again_without_photos_and_fitting(
+    client: ComfyClient, stocked_server: ComfyServer
+) -> None:
+    """As the workflow's note says: run once, choose the file, mute the groups that make it."""
+    expected = EXPECTED["identity_fitting"]
+    drawn = workflow("identity_fitting")
+    prompt = changed(to_prompt(drawn, client.object_info()), expected.quicker)
+    assert client.run(prompt, timeout=RUN_SECONDS).status == "success"
+    muted = [group["bounding"] for group in drawn["groups"] if group["title"][:2] in ("1 ", "2 ", "3 ")]
+    inside = {str(node["id"]) for node in drawn["nodes"] if any(lies_in(node, frame) for frame in muted)}
+    file = client.object_info()["HeadsUpLoadIdentity"]["input"]["required"]["identity"][1]["options"][-1]
+
+    again = without(changed(prompt, {"HeadsUpLoadIdentity": {"identity": file}}), inside)
+    result = client.run(again, timeout=RUN_SECONDS)
+
+    assert result.status == "success", result.error
+    assert "fitted_person" in file
+    assert not {"HeadsUpEncodeIdentity", "HeadsUpFitIdentity"} & {node["class_type"] for node in again.values()}
+    assert "(person): restored" in texts(result)
+
+
+def lies_in(node: dict[str, Any], frame: list[float]) -> bool:
+    """Whether a node lies in a group's frame."""
+    left, top, width, height = frame
+    x, y = node["pos"]
+    return left <= x < left + width and top <= y < top + height
+
+
+def without(prompt: Prompt, nodes: set[str]) -> Prompt:
+    """The prompt without some nodes and without the links from them, as the page does with muted ones."""
+    return {
+        number: entry
+        | {"inputs": {k: v for k, v in entry["inputs"].items() if not (isinstance(v, list) and v[0] in nodes)}}
+        for number, entry in prompt.items()
+        if number not in nodes
+    }
+
+
+def test_files_are_where_the_template_browser_looks(client: ComfyClient, root: Path) -> None:
+    """The list that ComfyUI gives, and a thumbnail of a moderate size for each."""
+    listed = [names for names in client.get("/workflow_templates").values() if "portrait_upscale" in names]
+
+    assert [sorted(names) for names in listed] == [NAMES]
+    for name in NAMES:
+        path = root / "workflows" / f"{name}.jpg"
+        assert 200 <= min(Image.open(path).size) <= max(Image.open(path).size) <= 1024
+        assert path.stat().st_size < 150_000

@@ -1,0 +1,27 @@
+"""A tiny IDFSR model of random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from headsup_core.idfsr.architecture import IDFSRArchitecture
+from headsup_core.idfsr.files import save_idfsr
+from headsup_core.idfsr.model import IDFSRModel
+from headsup_core.idfsr.unet import IDFSRNetwork
+
+SMALL = IDFSRArchitecture(
+    64, 8, (1, 2), (1, 2), 1, residuals=1, embedding=128, embedder="dlib_resnet_v1", token_width=8, style=8, time=8,
+    groups=4,
+)  # fmt: skip
+
+
+def write_idfsr(path: Path) -> None:
+    """Write the model to a file."""
+    network = IDFSRNetwork(SMALL)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_idfsr(path, IDFSRModel(network, SMALL))
