@@ -17,8 +17,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix  # pyright: ignore[reportMissingTypeStubs]
-from scipy.sparse.csgraph import connected_components  # pyright: ignore[reportMissingTypeStubs]
 
 from ..errors import InputError
 from ..faces.face import Box, Face
@@ -66,6 +64,10 @@ class FaceIndex:
 
     def people(self) -> list[list[int]]:
         """For each picture the numbers of the people in it: faces that pairs connect, however remotely, are one."""
+        # here, as in kernels.py
+        from scipy.sparse import coo_matrix  # pyright: ignore[reportMissingTypeStubs]
+        from scipy.sparse.csgraph import connected_components  # pyright: ignore[reportMissingTypeStubs]
+
         places = [(index, face) for index, one in enumerate(self.pictures) for face in range(len(one.faces))]
         number = {place: position for position, place in enumerate(places)}
         rows = [number[a, face] for a, face, *_ in self.pairs]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import j1  # pyright: ignore[reportMissingTypeStubs, reportAttributeAccessIssue]
 
 KINDS = ("iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso")
 KIND_PROBS = (0.45, 0.25, 0.12, 0.03, 0.12, 0.03)
@@ -65,6 +64,9 @@ def _sinc(cutoff: float, size: int) -> Array:
     axis = np.arange(size) - size // 2
     radius = np.hypot(*np.meshgrid(axis, axis))
     radius[size // 2, size // 2] = 1.0
+    # here, since the nodes import fitting, whose losses come with this, and loading the pack shall load no SciPy
+    from scipy.special import j1  # pyright: ignore[reportMissingTypeStubs, reportAttributeAccessIssue]
+
     kernel: Array = cutoff * j1(cutoff * radius) / (2 * np.pi * radius)
     kernel[size // 2, size // 2] = cutoff**2 / (4 * np.pi)
     return kernel
