@@ -20,7 +20,7 @@ PREVIEW = 300  # and of a picture or text that a node shows
 COLUMN_GAP, ROW_GAP, GROUP_PAD, GROUP_TITLE = 60, 40, 15, 50
 SHOWS = {
     "LoadImage", "SaveImage", "PreviewImage", "PreviewAny", "HeadsUpEncodeIdentity", "HeadsUpDetectFaces",
-    "HeadsUpAssignIdentities", "HeadsUpLoadIdentity", "HeadsUpCompareIdentity",
+    "HeadsUpAssignIdentities", "HeadsUpLoadIdentity", "HeadsUpCompareIdentity", "HeadsUpUpscale",
 }  # fmt: skip
 UPLOAD_VALUE = "image"  # what the page keeps in the place of an upload button
 SEED_CONTROL = "fixed"

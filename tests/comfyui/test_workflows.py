@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from harness.workflows import NAMES, NOTES, workflow, write_pictures
 from PIL import Image
 from support.client import ComfyClient, PromptResult
 from support.comfyui import OLDEST, ensure_comfyui
+from support.drawings import BLUEPRINT, WORKFLOWS, blueprint
 from support.server import ComfyServer
 from support.workflow import Prompt, Schema, input_spec, to_prompt
 
@@ -201,6 +203,15 @@ def without(prompt: Prompt, nodes: set[str]) -> Prompt:
         for number, entry in prompt.items()
         if number not in nodes
     }
+
+
+def test_files_are_what_the_script_draws(client: ComfyClient, root: Path) -> None:
+    """When this fails: .venv/bin/python scripts/draw_workflows, and look at what changed."""
+    schemas = client.object_info()
+    drawn = {drawing.name: drawing.to_json() for drawing in (draw(schemas) for draw in WORKFLOWS)}
+
+    assert drawn == {name: workflow(name) for name in NAMES}
+    assert blueprint(schemas) == json.loads((root / "subgraphs" / f"{BLUEPRINT}.json").read_text(encoding="utf-8"))
 
 
 def test_files_are_where_the_template_browser_looks(client: ComfyClient, root: Path) -> None:
