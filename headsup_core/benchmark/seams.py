@@ -48,7 +48,7 @@ def seam_energy(
     Args:
         plan: in pixels of the picture with a margin of `margin` pixels on each side.
         untiled: what `tiled` would be without borders: at each placement the energy is divided by the one there, so
-            that a picture's own lines (eyes that lie where tiles meet) do not count. Without it they do: then the
+            that a picture's own lines (a face that lies where tiles meet) do not count. Without it they do: then the
             same figure of the untiled picture says what the content alone gives.
 
     Raises:
