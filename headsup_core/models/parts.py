@@ -38,7 +38,7 @@ def bytes_needed(vae: nn.Module, height: int, width: int) -> int:
     row = config.block_out_channels[0] * width * next(vae.parameters()).element_size()
     full = row * height
     stored = full * max(2, min(6, 2 * ROOM // full)) // 2
-    return stored + 2 * row * min(height, LEAST_SIDE)  # while one is replaced by the next, two bands are in both
+    return stored + 3 * row * min(height, LEAST_SIDE)  # two bands of what is replaced, one of what replaces it
 
 
 @dataclass(frozen=True)
