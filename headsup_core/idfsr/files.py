@@ -7,14 +7,13 @@ weights, since an embedding is fitted to these weights alone; `architecture` = J
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from ..errors import ModelFileError
-from ..models.weights import WeightsFile, check_version, load_network, read_weights, write_safetensors
+from ..models.weights import WeightsFile, check_version, checksum, load_network, read_weights, write_safetensors
 from .architecture import IDFSRArchitecture
 from .model import IDFSRModel
 from .unet import IDFSRNetwork
@@ -40,7 +39,7 @@ def save_idfsr(path: Path, model: IDFSRModel, dtype: torch.dtype = torch.float16
     metadata = {
         "format": FORMAT,
         "format_version": str(FORMAT_VERSION),
-        "model_id": f"{model.architecture.card.name}-{_checksum(stored)}",
+        "model_id": f"{model.architecture.card.name}-{checksum(stored)}",
         "architecture": json.dumps(model.architecture.to_json()),
     }
     write_safetensors(path, stored, metadata)
@@ -74,13 +73,6 @@ def load_idfsr(model: str | Path | None = None, dtype: torch.dtype = torch.float
         network = IDFSRNetwork(architecture)
     load_network(network, file.content, dtype, path)
     return IDFSRModel(network, architecture, file.metadata.get("model_id", path.stem))
-
-
-def _checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    total = 0
-    for name in sorted(tensors):
-        total = zlib.crc32(tensors[name].contiguous().view(torch.uint8).numpy().tobytes(), total)
-    return f"{total:08x}"
 
 
 def read_architecture(file: WeightsFile) -> IDFSRArchitecture:
