@@ -1,4 +1,4 @@
-"""IDFSR's nodes in the executor of every supported ComfyUI, with a tiny model of random weights."""
+"""IDFSR's nodes in the executor of every supported ComfyUI: a tiny model of random weights, and the bundled one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from harness.executor import Executor, finish
 from harness.graph import Graph, Node, Output
 from harness.idfsr import write_idfsr
 from harness.people import astronaut
+
+from headsup_core.faces.registry import load_face_analyzer
+from headsup_core.identity.similarity import compare
+from headsup_core.imaging.resizing import resize
 
 FILE = "tiny-idfsr.safetensors"
 
@@ -66,6 +70,39 @@ def test_a_face_is_fitted_warped_and_restored_after_the_loader(executor: Executo
     assert plain.shape == (1, *astronaut(200).shape[1:])
     assert torch.equal(plain[0, 0, 0], personal[0, 0, 0])
     assert not torch.equal(plain, personal)  # the fitted embedding is used
+
+
+def test_the_bundled_model_makes_a_wiped_out_face_more_like_the_person(executor: Executor) -> None:
+    side, small = 176, 22
+    sharp = astronaut(side)
+    wiped = resize(resize(sharp.movedim(-1, 1), small, small), side, side).clamp(0, 1)
+    graph = Graph()
+    encoded = graph.encode(executor.values(graph, astronaut(256)), name="Eileen")
+    detected = graph.detect(executor.values(graph, sharp))
+    low = executor.values(graph, wiped.movedim(1, -1))
+    assigned = graph.add(
+        "HeadsUpAssignIdentities", image=low, faces=detected[0], identities=encoded[0], threshold=0.4,
+        override="0=Eileen",
+    )  # fmt: skip
+    loaded = graph.add("HeadsUpLoadIDFSR", model="idfsr-tiny (bundled)")
+    node = graph.add(
+        "HeadsUpRestoreFacesIDFSR", image=low, faces=assigned[0], identities=encoded[0], idfsr_model=loaded[0],
+        steps=4, seed=0, feather=0.125, allow_smaller=False, device="cpu",
+    )  # fmt: skip
+    info, report, image = finish(executor, graph, loaded[1], node[1], node[0])
+
+    assert "faces: 128 px a side" in info
+    assert "WARNING: it does not look like Eileen" in report
+    dlib = load_face_analyzer("dlib")
+    faces = dlib.detect(sharp.movedim(-1, 1))
+    person, before, after = (
+        dlib.embed(picture, faces)[0][0].embedding for picture in (sharp.movedim(-1, 1), wiped, image.movedim(-1, 1))
+    )
+    assert person is not None
+    assert before is not None
+    assert after is not None
+    scores = [compare(vector, person, dlib.embedder_id).score for vector in (before, after)]
+    assert scores[1] > scores[0] + 0.15, scores  # measured: 0.36 and 0.75
 
 
 def test_a_large_face_stays_unless_told_otherwise(executor: Executor, model_file: Path) -> None:
