@@ -43,7 +43,8 @@ def command(
 ) -> list[str]:
     """`upscale` of a picture and of a broken file; every picture has a face."""
     analyzer = ColourAnalyzer([face_at(24, 20, 14)])
-    monkeypatch.setattr("headsup_core.commands.upscale.make_analyzer", lambda *_: analyzer)
+    for module in ("analyzing", "upscale"):
+        monkeypatch.setattr(f"headsup_core.commands.{module}.make_analyzer", lambda *_: analyzer)
     save_headsup(tmp_path / "toy.safetensors", toy_model, architecture)
     (tmp_path / "in").mkdir()
     Image.effect_noise((48, 40), 60).convert("RGBA").save(tmp_path / "in" / "a<script>b.png")
