@@ -97,6 +97,11 @@ class BlockTransformAutoencoder(nn.Module):
 @functools.lru_cache(maxsize=4)
 def block_dct(factor: int) -> torch.Tensor:
     """Orthonormal kernels `[3f^2,3,f,f]`: luma and two colour differences x DCT-II, low frequencies first."""
+    with torch.inference_mode(False):  # kept for everybody: whoever fits or trains later wants gradients through it
+        return _block_dct(factor)
+
+
+def _block_dct(factor: int) -> torch.Tensor:
     position = torch.arange(factor, dtype=torch.float64)
     basis = torch.cos(torch.pi * (position[None] + 0.5) * position[:, None] / factor) * (2 / factor) ** 0.5
     basis[0] /= 2**0.5

@@ -85,7 +85,7 @@ def test_photos_of_different_sizes_are_one_person(executor: Executor) -> None:
     assert "photo 5: left out" in lines[5]
     assert "no face found in its 80x60 px" in lines[5]
     assert lines[-1] == "identities: Ada"
-    assert sheet.shape[2] > 4 * 256  # four cards a row
+    assert 3 * 256 < sheet.shape[2] < 4 * 256  # three cards a row, two rows
 
 
 def test_chained_nodes_of_one_name_add_photos(executor: Executor, folder: Path) -> None:

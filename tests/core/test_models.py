@@ -246,6 +246,15 @@ def _block_codec() -> Codec:
     return Codec(BlockTransformAutoencoder(4, 8).double())
 
 
+def test_block_transform_takes_gradients_after_somebody_ran_it_under_inference_mode() -> None:
+    block_dct.cache_clear()
+    with torch.inference_mode():
+        block_dct(4)
+    latent = torch.rand(1, 48, 2, 2, requires_grad=True)
+    Codec(BlockTransformAutoencoder(4, 8)).decode(latent).sum().backward()
+    assert latent.grad is not None
+
+
 def test_block_transform_is_exact_and_orthonormal() -> None:
     kernels = block_dct(4).flatten(1).double()
     assert torch.allclose(kernels @ kernels.T, torch.eye(48, dtype=torch.float64), atol=1e-6)
