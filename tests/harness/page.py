@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playwright.sync_api import TimeoutError as PageTimeoutError
+
 if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Page
+    from playwright.sync_api import ConsoleMessage, Page, Request
     from support.workflow import Prompt
 
 READY = "window.app && window.app.graph && window.app.extensionManager"
@@ -75,8 +77,15 @@ class ComfyPage:
         return self.page.evaluate("async () => (await window.app.graphToPrompt()).output")
 
     def run(self) -> None:
-        """Press Run."""
-        self.page.get_by_test_id("queue-button").click()
+        """Press Run; once more when the page, busy, has lost the first press."""
+        for patience in (30_000, 60_000):
+            try:
+                with self.page.expect_request(_queues, timeout=patience):
+                    self.page.get_by_test_id("queue-button").click()
+            except PageTimeoutError:
+                continue
+            return
+        raise AssertionError("the page sent no prompt after two presses of Run")
 
     def wait_for_images(self, node_type: str, seconds: float) -> list[dict[str, str]]:
         """The pictures that the node of a type shows, once it has some."""
@@ -107,3 +116,7 @@ class ComfyPage:
     def screenshot(self, path: Path) -> None:
         """Keep a picture of the page."""
         self.page.screenshot(path=path)
+
+
+def _queues(request: Request) -> bool:
+    return request.method == "POST" and request.url.endswith("/prompt")
