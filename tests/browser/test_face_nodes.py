@@ -24,8 +24,7 @@ def test_face_nodes_appear_and_run(comfy_page: ComfyPage) -> None:
     graph.add("HeadsUpFacesToSEGS", faces=faces, image=photo[0], crop_factor=3.0, **shape)
     graph.add("MaskPreview", mask=mask[0])
     graph.add("PreviewImage", images=compared[2])
-    comfy_page.page.evaluate("prompt => window.app.loadApiJson(prompt, 'faces')", graph.prompt)
-    comfy_page.settle()
+    comfy_page.load_prompt(graph.prompt, "faces")
 
     queued = comfy_page.prompt()
     comfy_page.run()

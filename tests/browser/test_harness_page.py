@@ -17,7 +17,7 @@ def scaling_page(comfy_page: ComfyPage) -> ComfyPage:
     scaled = graph.add("ImageScale", image=loaded[0], upscale_method="area", width=64, height=48, crop="center")
     graph.add("SaveImage", images=scaled[0], filename_prefix="browser")
     graph.add("HarnessSlow", steps=3, seed=5)
-    comfy_page.page.evaluate("prompt => window.app.loadApiJson(prompt, 'scaling')", graph.prompt)
+    comfy_page.load_prompt(graph.prompt, "scaling")
     return comfy_page
 
 

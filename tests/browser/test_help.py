@@ -274,8 +274,7 @@ def test_pictures_of_the_nodes(
     """All nodes that need no further files run in one workflow, and each of them looks like something."""
     graph = Graph(titled=False)
     shown = {name: [node.id for node in nodes] for name, nodes in scenes(graph).items()}
-    page.page.evaluate("prompt => window.app.loadApiJson(prompt, 'help')", graph.prompt)
-    page.settle()
+    page.load_prompt(graph.prompt, "help")
     page.run()
     wait_until_done(ComfyClient(plain_server.address))
     page.page.wait_for_timeout(5_000)  # the page hears of the last results, and loads their pictures

@@ -67,8 +67,7 @@ def screenshot(page: ComfyPage, artifacts: Path, request: pytest.FixtureRequest)
 
 
 def queue(page: ComfyPage, graph: Graph) -> None:
-    page.page.evaluate("prompt => window.app.loadApiJson(prompt, 'mistake')", graph.prompt)
-    page.settle()
+    page.load_prompt(graph.prompt, "mistake")
     page.run()
 
 

@@ -60,6 +60,15 @@ class ComfyPage:
         self.page.evaluate("([json, name]) => window.app.loadGraphData(json, true, true, name)", [workflow, name])
         self.settle()
 
+    def load_prompt(self, prompt: Prompt, name: str) -> None:
+        """Open a prompt in API form; again when the page, still starting, put its own first workflow over it."""
+        for _ in range(3):
+            self.page.evaluate("([json, name]) => window.app.loadApiJson(json, name)", [prompt, name])
+            self.settle()
+            if len(self.node_types()) == len(prompt):
+                return
+        raise AssertionError(f"the page shows {self.node_types()}, not the {len(prompt)} nodes of the prompt")
+
     def settle(self) -> None:
         """Give the page a moment to report problems and to draw."""
         self.page.wait_for_timeout(SETTLE_MS)
