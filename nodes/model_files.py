@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -56,9 +57,15 @@ def _is_idfsr(name: str) -> bool:
     if not name.lower().endswith(".safetensors"):
         return False
     try:
-        return is_idfsr_file(read_weights(find_choice(name), lambda tensor: False).metadata)
+        return _says_idfsr(fingerprint(find_choice(name)))
     except (ModelFileError, InputError):  # a damaged file: let the loader say so
         return False
+
+
+@lru_cache(maxsize=256)
+def _says_idfsr(file: tuple[Path, int, int]) -> bool:
+    """By the header of a file of that fingerprint: the page asks for all choices each time it is opened."""
+    return is_idfsr_file(read_weights(file[0], lambda tensor: False).metadata)
 
 
 def _is_other(name: str) -> bool:

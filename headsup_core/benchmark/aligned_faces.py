@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
-from ..faces.alignment import align_matrix, crop, scale_of, template
+from ..faces.alignment import align_matrix, crop, scale_of
 from ..faces.analyzer import FaceAnalyzer
-from ..faces.face import Face
 from ..image_files import read_picture
 from .cases import CleanFolder, fit
 
@@ -51,12 +50,3 @@ class AlignedFaces(CleanFolder):
                 f"{least:.0f} are needed"
             )
         return crop(picture, matrix, self.size).clamp(0, 1)
-
-
-def aligned_face(size: int) -> Face:
-    """Where the face is in an aligned crop of `size` px."""
-    landmarks = template("ffhq", size)
-    centre = landmarks.mean(0)
-    half = float(landmarks[1, 0] - landmarks[0, 0]) * 1.2
-    x, y = centre.tolist()
-    return Face((x - half, y - half, x + half, y + half), landmarks, 1.0)

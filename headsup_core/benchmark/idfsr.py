@@ -11,13 +11,12 @@ import torch
 
 from ..host import Host
 from ..identity.identity import Identity
-from ..idfsr.conditioning import Seen, see
+from ..idfsr.conditioning import Seen, aligned_face, see
 from ..idfsr.identity_vector import identity_vector
 from ..idfsr.left_out import leave_out
 from ..idfsr.model import IDFSRModel
 from ..imaging.resizing import resize
 from ..personalize import FittingOptions, fit_identity
-from .aligned_faces import aligned_face
 from .systems import Bicubic, Reference, System
 
 PRETRAINED, FITTED, WARPED = "pretrained", "fitted", "reference warped"

@@ -15,8 +15,9 @@ from ..models.loading import find_model_file
 from .hosting import add_host_arguments, check_folder, make_host
 
 if TYPE_CHECKING:
-    from ..benchmark.cases import CleanFolder
-    from ..benchmark.evaluate import Judges
+    from ..benchmark.cases import CleanFolder, PairFolders
+    from ..benchmark.evaluate import Judges, Outcome
+    from ..benchmark.systems import System
     from ..host import Host
 
 log = logging.getLogger(__name__)
@@ -225,11 +226,10 @@ def _targets(args: argparse.Namespace) -> int:
 
 
 def _idfsr(args: argparse.Namespace) -> int:
-    from ..benchmark.aligned_faces import AlignedFaces, aligned_face
-    from ..benchmark.evaluate import evaluate
+    from ..benchmark.aligned_faces import AlignedFaces
     from ..benchmark.idfsr import idfsr_systems
-    from ..benchmark.provenance import provenance
-    from ..benchmark.report import stacked, write_report
+    from ..benchmark.report import stacked
+    from ..idfsr.conditioning import aligned_face
     from ..idfsr.files import find_idfsr_file, load_idfsr
     from ..personalize import FittingOptions
 
@@ -247,23 +247,16 @@ def _idfsr(args: argparse.Namespace) -> int:
     judges = replace(judges, likeness=replace(likeness, placed=aligned_face(size)), region=None)
     fitting = FittingOptions(args.fit_steps, batch=args.fit_batch, scales=(cases.scale,))
     systems = idfsr_systems(model, file, host, fitting)
-    outcome = evaluate(cases, systems, judges, args.sheets, quiet=args.quiet)
-    if not outcome.records:
-        raise InputError("nothing could be measured:\n" + "\n".join(outcome.failures))
     title = f"{folder.name}, aligned faces of {size} px, {args.degradation} (seed {args.seed}), {file.stem}"
-    table = write_report(args.output, title, outcome, "bicubic", provenance(cases, systems, _weights(args)))
+    outcome = _reported(args, cases, systems, judges, title, "bicubic")
     if outcome.sheets:
         stacked(outcome.sheets, max(1, 128 // size)).save(args.output / "people.png")
-    log.info("%s", table)
     return _named(outcome.failures, args.output)
 
 
 def _quality(args: argparse.Namespace) -> int:
     from ..benchmark.cases import PairFolders
-    from ..benchmark.evaluate import evaluate
     from ..benchmark.performance import usage_table
-    from ..benchmark.provenance import provenance
-    from ..benchmark.report import write_report
     from ..benchmark.systems import make_systems
 
     if args.pairs:
@@ -278,14 +271,31 @@ def _quality(args: argparse.Namespace) -> int:
     systems = make_systems(names, host, judges.likeness.analyzer if judges.likeness else None)
     if args.peer not in names:
         raise InputError(f"--peer {args.peer} is none of the systems: choose one of {', '.join(names)}")
-    outcome = evaluate(cases, systems, judges, args.sheets, quiet=args.quiet)
-    if not outcome.records:
-        raise InputError("nothing could be measured:\n" + "\n".join(outcome.failures))
-    table = write_report(args.output, title, outcome, args.peer, provenance(cases, systems, _weights(args)))
-    log.info("%s", table)
+    outcome = _reported(args, cases, systems, judges, title, args.peer)
     if args.memory:
         _finish(args.output, "memory.md", usage_table(names, host, args.size))
     return _named(outcome.failures, args.output)
+
+
+def _reported(
+    args: argparse.Namespace,
+    cases: CleanFolder | PairFolders,
+    systems: Sequence[System],
+    judges: Judges,
+    title: str,
+    peer: str,
+) -> Outcome:
+    """Measure, and write the report into --output. Raises `InputError` when nothing could be measured."""
+    from ..benchmark.evaluate import evaluate
+    from ..benchmark.provenance import provenance
+    from ..benchmark.report import write_report
+
+    outcome = evaluate(cases, systems, judges, args.sheets, quiet=args.quiet)
+    if not outcome.records:
+        raise InputError("nothing could be measured:\n" + "\n".join(outcome.failures))
+    table = write_report(args.output, title, outcome, peer, provenance(cases, systems, _weights(args)))
+    log.info("%s", table)
+    return outcome
 
 
 def _folder(args: argparse.Namespace, missing: str) -> Path:

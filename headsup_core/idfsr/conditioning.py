@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..faces.alignment import align_matrix, crop, inverse, scale_of, transform_points
+from ..faces.alignment import align_matrix, crop, inverse, scale_of, template, transform_points
 from ..faces.face import Face
 from ..faces.reference import EMPTY, face_location, warped_reference
 
@@ -73,6 +73,15 @@ def cut_face(picture: torch.Tensor, face: Face, size: int) -> AlignedFace:
     box = (low[0], low[1], high[0], high[1])
     placed = Face(box, transform_points(matrix, face.landmarks), face.score, face.embedding, face.identity)
     return AlignedFace(aligned.clamp(0, 1), matrix, placed)
+
+
+def aligned_face(size: int) -> Face:
+    """Where the face is in an aligned crop of `size` px."""
+    landmarks = template("ffhq", size)
+    centre = landmarks.mean(0)
+    half = float(landmarks[1, 0] - landmarks[0, 0]) * 1.2
+    x, y = centre.tolist()
+    return Face((x - half, y - half, x + half, y + half), landmarks, 1.0)
 
 
 def see(low: torch.Tensor, face: Face, reference: torch.Tensor | None, *, masked: bool = True) -> Seen:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from ..faces.alignment import template
-from ..faces.face import Face
-from ..idfsr.conditioning import Seen, see
+from ..idfsr.conditioning import Seen, aligned_face, see
 from ..idfsr.model import IDFSRModel
 
 
@@ -29,7 +27,7 @@ class FittingExamples:
     ) -> None:
         size = model.architecture.size
         reduced = F.interpolate(photos, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
-        face = Face((0.0, 0.0, size - 1.0, size - 1.0), template("ffhq", size), 1.0)
+        face = aligned_face(size)
         targets: list[torch.Tensor] = []
         seen: list[Seen] = []
         pairs = [pair for pair in _pairs(len(photos)) if pair[0] == 0 or not only_first]
@@ -41,7 +39,7 @@ class FittingExamples:
                 low = F.interpolate(small, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
                 one = see(low, face, other, masked=model.architecture.masked)
                 targets += [reduced[target : target + 1], reduced[target : target + 1].flip(-1)]
-                seen += [one, Seen(one.masked.flip(-1), one.warped.flip(-1), one.mask.flip(-1))]
+                seen += [one, one.moved(lambda part: part.flip(-1))]
         self.targets = torch.cat(targets)
         self.seen = Seen(*(torch.cat([getattr(one, part) for one in seen]) for part in ("masked", "warped", "mask")))
         with torch.no_grad():
@@ -56,8 +54,7 @@ class FittingExamples:
 
     def take(self, chosen: torch.Tensor) -> tuple[torch.Tensor, Seen, torch.Tensor]:
         """Targets, inputs and styles of the examples with these numbers `[n]`."""
-        seen = Seen(self.seen.masked[chosen], self.seen.warped[chosen], self.seen.mask[chosen])
-        return self.targets[chosen], seen, self.styles[chosen]
+        return self.targets[chosen], self.seen.moved(lambda part: part[chosen]), self.styles[chosen]
 
 
 def _pairs(count: int) -> list[tuple[int, int]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.cancelling import CancellingHost
 
 from headsup_core.errors import InputError
-from headsup_core.host import PlainHost
 from headsup_core.identity import load_identity, save_identity
 from headsup_core.identity.identity import Identity
 from headsup_core.idfsr.architecture import IDFSRArchitecture
@@ -38,19 +38,6 @@ def person(photos: int) -> Identity:
     crops = torch.rand(photos, 3, 512, 512, generator=generator)
     vector = torch.randn(6, generator=generator)
     return Identity("Ada", {"ours": vector / vector.norm()}, crops)
-
-
-class CancellingHost(PlainHost):
-    """Cancels at the given call of `check_cancelled`."""
-
-    def __init__(self, at: int) -> None:
-        super().__init__("cpu", quiet=True)
-        self._left = at
-
-    def check_cancelled(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            raise KeyboardInterrupt
 
 
 def test_only_the_embedding_learns_and_the_held_out_photo_gains() -> None:
@@ -87,7 +74,7 @@ def test_a_cancelled_fitting_goes_on_exactly(photos: int, tmp_path: Path) -> Non
     model, identity, state = small_model(), person(photos), tmp_path / "state.pt"
     whole = fit_identity(identity, model, OPTIONS)
     with pytest.raises(KeyboardInterrupt):
-        fit_identity(identity, model, OPTIONS, CancellingHost(at=7), state=state)
+        fit_identity(identity, model, OPTIONS, CancellingHost(7, KeyboardInterrupt), state=state)
     assert state.exists()  # of step 4
     resumed = fit_identity(identity, model, OPTIONS, state=state)
     assert resumed.losses == whole.losses
@@ -99,7 +86,7 @@ def test_a_cancelled_fitting_goes_on_exactly(photos: int, tmp_path: Path) -> Non
 def test_the_state_of_another_fitting_is_not_taken(tmp_path: Path) -> None:
     model, state = small_model(), tmp_path / "state.pt"
     with pytest.raises(KeyboardInterrupt):
-        fit_identity(person(2), model, OPTIONS, CancellingHost(at=7), state=state)
+        fit_identity(person(2), model, OPTIONS, CancellingHost(7, KeyboardInterrupt), state=state)
     again = fit_identity(person(3), model, OPTIONS, state=state)
     assert again.losses == fit_identity(person(3), model, OPTIONS).losses
 

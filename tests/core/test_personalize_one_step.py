@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from harness.cancelling import CancellingHost
 from harness.faces import face_at
 from harness.stand_ins import ModelMaker
 from torch import nn
 
 from headsup_core.errors import InputError
 from headsup_core.faces.alignment import FFHQ_512
-from headsup_core.host import PlainHost
 from headsup_core.identity import load_identity, save_identity
 from headsup_core.identity.fitted import fitted_embedding, fitted_key, fitted_reference
 from headsup_core.identity.identity import Identity
@@ -76,17 +76,6 @@ class Copying(nn.Module):
 
 class Cancelled(BaseException):
     """As ComfyUI's, no `Exception` of ours."""
-
-
-class CancellingHost(PlainHost):
-    def __init__(self, at: int) -> None:
-        super().__init__("cpu", quiet=True)
-        self._left = at
-
-    def check_cancelled(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            raise Cancelled
 
 
 @pytest.fixture
@@ -172,7 +161,7 @@ def test_a_cancelled_fitting_goes_on_exactly(photos: int, model: OneStepModel, t
     state = tmp_path / "temp" / "state"
     whole = fit_identity(person(photos), model, OPTIONS)
     with pytest.raises(Cancelled):
-        fit_identity(person(photos), model, OPTIONS, CancellingHost(at=5), state=state)
+        fit_identity(person(photos), model, OPTIONS, CancellingHost(5, Cancelled), state=state)
     assert len(torch.load(state, weights_only=True)["losses"]) == 5  # to the step, not only as often as it saves
     resumed = fit_identity(person(photos), model, OPTIONS, state=state)
     assert resumed.losses == whole.losses
