@@ -85,6 +85,12 @@ def inverse(matrix: torch.Tensor) -> torch.Tensor:
     return torch.cat([linear, -linear @ matrix[:, 2:]], dim=1)
 
 
+def composed(after: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """The matrix `[2,3]` that applies `first`, then `after`."""
+    after = after.to(first)
+    return torch.cat([after[:, :2] @ first[:, :2], after[:, :2] @ first[:, 2:] + after[:, 2:]], dim=1)
+
+
 def transform_points(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """`points` `[n,2]` through `matrix` `[2,3]`."""
     matrix = matrix.to(points)

@@ -65,6 +65,7 @@ class TrainConfig:
         lpips_net: squeeze, vgg (OSEDiff's) or alex.
         lpips_backbone: file with that network's weights (see `perceptual.load_lpips`).
         face_side: pixels of the aligned faces that the fidelity and the critic see.
+        identity_views: how often the recogniser sees each face: once as aligned, then in `recogniser.random_moves`.
         critic_width: channels of the critic's first layer.
         precision: "bf16" computes the networks in it; "no"; "" as `accelerate launch` was told.
         gradient_checkpointing: less memory for about a third more time.
@@ -99,6 +100,7 @@ class TrainConfig:
     sample_every: int = 400
     sample_side: int = 256
     face_side: int = 128
+    identity_views: int = 1
     critic_width: int = 64
     critic_learning_rate: float = 1e-4
     precision: Precision = ""

@@ -20,7 +20,7 @@ from .distillation import Distillation
 from .losses import face_fidelity, identity_loss, periodic_texture, squared_error
 from .perceptual import load_lpips
 from .processes import Processes
-from .recogniser import aligned_faces, load_mobilefacenet
+from .recogniser import SIDE, aligned_faces, load_mobilefacenet, random_moves
 
 Losses = dict[str, torch.Tensor]
 
@@ -72,7 +72,7 @@ class Objective:
             losses["codec"] = weights.codec * F.l1_loss(codec.decode(codec.encode(some)), some)
         if weights.periodic:
             losses["periodic"] = weights.periodic * periodic_texture(restored.picture - good, codec.factor)
-        losses |= self._face_losses(restored, batch)
+        losses |= self._face_losses(restored, batch, chance)
         for name, companion in self.companions.items():
             with self._processes.autocast():
                 term = companion.term(restored, chance)
@@ -93,7 +93,7 @@ class Objective:
             losses["ssim"] = weights.ssim * (1 - similarity_of_structure(picture, good))
         return losses
 
-    def _face_losses(self, restored: Restoration, batch: Sample) -> Losses:
+    def _face_losses(self, restored: Restoration, batch: Sample, chance: torch.Generator) -> Losses:
         """Sums over the faces that lie wholly in their crops, divided by the batch: a picture without a face adds 0."""
         weights = self._weights
         whole = batch["has_face"].nonzero().flatten().tolist()
@@ -102,14 +102,27 @@ class Objective:
         if restored.faces is not None and restored.true_faces is not None and weights.face:
             fidelity = face_fidelity(restored.faces, restored.true_faces, self._plain_lpips, weights.face_lpips)
             losses["face"] = weights.face * share * fidelity
-        if weights.identity and self._recogniser is not None and whole:
-            landmarks = batch["landmarks"][whole].cpu()
-            faces, truths = (aligned_faces(one[whole], landmarks) for one in (restored.picture, batch["good"]))
-            reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
-            losses["identity"] = (
-                weights.identity * share * identity_loss(self._recogniser, faces, truths, reference, known)
-            )
+        if weights.identity and whole:
+            losses["identity"] = weights.identity * share * self._identity(restored.picture, batch, whole, chance)
         return losses
+
+    def _identity(
+        self, picture: torch.Tensor, batch: Sample, whole: list[int], chance: torch.Generator
+    ) -> torch.Tensor:
+        """The identity loss of the samples `whole`, mean over `identity_views`: the first as aligned, others moved.
+
+        What one recogniser sees in one view can be drawn for it alone; what it sees in several is more like the person
+        to other recognisers, too."""
+        if self._recogniser is None:
+            raise InputError("the identity loss needs a recogniser")
+        landmarks = batch["landmarks"][whole].cpu()
+        reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
+        views: list[torch.Tensor] = []
+        for view in range(self._config.identity_views):
+            moves = random_moves(len(whole), SIDE, chance) if view else None
+            faces, truths = (aligned_faces(one[whole], landmarks, moves=moves) for one in (picture, batch["good"]))
+            views.append(identity_loss(self._recogniser, faces, truths, reference, known))
+        return torch.stack(views).mean()
 
     def _with_faces(self, restored: Restoration, batch: Sample) -> Restoration:
         whole = batch["has_face"].nonzero().flatten().tolist()

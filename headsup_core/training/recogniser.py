@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelFileError
-from ..faces.alignment import align_matrix, crop
+from ..faces.alignment import align_matrix, composed, crop
 from ..models.weights import read_weights
 
 SIDE = 112
@@ -37,14 +38,37 @@ def load_mobilefacenet(path: Path) -> nn.Module:
 
 
 def aligned_faces(
-    images: torch.Tensor, landmarks: torch.Tensor, side: int = SIDE, to: Literal["ffhq", "arcface"] = "arcface"
+    images: torch.Tensor,
+    landmarks: torch.Tensor,
+    side: int = SIDE,
+    to: Literal["ffhq", "arcface"] = "arcface",
+    moves: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Faces `[B,3,side,side]` of pictures `[B,3,H,W]` with landmarks `[B,5,2]`, differentiable in the pixels."""
-    crops = [
-        crop(image[None], align_matrix(points, side, to), side)
-        for image, points in zip(images, landmarks, strict=True)
-    ]
+    """Faces `[B,3,side,side]` of pictures `[B,3,H,W]` with landmarks `[B,5,2]`, differentiable in the pixels.
+
+    Args:
+        moves: `[B,2,3]`, applied to the aligned crops (`random_moves`).
+    """
+    crops: list[torch.Tensor] = []
+    for index, (image, points) in enumerate(zip(images, landmarks, strict=True)):
+        matrix = align_matrix(points, side, to)
+        if moves is not None:
+            matrix = composed(moves[index], matrix)
+        crops.append(crop(image[None], matrix, side))
     return torch.cat(crops)
+
+
+def random_moves(count: int, side: int, chance: torch.Generator) -> torch.Tensor:
+    """Small similarities `[count,2,3]` of crops of `side` px about their middles, half of them mirroring: other views
+    of the same face. Standard deviations: 4 degrees, 8 % about a tenth smaller, 2.5 % of the side."""
+    middle = (side - 1) / 2
+    draws = torch.randn(count, 4, generator=chance)
+    angle, scale = draws[:, 0] * math.radians(4), torch.exp(draws[:, 1] * 0.08 - 0.1)
+    mirror = torch.where(torch.rand(count, generator=chance) < 0.5, -1.0, 1.0)
+    cosine, sine = scale * angle.cos(), scale * angle.sin()
+    linear = torch.stack([torch.stack([cosine * mirror, -sine], 1), torch.stack([sine * mirror, cosine], 1)], 1)
+    shift = middle + draws[:, 2:] * 0.025 * side - linear.sum(2) * middle
+    return torch.cat([linear, shift[:, :, None]], dim=2)
 
 
 class MobileFaceNet(nn.Module):

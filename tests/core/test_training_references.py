@@ -13,7 +13,7 @@ from harness.training import LANDMARKS, people_folder
 from PIL import Image
 
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.faces.alignment import template
+from headsup_core.faces.alignment import template, transform_points
 from headsup_core.models.architecture import Architecture
 from headsup_core.training.config import LossWeights, TrainConfig
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
@@ -25,7 +25,7 @@ from headsup_core.training.portraits import (
     mirrored_landmarks,
     placed_landmarks,
 )
-from headsup_core.training.recogniser import MobileFaceNet, aligned_faces, load_mobilefacenet
+from headsup_core.training.recogniser import MobileFaceNet, aligned_faces, load_mobilefacenet, random_moves
 from headsup_core.training.trainer import Trainer
 
 
@@ -162,6 +162,30 @@ def test_identity_loss_has_a_gradient_through_the_alignment() -> None:
     assert restored.grad[..., :4].abs().sum() == 0
 
 
+def test_moves_are_small_similarities_about_the_middle() -> None:
+    side = 112
+    moves = random_moves(400, side, torch.Generator().manual_seed(0))
+    middle = torch.full((1, 2), (side - 1) / 2)
+    shifts = torch.cat([transform_points(move, middle) - middle for move in moves])
+    assert shifts.mean(0).abs().max() < 0.5
+    assert shifts.std(0) == pytest.approx(torch.tensor([2.8, 2.8]), abs=0.3)
+    determinants = torch.linalg.det(moves[:, :, :2])
+    assert 0.4 < (determinants < 0).float().mean() < 0.6  # mirrored
+    scales = determinants.abs().sqrt()
+    assert scales.log().mean() == pytest.approx(-0.1, abs=0.02)
+    grams = moves[:, :, :2].transpose(1, 2) @ moves[:, :, :2]
+    assert torch.allclose(grams, scales[:, None, None] ** 2 * torch.eye(2), atol=1e-5)  # no shear
+
+
+def test_moved_faces_are_the_moved_crop() -> None:
+    picture = torch.rand(1, 3, 40, 40)
+    picture = torch.nn.functional.interpolate(picture, size=(160, 160), mode="bicubic")
+    landmarks = template("arcface", 112)[None] + 20
+    mirror = torch.tensor([[[-1.0, 0.0, 111.0], [0.0, 1.0, 5.0]]])
+    plain, moved = aligned_faces(picture, landmarks), aligned_faces(picture, landmarks, moves=mirror)
+    assert torch.allclose(moved[..., 5:, :], plain[..., :-5, :].flip(-1), atol=1e-4)
+
+
 def test_recogniser_files(tmp_path: Path) -> None:
     network = MobileFaceNet()
     path = tmp_path / "net.pt"
@@ -177,7 +201,10 @@ def test_recogniser_files(tmp_path: Path) -> None:
         load_mobilefacenet(tmp_path / "nothing.pt")
 
 
-def test_training_reaches_the_reference_channels(architecture: Architecture, folder: Path, backbone: Path) -> None:
+@pytest.mark.parametrize("views", [1, 3])
+def test_training_reaches_the_reference_channels(
+    architecture: Architecture, folder: Path, backbone: Path, views: int
+) -> None:
     recogniser = folder.parent / "net.pt"
     torch.manual_seed(0)
     torch.save(MobileFaceNet().state_dict(), recogniser)
@@ -196,6 +223,7 @@ def test_training_reaches_the_reference_channels(architecture: Architecture, fol
         warmup_steps=1,
         workers=0,
         sample_every=9,
+        identity_views=views,
         loss=LossWeights(ssim=0.1, identity=1.0),
     )
     trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
