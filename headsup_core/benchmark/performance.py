@@ -68,7 +68,8 @@ def measure(setting: Setting, runs: int, save: str = "") -> Usage:
 def ratio_table(model: str, runs: int = 3) -> str:
     """Markdown: each setting against its baseline."""
     found: dict[Setting, Usage] = {}
-    lines = ["| setting | against | seconds | ratio | peak MB | ratio | area computed |", "|---" * 7 + "|"]
+    header = "setting | against | seconds | ratio | peak MB above the weights | ratio | area computed"
+    lines = [f"| {header} |", "|---" * 7 + "|"]
     for setting, baseline in settings(model):
         for each in (baseline, setting):
             if each not in found:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ..errors import InputError
 from ..models.base import Base
@@ -45,6 +46,8 @@ class Objective:
         self._lpips = load_lpips(Path(config.lpips_backbone), config.lpips_net).to(device)
         if weights.identity and not config.recogniser:
             raise InputError(f"loss.identity is {weights.identity:g}, but no recogniser is named")
+        if config.identity_views < 1:
+            raise InputError(f"identity_views is {config.identity_views}: the recogniser sees each face once or more")
         self._recogniser = load_mobilefacenet(Path(config.recogniser)).to(device) if config.recogniser else None
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
@@ -102,26 +105,30 @@ class Objective:
         if restored.faces is not None and restored.true_faces is not None and weights.face:
             fidelity = face_fidelity(restored.faces, restored.true_faces, self._plain_lpips, weights.face_lpips)
             losses["face"] = weights.face * share * fidelity
-        if weights.identity and whole:
-            losses["identity"] = weights.identity * share * self._identity(restored.picture, batch, whole, chance)
+        if weights.identity and self._recogniser is not None and whole:
+            identity = self._identity(self._recogniser, restored.picture, batch, whole, chance)
+            losses["identity"] = weights.identity * share * identity
         return losses
 
     def _identity(
-        self, picture: torch.Tensor, batch: Sample, whole: list[int], chance: torch.Generator
+        self,
+        recogniser: nn.Module,
+        picture: torch.Tensor,
+        batch: Sample,
+        whole: list[int],
+        chance: torch.Generator,
     ) -> torch.Tensor:
         """The identity loss of the samples `whole`, mean over `identity_views`: the first as aligned, others moved.
 
-        What one recogniser sees in one view can be drawn for it alone; what it sees in several is more like the person
-        to other recognisers, too."""
-        if self._recogniser is None:
-            raise InputError("the identity loss needs a recogniser")
+        What one recogniser sees in one view can be drawn for it alone; in several that is harder.
+        """
         landmarks = batch["landmarks"][whole].cpu()
         reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
         views: list[torch.Tensor] = []
         for view in range(self._config.identity_views):
             moves = random_moves(len(whole), SIDE, chance) if view else None
             faces, truths = (aligned_faces(one[whole], landmarks, moves=moves) for one in (picture, batch["good"]))
-            views.append(identity_loss(self._recogniser, faces, truths, reference, known))
+            views.append(identity_loss(recogniser, faces, truths, reference, known))
         return torch.stack(views).mean()
 
     def _with_faces(self, restored: Restoration, batch: Sample) -> Restoration:

@@ -204,6 +204,7 @@ def test_what_a_training_needs_is_said(config: TrainConfig, architecture: Archit
         (replace(config, architecture=architecture), "one of them"),
         (replace(config, base=""), "set base to a diffusers folder"),
         (replace(config, adapter=None, architecture=architecture), r"loss\.distillation needs a diffusion model"),
+        (replace(config, identity_views=0), "identity_views is 0: .* once or more"),
         (replace(config, recogniser=""), r"loss\.identity is 4, but no recogniser is named"),
     ):
         with pytest.raises(InputError, match=message):
