@@ -6,6 +6,7 @@ the crop: q = M [x, y, 1].
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import torch
@@ -83,6 +84,13 @@ def inverse(matrix: torch.Tensor) -> torch.Tensor:
     """The matrix `[2,3]` of the opposite direction."""
     linear = torch.linalg.inv(matrix[:, :2])
     return torch.cat([linear, -linear @ matrix[:, 2:]], dim=1)
+
+
+def turned(scale: float, angle: float, middle: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+    """The matrix `[2,3]` that scales, turns by `angle` (radians), and brings the point `middle` `[2]` onto `goal`."""
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    linear = torch.tensor([[cosine, -sine], [sine, cosine]])
+    return torch.cat([linear, (goal - linear @ middle)[:, None]], dim=1)
 
 
 def composed(after: torch.Tensor, first: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..models.weights import load_network, read_weights
-from .alignment import FFHQ_512, crop, inverse, similarity, transform_points
+from .alignment import FFHQ_512, composed, crop, inverse, similarity, transform_points
 
 SIDE = 64
 """Pixels of the net's input."""
@@ -125,6 +125,4 @@ def _crops(image: torch.Tensor, matrices: Sequence[torch.Tensor]) -> torch.Tenso
 
 def _realign(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """The matrix of a crop in which the landmarks found lie as `mean_landmarks`."""
-    step = similarity(points, mean_landmarks())
-    square = torch.cat([matrix, torch.tensor([[0.0, 0.0, 1.0]])])
-    return step @ square
+    return composed(similarity(points, mean_landmarks()), matrix)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ..faces.alignment import FFHQ_512, crop, transform_points
+from ..faces.alignment import FFHQ_512, crop, transform_points, turned
 from ..identity.identity import CROP_SIDE
 from ..training.data import enlarge
 from ..training.degradation import degrade
@@ -63,8 +62,6 @@ def _view(rng: np.random.Generator, size: int) -> torch.Tensor:
     """`[2,3]` from an aligned photo to a copy of `size` px: about the photo's middle, moved where there is room."""
     part = rng.uniform(*ZOOM)
     scale, angle = size / (CROP_SIDE * part), rng.normal(0, TURN)
-    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    linear = torch.tensor([[cos, -sin], [sin, cos]])
     room = CROP_SIDE * (1 - part) / 2
     middle = torch.from_numpy(rng.uniform(-room, room, 2)).float() + (CROP_SIDE - 1) / 2
-    return torch.cat([linear, ((size - 1) / 2 - linear @ middle)[:, None]], dim=1)
+    return turned(scale, angle, middle, torch.full((2,), (size - 1) / 2))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..faces.alignment import crop, similarity, template, transform_points
+from ..faces.alignment import crop, similarity, template, transform_points, turned
 from .aligned_photos import AlignedPhoto, FaceSource
 from .data import enlarge
 from .degradation import FirstOrder, degrade
@@ -97,11 +97,9 @@ class FaceDataset(Dataset[Sample]):
     def _cut(self, photo: AlignedPhoto, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """The face at S px, placed as wrongly as landmarks of a bad picture place it, and where its landmarks are."""
         angle, scale = rng.normal(0, self._jitter), float(np.exp(rng.normal(0, self._jitter)))
-        cosine, sine = scale * float(np.cos(angle)), scale * float(np.sin(angle))
-        centre = (self._size - 1) / 2
+        centre = torch.full((2,), (self._size - 1) / 2)
         shift = torch.from_numpy(rng.normal(0, self._jitter * self._size / 2, 2).astype(np.float32))
-        turn = torch.tensor([[cosine, -sine], [sine, cosine]])
-        goal = (template("ffhq", self._size) - centre) @ turn.T + centre + shift
+        goal = transform_points(turned(scale, angle, centre, centre + shift), template("ffhq", self._size))
         matrix = similarity(photo.landmarks, goal)
         face = crop(as_image(photo.wide), matrix, self._size)[0].clamp(0, 1)
         return face, transform_points(matrix, photo.landmarks)
