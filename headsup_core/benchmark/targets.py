@@ -98,16 +98,15 @@ class Targets:
         return outcome, systems[len(peers)].name
 
     def _information(self, task: Task, label: str, outcome: Outcome) -> list[str]:
-        """The same rows by recognisers that do not judge."""
+        """The same rows by the other recognisers; one that was trained against gives no verdict."""
         if self.judges.likeness is None:
             return []
-        others = [each.name for each in self.judges.likeness.recognisers if each.name != self.judge]
         aims = [aim for aim in self._aims(task) if aim.figure == "identity"]
         rows: list[str] = []
-        for name in others:
-            for aim in aims:
-                row = aim_row(task.title, aim, label, outcome.records, name)
-                rows.append(row.rsplit("|", 2)[0] + "| (no judge) |")
+        for other in self.judges.likeness.recognisers:
+            for aim in aims if other.name != self.judge else ():
+                row = aim_row(task.title, aim, label, outcome.records, other.name)
+                rows.append(row.rsplit("|", 2)[0] + "| (no judge) |" if other.trained_against else row)
         return rows
 
     def _costs(self) -> list[str]:

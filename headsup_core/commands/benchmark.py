@@ -49,7 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"finds and recognises faces (default {DEFAULT_ANALYZER}); none: figures of the whole picture only",
     )
     parser.add_argument(
-        "--recogniser", type=Path, metavar="FILE", help="MobileFaceNet, a second recogniser; used in training"
+        "--recogniser",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="more recognisers: MobileFaceNet's weights (used in training), or .onnx as InsightFace's",
     )
     parser.add_argument("--face-detector", type=Path, metavar="ONNX", help="YuNet, for where the face region is")
     parser.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1 weights, for LPIPS-squeeze")
@@ -320,22 +325,24 @@ def _judges(args: argparse.Namespace, host: Host) -> Judges:
     from ..benchmark.face_region import FaceRegion
     from ..benchmark.likeness import Likeness
     from ..benchmark.metrics import Metrics
-    from ..benchmark.recognisers import AnalyzersRecogniser, MobileFaceNetRecogniser, Recogniser
+    from ..benchmark.recognisers import AnalyzersRecogniser, Recogniser, load_recogniser
     from ..faces.registry import load_face_analyzer
 
     likeness = None
     if args.analyzer != "none":
         analyzer = load_face_analyzer(args.analyzer, host)
         recognisers: list[Recogniser] = [AnalyzersRecogniser(analyzer)] if analyzer.embedder_id else []
-        if args.recogniser:
-            recognisers.append(MobileFaceNetRecogniser.from_file(args.recogniser))
+        recognisers += [load_recogniser(path) for path in args.recogniser]
+        names = [each.name for each in recognisers]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise InputError(f"--recogniser: two are called {twice}, rename a file")
         likeness = Likeness(analyzer, recognisers)
     region = FaceRegion(args.face_detector) if args.face_detector else None
     return Judges(Metrics.from_files(args.lpips_backbone, args.niqe), likeness, region)
 
 
 def _weights(args: argparse.Namespace) -> Sequence[Path | None]:
-    return (args.recogniser, args.face_detector, args.lpips_backbone, args.niqe)
+    return (*args.recogniser, args.face_detector, args.lpips_backbone, args.niqe)
 
 
 def _named(failures: Sequence[str], folder: Path) -> int:

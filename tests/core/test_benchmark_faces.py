@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.face_models import make_arcface, make_scrfd
 from PIL import Image
 from typing_extensions import override
 
@@ -16,12 +17,13 @@ from headsup_core.benchmark.cases import CleanFolder
 from headsup_core.benchmark.evaluate import Judges, Outcome, evaluate
 from headsup_core.benchmark.likeness import Likeness
 from headsup_core.benchmark.metrics import Metrics
-from headsup_core.benchmark.recognisers import AnalyzersRecogniser, MobileFaceNetRecogniser
+from headsup_core.benchmark.recognisers import AnalyzersRecogniser, MobileFaceNetRecogniser, load_recogniser
 from headsup_core.benchmark.systems import Bicubic, Reference, System, make_systems, with_paths
 from headsup_core.benchmark.tables import make_table
 from headsup_core.benchmark.targets import TASKS, Targets
 from headsup_core.cli import main
 from headsup_core.errors import InputError, ModelFileError
+from headsup_core.faces.alignment import align_matrix, crop
 from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
 from headsup_core.host import PlainHost
@@ -164,22 +166,68 @@ def test_a_system_that_wants_a_photo_is_told_how_to_get_one(people: Path) -> Non
     assert "needs a photo: use --reference-pairs and a face analyzer" in outcome.failures[0]
 
 
+class Mean(torch.nn.Module):
+    """A recogniser to which people are their mean colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[torch.Tensor] = []
+
+    @override
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        self.seen.append(faces)
+        return faces.mean((2, 3))
+
+
 def test_mobilefacenet_gives_unit_vectors_of_aligned_faces() -> None:
     """The network sees the face upright at ArcFace's place, whatever the picture's size."""
-    seen: list[torch.Tensor] = []
-
-    class Mean(torch.nn.Module):
-        @override
-        def forward(self, faces: torch.Tensor) -> torch.Tensor:
-            seen.append(faces)
-            return faces.mean((2, 3))
-
-    recogniser = MobileFaceNetRecogniser(Mean())
+    network = Mean()
+    recogniser = MobileFaceNetRecogniser(network)
     face = Face((0, 0, 200, 200), LANDMARKS * 200, 1.0)
     vector = recogniser.embed(torch.full((1, 3, 200, 200), 0.5), face)
-    assert seen[0].shape == (1, 3, 112, 112)
+    assert network.seen[0].shape == (1, 3, 112, 112)
     assert vector.tolist() == pytest.approx([3**-0.5] * 3)
     assert recogniser.trained_against
+
+
+def test_onnx_recogniser_judges_as_its_file_computes(tmp_path: Path) -> None:
+    """Files are fed as InsightFace feeds its own: RGB in -1..1, aligned, and the vectors have length 1."""
+    import onnxruntime
+
+    file = make_arcface(tmp_path / "stranger.onnx", size=16)
+    recogniser = load_recogniser(file)
+    assert (recogniser.name, recogniser.trained_against) == ("stranger", False)
+    picture = torch.rand(1, 3, 200, 200, generator=torch.Generator().manual_seed(0))
+    face = Face((0, 0, 200, 200), LANDMARKS * 200, 1.0)
+    aligned = crop(picture, align_matrix(face.landmarks, 112, "arcface"), 112)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    raw = torch.from_numpy(session.run(None, {"input.1": (aligned * 2 - 1).numpy()})[0][0])
+    assert recogniser.embed(picture, face) == pytest.approx(raw / raw.norm(), abs=1e-5)
+
+
+def test_recogniser_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("no network")
+    with pytest.raises(ModelFileError, match=r"text\.onnx is no ONNX file that onnxruntime runs"):
+        load_recogniser(tmp_path / "text.onnx")
+    with pytest.raises(ModelFileError, match=r"none\.onnx is missing"):
+        load_recogniser(tmp_path / "none.onnx")
+    with pytest.raises(ModelFileError, match=r"takes \[1, 3, '\?', '\?'\], not aligned faces \[1, 3, 112, 112\]"):
+        load_recogniser(make_scrfd(tmp_path / "detector.onnx"))
+    with pytest.raises(ModelFileError, match=r"none\.pt is missing"):
+        load_recogniser(tmp_path / "none.pt")
+
+
+def test_two_recognisers_of_one_name_are_refused(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their figures would lie in one column."""
+    files = [tmp_path / folder / "r.onnx" for folder in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        make_arcface(file, size=16)
+    options = ["--recogniser", *map(str, files), "--output", str(tmp_path / "out")]
+    assert main(["benchmark", str(people), *options]) == 2
+    assert "--recogniser: two are called r, rename a file" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -221,7 +269,9 @@ def test_a_restorer_says_whose_face_it_is_and_counts_where_nobody_was_recognised
 
 def test_targets_judge_their_tasks(people: Path, toy_file: Path, tmp_path: Path) -> None:
     analyzer = ColourAnalyzer()
-    judges = Judges(Metrics(), Likeness(analyzer, [AnalyzersRecogniser(analyzer)]))
+    stranger = load_recogniser(make_arcface(tmp_path / "stranger.onnx", size=16))
+    recognisers = [AnalyzersRecogniser(analyzer), stranger, MobileFaceNetRecogniser(Mean(), "mean")]
+    judges = Judges(Metrics(), Likeness(analyzer, recognisers))
     host = PlainHost("cpu", quiet=True)
     cases = CleanFolder(people, "x8", 96, limit=1)
     targets = Targets(cases, people, str(toy_file), host, judges, (), "colour", 0, True, None, TASKS[1:])
@@ -229,10 +279,14 @@ def test_targets_judge_their_tasks(people: Path, toy_file: Path, tmp_path: Path)
     assert failures == []
     rows = [line.split(" | ") for line in table.splitlines()[2:]]
     assert [row[0].strip("| ") for row in rows if len(row) > 1] == [
-        *("x8" for _ in range(4)),
-        *("x4 mild" for _ in range(4)),
+        *("x8" for _ in range(6)),
+        *("x4 mild" for _ in range(6)),
         *("x8, people", "x4 mild, people"),
     ]
+    verdicts = {row[3]: row[-1].strip("| *") for row in rows if len(row) > 1 and row[3].startswith("id_")}
+    assert set(verdicts) == {"id_colour", "id_stranger", "id_mean"}
+    assert verdicts["id_mean"] == "(no judge)"  # trained against
+    assert verdicts["id_stranger"] in ("yes", "no")
     assert (tmp_path / "out" / "targets.md").read_text() == table
     assert (tmp_path / "out" / "people-x8" / "results.json").exists()
 
