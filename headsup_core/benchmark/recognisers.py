@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
 
-from ..errors import InputError, ModelFileError
 from ..faces.alignment import align_matrix, crop
 from ..faces.analyzer import FaceAnalyzer, unit
 from ..faces.face import Face
 from ..faces.faces import Faces
 from ..identity.similarity import ASSUMED, CALIBRATIONS, Calibration
-from ..training.recogniser import SIDE, load_mobilefacenet
+from ..training.recogniser import SIDE, load_recogniser
 
 
 class Recogniser(Protocol):
@@ -61,64 +60,29 @@ class AnalyzersRecogniser:
 
 
 @dataclass(frozen=True, eq=False)
-class MobileFaceNetRecogniser:
-    """MobileFaceNet (arXiv 1804.07573), which the identity loss of training uses, too."""
+class NetworkRecogniser:
+    """A network that is shown the aligned face.
+
+    Attributes:
+        network: faces `[B,3,112,112]` in 0..1 -> embeddings `[B,D]`.
+    """
 
     network: nn.Module
-    name: str = "mobilefacenet"
-    trained_against: bool = True
+    name: str
+    trained_against: bool
     calibration: Calibration = ASSUMED
 
     @classmethod
-    def from_file(cls, path: Path) -> MobileFaceNetRecogniser:
-        """Raises as `load_mobilefacenet`."""
-        return cls(load_mobilefacenet(path))
+    def from_file(cls, path: Path) -> NetworkRecogniser:
+        """MobileFaceNet, which the identity loss of headsup-tiny uses, or an ONNX file, called by the file's name.
+
+        Raises as `load_recogniser`.
+        """
+        independent = path.suffix.lower() == ".onnx"
+        name = path.stem if independent else "mobilefacenet"
+        return cls(load_recogniser(path), name, trained_against=not independent)
 
     @torch.no_grad()
     def embed(self, image: torch.Tensor, face: Face) -> torch.Tensor:
-        return unit(self.network(_aligned(image, face))[0])
-
-
-@dataclass(frozen=True, eq=False)
-class OnnxRecogniser:
-    """A recogniser in the form that InsightFace's are published in: aligned faces `[1,3,112,112]`, RGB in -1..1, to
-    embeddings `[1,D]`. It is called what its file is called."""
-
-    session: Any
-    name: str
-    trained_against: bool = False
-    calibration: Calibration = ASSUMED
-
-    @classmethod
-    def from_file(cls, path: Path) -> OnnxRecogniser:
-        """Raises `InputError` without onnxruntime, `ModelFileError` when the file is none or takes anything else."""
-        if not path.is_file():
-            raise ModelFileError(f"the recogniser {path} is missing")
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise InputError(f"{path.name} needs the package onnxruntime: pip install onnxruntime") from error
-        try:
-            session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a class of its own for each defect
-            raise ModelFileError(f"{path} is no ONNX file that onnxruntime runs: {str(error)[:300]}") from error
-        shape = session.get_inputs()[0].shape
-        if len(shape) != 4 or list(shape[1:]) != [3, SIDE, SIDE]:
-            raise ModelFileError(f"{path} takes {shape}, not aligned faces [1, 3, {SIDE}, {SIDE}]")
-        return cls(session, path.stem)
-
-    def embed(self, image: torch.Tensor, face: Face) -> torch.Tensor:
-        taken = self.session.get_inputs()[0].name
-        aligned = _aligned(image, face) * 2 - 1
-        return unit(torch.from_numpy(self.session.run(None, {taken: aligned.numpy()})[0]).flatten())
-
-
-def load_recogniser(path: Path) -> Recogniser:
-    """By the file's ending: .onnx, else MobileFaceNet's weights. Raises as `from_file` of either."""
-    kind = OnnxRecogniser if path.suffix.lower() == ".onnx" else MobileFaceNetRecogniser
-    return kind.from_file(path)
-
-
-def _aligned(image: torch.Tensor, face: Face) -> torch.Tensor:
-    """`[1,3,112,112]` in 0..1 from a picture `[1,3,H,W]`."""
-    return crop(image, align_matrix(face.landmarks, SIDE, "arcface"), SIDE).clamp(0, 1)
+        aligned = crop(image, align_matrix(face.landmarks, SIDE, "arcface"), SIDE)
+        return unit(self.network(aligned.clamp(0, 1))[0])

@@ -325,14 +325,14 @@ def _judges(args: argparse.Namespace, host: Host) -> Judges:
     from ..benchmark.face_region import FaceRegion
     from ..benchmark.likeness import Likeness
     from ..benchmark.metrics import Metrics
-    from ..benchmark.recognisers import AnalyzersRecogniser, Recogniser, load_recogniser
+    from ..benchmark.recognisers import AnalyzersRecogniser, NetworkRecogniser, Recogniser
     from ..faces.registry import load_face_analyzer
 
     likeness = None
     if args.analyzer != "none":
         analyzer = load_face_analyzer(args.analyzer, host)
         recognisers: list[Recogniser] = [AnalyzersRecogniser(analyzer)] if analyzer.embedder_id else []
-        recognisers += [load_recogniser(path) for path in args.recogniser]
+        recognisers += [NetworkRecogniser.from_file(path) for path in args.recogniser]
         names = [each.name for each in recognisers]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise InputError(f"--recogniser: two are called {twice}, rename a file")

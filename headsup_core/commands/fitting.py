@@ -47,7 +47,10 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=defaults.batch, help=f"copies a step (default {defaults.batch})")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument(
-        "--recogniser", type=Path, metavar="FILE", help="MobileFaceNet, adds the identity term (one-step models)"
+        "--recogniser",
+        type=Path,
+        metavar="FILE",
+        help="MobileFaceNet, or .onnx as InsightFace's: adds the identity term (one-step models)",
     )
     parser.add_argument(
         "--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1, adds LPIPS (one-step models)"

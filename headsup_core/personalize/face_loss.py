@@ -9,7 +9,7 @@ import torch
 
 from ..training.config import LossWeights
 from ..training.losses import Distance, Embed, face_fidelity, identity_loss, squared_error
-from ..training.recogniser import aligned_faces, load_mobilefacenet
+from ..training.recogniser import aligned_faces, load_recogniser
 
 HEADSUP = LossWeights(face=1.0, face_lpips=0.8, identity=4.0)
 """The printed weights."""
@@ -32,12 +32,13 @@ class FaceLoss:
     def of_files(
         cls, recogniser: Path | None = None, lpips_backbone: Path | None = None, device: torch.device | None = None
     ) -> FaceLoss:
-        """With MobileFaceNet and LPIPS-squeeze, each from its file, None without it.
+        """With a recogniser (`load_recogniser`) and LPIPS-squeeze, each from its file, None without it.
 
         Raises:
+            InputError: an ONNX file, but onnx2torch is not installed.
             ModelFileError: a file is missing or holds other layers.
         """
-        embed = None if recogniser is None else load_mobilefacenet(recogniser).to(device)
+        embed = None if recogniser is None else load_recogniser(recogniser).to(device)
         if lpips_backbone is None:
             return cls(embed=embed)
         from ..training.perceptual import squeeze_lpips

@@ -61,7 +61,7 @@ class TrainConfig:
             shape are taken over and others start anew. "" starts from random weights, or adapters that change nothing.
         reference_drop: how often a reference is left out.
         teacher: YuNet's file, which finds the landmarks of sources with references; "" without such sources.
-        recogniser: MobileFaceNet's file, for the identity loss; "" without one.
+        recogniser: files for the identity loss (`recogniser.load_recogniser`), which is the mean over them.
         lpips_net: squeeze, vgg (OSEDiff's) or alex.
         lpips_backbone: file with that network's weights (see `perceptual.load_lpips`).
         face_side: pixels of the aligned faces that the fidelity and the critic see.
@@ -80,7 +80,7 @@ class TrainConfig:
     base: str = ""
     init: str = ""
     teacher: str = ""
-    recogniser: str = ""
+    recogniser: tuple[str, ...] = ()
     lpips_net: LpipsNet = "squeeze"
     reference_drop: float = 0.2
     crop: int = 192
@@ -139,9 +139,11 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
             fields: dict[str, Any] = {**adapter, "id_tokens": tokens, "card": card}
             record["adapter"] = AdapterConfig(**fields)
         record["sources"] = tuple(SourceConfig(**source) for source in rooted_sources(record, root))
-        for name in ("base", "lpips_backbone", "teacher", "recogniser"):
+        for name in ("base", "lpips_backbone", "teacher"):
             if record.get(name):
                 record[name] = str(root / record[name])
+        named = record.get("recogniser") or ()
+        record["recogniser"] = tuple(str(root / name) for name in ([named] if isinstance(named, str) else named))
         record["loss"] = LossWeights(**record.get("loss", {}))
         record["distillation"] = DistillationConfig(**record.get("distillation", {}))
         return TrainConfig(**record)

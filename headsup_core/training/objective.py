@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from ..errors import InputError
 from ..models.base import Base
@@ -21,7 +20,7 @@ from .distillation import Distillation
 from .losses import face_fidelity, identity_loss, periodic_texture, squared_error
 from .perceptual import load_lpips
 from .processes import Processes
-from .recogniser import SIDE, aligned_faces, load_mobilefacenet, random_moves
+from .recogniser import SIDE, aligned_faces, load_recogniser, random_moves
 
 Losses = dict[str, torch.Tensor]
 
@@ -48,7 +47,7 @@ class Objective:
             raise InputError(f"loss.identity is {weights.identity:g}, but no recogniser is named")
         if config.identity_views < 1:
             raise InputError(f"identity_views is {config.identity_views}: the recogniser sees each face once or more")
-        self._recogniser = load_mobilefacenet(Path(config.recogniser)).to(device) if config.recogniser else None
+        self._recognisers = [load_recogniser(Path(file)).to(device) for file in config.recogniser]
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
             self.companions["adversarial"] = FaceCritic(config.critic_width, config.critic_learning_rate, device)
@@ -105,22 +104,18 @@ class Objective:
         if restored.faces is not None and restored.true_faces is not None and weights.face:
             fidelity = face_fidelity(restored.faces, restored.true_faces, self._plain_lpips, weights.face_lpips)
             losses["face"] = weights.face * share * fidelity
-        if weights.identity and self._recogniser is not None and whole:
-            identity = self._identity(self._recogniser, restored.picture, batch, whole, chance)
+        if weights.identity and whole:
+            identity = self._identity(restored.picture, batch, whole, chance)
             losses["identity"] = weights.identity * share * identity
         return losses
 
     def _identity(
-        self,
-        recogniser: nn.Module,
-        picture: torch.Tensor,
-        batch: Sample,
-        whole: list[int],
-        chance: torch.Generator,
+        self, picture: torch.Tensor, batch: Sample, whole: list[int], chance: torch.Generator
     ) -> torch.Tensor:
-        """The identity loss of the samples `whole`, mean over `identity_views`: the first as aligned, others moved.
+        """The identity loss of the samples `whole`, mean over recognisers and `identity_views`: the first as aligned,
+        others moved.
 
-        What one recogniser sees in one view can be drawn for it alone; in several that is harder.
+        What one recogniser sees in one view can be drawn for it alone; for several that is harder.
         """
         landmarks = batch["landmarks"][whole].cpu()
         reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
@@ -128,7 +123,7 @@ class Objective:
         for view in range(self._config.identity_views):
             moves = random_moves(len(whole), SIDE, chance) if view else None
             faces, truths = (aligned_faces(one[whole], landmarks, moves=moves) for one in (picture, batch["good"]))
-            views.append(identity_loss(recogniser, faces, truths, reference, known))
+            views += [identity_loss(each, faces, truths, reference, known) for each in self._recognisers]
         return torch.stack(views).mean()
 
     def _with_faces(self, restored: Restoration, batch: Sample) -> Restoration:

@@ -1,4 +1,4 @@
-"""MobileFaceNet (arXiv 1804.07573), a differentiable face recogniser for the identity loss."""
+"""Differentiable face recognisers for the identity loss: MobileFaceNet (arXiv 1804.07573), and any ONNX file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..errors import ModelFileError
+from ..errors import InputError, ModelFileError
 from ..faces.alignment import align_matrix, composed, crop, turned
 from ..models.weights import read_weights
 
@@ -35,6 +35,61 @@ def load_mobilefacenet(path: Path) -> nn.Module:
     except RuntimeError as error:
         raise ModelFileError(f"{path} does not hold MobileFaceNet as published: {str(error)[:300]}") from error
     return network.eval().requires_grad_(False)
+
+
+def load_recogniser(path: Path) -> nn.Module:
+    """By the file's ending: `load_onnx_recogniser` of .onnx, else `load_mobilefacenet`."""
+    return load_onnx_recogniser(path) if path.suffix.lower() == ".onnx" else load_mobilefacenet(path)
+
+
+def load_onnx_recogniser(path: Path) -> nn.Module:
+    """A frozen network in the form of InsightFace's: aligned faces, RGB in -1..1, `input.1` `[B,3,112,112]`.
+
+    Returns:
+        Faces `[B,3,112,112]` in 0..1 -> embeddings `[B,D]` of any length.
+
+    Raises:
+        InputError: onnx2torch is not installed.
+        ModelFileError: the file is missing, is no ONNX file, takes anything else, or has a layer unknown to onnx2torch.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"the recogniser {path} is missing")
+    try:
+        import onnx
+        import onnx2torch
+    except ImportError as error:
+        raise InputError(f"{path.name} needs the package onnx2torch: pip install onnx2torch") from error
+    try:
+        model: Any = onnx.load(path)
+    except Exception as error:  # protobuf and onnx have a class of their own for each defect
+        raise ModelFileError(f"{path} is no ONNX file: {str(error)[:300]}") from error
+    weights = {each.name for each in model.graph.initializer}
+    inputs = [each for each in model.graph.input if each.name not in weights]
+    shape = [each.dim_value for each in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
+    if shape[1:] != [3, SIDE, SIDE]:
+        raise ModelFileError(f"{path} takes {shape}, not aligned faces [1, 3, {SIDE}, {SIDE}] alone")
+    try:
+        network: Any = onnx2torch.convert(model)
+    except Exception as error:  # onnx2torch raises whatever the layer that it cannot build raises
+        raise ModelFileError(f"onnx2torch cannot rebuild {path}: {str(error)[:300]}") from error
+    return _OnnxRecogniser(network, one_by_one=shape[0] == 1).eval().requires_grad_(False)
+
+
+class _OnnxRecogniser(nn.Module):
+    """A network of faces in -1..1, as one of faces in 0..1.
+
+    Args:
+        one_by_one: it was exported for one face, and may count on that inside.
+    """
+
+    def __init__(self, network: nn.Module, *, one_by_one: bool) -> None:
+        super().__init__()
+        self._network = network
+        self._one_by_one = one_by_one
+
+    def forward(self, faces: torch.Tensor) -> torch.Tensor:
+        parts = (faces * 2 - 1).split(1 if self._one_by_one else len(faces))
+        return torch.cat([self._network(part).flatten(1) for part in parts])
 
 
 def aligned_faces(

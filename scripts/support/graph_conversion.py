@@ -47,8 +47,31 @@ def converted(path: Path, output: str, side: int, mean: tuple[float, ...] | None
     outputs = [helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, [1, "numbers"])]
     made = helper.make_graph(graph.nodes, path.stem, inputs, outputs, list(graph.initializers.values()))
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    _write_paddings_out(model.graph)
     onnx.checker.check_model(model)
     return model
+
+
+def _write_paddings_out(graph: onnx.GraphProto) -> None:
+    """Convolutions of padding "SAME" say by how many pixels: onnx2torch knows no other way."""
+    sides = {
+        value.name: [each.dim_value for each in value.type.tensor_type.shape.dim[2:]] for value in graph.value_info
+    }
+    kernels = {each.name: each.dims[2:] for each in graph.initializer}
+    for node in graph.node:
+        same = next((each for each in node.attribute if each.s == b"SAME_UPPER"), None)
+        if same is None:
+            continue
+        strides = next(each.ints for each in node.attribute if each.name == "strides")
+        totals = [
+            max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            for side, kernel, stride in zip(sides[node.input[0]], kernels[node.input[1]], strides, strict=True)
+        ]
+        before = [total // 2 for total in totals]
+        after = [total - first for total, first in zip(totals, before, strict=True)]
+        node.attribute.remove(same)
+        node.attribute.append(helper.make_attribute("pads", [*before, *after]))
 
 
 def _constants(folder: Path, manifest: list[dict[str, Any]]) -> Constants:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness.face_models import make_arcface
 from harness.training import LANDMARKS, people_folder
 from PIL import Image
 
@@ -25,7 +26,13 @@ from headsup_core.training.portraits import (
     mirrored_landmarks,
     placed_landmarks,
 )
-from headsup_core.training.recogniser import MobileFaceNet, aligned_faces, load_mobilefacenet, random_moves
+from headsup_core.training.recogniser import (
+    MobileFaceNet,
+    aligned_faces,
+    load_mobilefacenet,
+    load_recogniser,
+    random_moves,
+)
 from headsup_core.training.trainer import Trainer
 
 
@@ -201,23 +208,61 @@ def test_recogniser_files(tmp_path: Path) -> None:
         load_mobilefacenet(tmp_path / "nothing.pt")
 
 
-@pytest.mark.parametrize("views", [1, 3])
-def test_training_reaches_the_reference_channels(
-    architecture: Architecture, folder: Path, backbone: Path, views: int
+@pytest.mark.parametrize("exported_for", ["None", 1])
+def test_onnx_recogniser_has_gradients(tmp_path: Path, exported_for: str | int) -> None:
+    """What onnxruntime computes of faces in -1..1, and its derivative; a network for one face takes several."""
+    import onnxruntime
+
+    file = make_arcface(tmp_path / "net.onnx", size=16, faces=exported_for)
+    faces = torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    vectors = load_recogniser(file)(faces)
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    inputs = (faces.detach() * 2 - 1).split(1)
+    expected = [torch.from_numpy(session.run(None, {"input.1": each.numpy()})[0]) for each in inputs]
+    assert torch.allclose(vectors, torch.cat(expected), atol=1e-5)
+    vectors[1].square().sum().backward()
+    assert faces.grad is not None
+    assert [bool(each.any()) for each in faces.grad] == [False, True, False]
+
+
+def test_identity_loss_is_the_mean_over_recognisers(
+    architecture: Architecture, folder: Path, backbone: Path, tmp_path: Path
 ) -> None:
-    recogniser = folder.parent / "net.pt"
     torch.manual_seed(0)
-    torch.save(MobileFaceNet().state_dict(), recogniser)
-    config = TrainConfig(
+    files = str(tmp_path / "net.pt"), str(make_arcface(tmp_path / "net.onnx", size=16))
+    torch.save(MobileFaceNet().state_dict(), files[0])
+    first, second, both = (
+        _identity_of_first_step(tmp_path / str(index), architecture, folder, backbone, recognisers)
+        for index, recognisers in enumerate((files[:1], files[1:], files))
+    )
+    assert first != pytest.approx(second, rel=0.01)
+    assert both == pytest.approx((first + second) / 2, rel=1e-4)
+
+
+def _identity_of_first_step(
+    run: Path, architecture: Architecture, folder: Path, backbone: Path, recognisers: tuple[str, ...]
+) -> float:
+    config = reference_config(architecture, folder, backbone, recognisers, steps=1)
+    torch.manual_seed(0)
+    Trainer(config, run, torch.device("cpu")).train()
+    with (run / "log.csv").open() as file:
+        return float(next(csv.DictReader(file))["identity"])
+
+
+def reference_config(
+    architecture: Architecture, folder: Path, backbone: Path, recognisers: tuple[str, ...], steps: int, views: int = 1
+) -> TrainConfig:
+    """Every sample has a whole face and a reference."""
+    return TrainConfig(
         architecture=architecture,
         sources=(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0),),
         degradations={"x8": 1.0},
         lpips_backbone=str(backbone),
-        recogniser=str(recogniser),
+        recogniser=recognisers,
         reference_drop=0.0,
         crop=128,
         batch=2,
-        steps=3,
+        steps=steps,
         codec_steps=0,
         lpips_from=10,
         warmup_steps=1,
@@ -226,6 +271,16 @@ def test_training_reaches_the_reference_channels(
         identity_views=views,
         loss=LossWeights(ssim=0.1, identity=1.0),
     )
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_training_reaches_the_reference_channels(
+    architecture: Architecture, folder: Path, backbone: Path, views: int
+) -> None:
+    recogniser = folder.parent / "net.pt"
+    torch.manual_seed(0)
+    torch.save(MobileFaceNet().state_dict(), recogniser)
+    config = reference_config(architecture, folder, backbone, (str(recogniser),), steps=3, views=views)
     trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
     weight = "unet.conv_in.weight"
     before = trainer.networks.get_parameter(weight).detach().clone()

@@ -60,24 +60,30 @@ def make_scrfd(path: Path, *, blind: bool = False) -> Path:
     return _write(path, nodes, constants, [_tensor("input.1", [1, 3, "?", "?"])], outputs)
 
 
-def make_arcface(path: Path, *, size: int = 512, seed: int = 0) -> Path:
+def make_arcface(path: Path, *, size: int = 512, seed: int = 0, faces: str | int = "None") -> Path:
     """An ONNX file as ArcFace (w600k_r50): input `input.1` `[None,3,112,112]`, output `683` `[1,size]`.
 
     A random projection of the aligned face at 14x14 px, its brightness taken out: the same face gives the same
     vector, similar crops similar ones.
+
+    Args:
+        faces: of the input's shape; a number: exported for so many at once, and for no others.
     """
     from onnx import helper
 
     generator = np.random.default_rng(seed)
     constants = {"weight": (generator.standard_normal((588, size)) / 24).astype(np.float32)}
+    if isinstance(faces, int):
+        constants["shape"] = np.array([faces, 588], np.int64)
+    row = ("Flatten", ["small"]) if isinstance(faces, str) else ("Reshape", ["small", "shape"])
     nodes = [
         helper.make_node("ReduceMean", ["input.1"], ["brightness"], axes=[1, 2, 3], keepdims=1),
         helper.make_node("Sub", ["input.1", "brightness"], ["flat"], name="centred"),
         helper.make_node("AveragePool", ["flat"], ["small"], kernel_shape=[8, 8], strides=[8, 8]),
-        helper.make_node("Flatten", ["small"], ["row"]),
+        helper.make_node(*row, ["row"]),
         helper.make_node("MatMul", ["row", "weight"], ["683"]),
     ]
-    return _write(path, nodes, constants, [_tensor("input.1", ["None", 3, 112, 112])], [_tensor("683", ["rows", size])])
+    return _write(path, nodes, constants, [_tensor("input.1", [faces, 3, 112, 112])], [_tensor("683", ["rows", size])])
 
 
 def make_pack(folder: Path, *, nested: bool = False, recogniser: bool = True, blind: bool = False) -> Path:
@@ -180,9 +186,7 @@ def _tensor(name: str, shape: Sequence[int | str]) -> Any:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
 
 
-def _write(
-    path: Path, nodes: list[Any], constants: dict[str, Any], inputs: list[Any], outputs: list[Any]
-) -> Path:
+def _write(path: Path, nodes: list[Any], constants: dict[str, Any], inputs: list[Any], outputs: list[Any]) -> Path:
     from onnx import checker, helper, numpy_helper
 
     tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
