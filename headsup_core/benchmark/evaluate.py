@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ..errors import HeadsUpError, InputError
 from ..identity.identity import Identity
+from ..identity.similarity import Calibration
 from ..imaging.resizing import resize
 from .cases import Case, CleanFolder, PairFolders
 from .face_region import FaceRegion, Region, around_box
@@ -48,6 +49,7 @@ class Outcome:
         sheets: of the first cases (name -> [(system, picture)]), cut to the face.
         notes: what a reader of the figures has to know.
         fid: system -> distance; empty when it is left out.
+        calibrations: recogniser -> the means of its scale.
     """
 
     records: list[Record] = field(default_factory=list[Record])
@@ -55,6 +57,7 @@ class Outcome:
     sheets: Keep = field(default_factory=dict[str, list[tuple[str, torch.Tensor]]])
     notes: list[str] = field(default_factory=list[str])
     fid: Mapping[str, float] = field(default_factory=dict[str, float])
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +105,8 @@ def evaluate(
     run.outcome.notes += [*judges.notes(), *filter(None, [run.frechet.left_out])]
     run.outcome.notes += [remark for each in systems if isinstance(each, Restorer) for remark in each.remarks()]
     run.outcome.fid = run.frechet.distances(TRUTH)
+    if judges.likeness is not None:
+        run.outcome.calibrations = judges.likeness.calibrations
     return run.outcome
 
 

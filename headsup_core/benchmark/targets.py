@@ -63,8 +63,8 @@ class Targets:
         for task in self.tasks:
             outcome, label = self._run(replace(self.people, degradation=task.degradation), task, output, self.judges)
             failures += outcome.failures
-            rows += [aim_row(task.title, aim, label, outcome.records, self.judge) for aim in self._aims(task)]
-            rows += self._information(task, label, outcome)
+            rows += [self._row(task, aim, label, outcome, self.judge) for aim in self._aims(task)]
+            rows += self._other_opinions(task, label, outcome)
         if self.others is not None:
             for task in self.tasks:
                 pictures = CleanFolder(self.others, task.degradation, 768, limit=self.people.limit)
@@ -97,16 +97,23 @@ class Targets:
         write_report(folder, title, outcome, BICUBIC, provenance(cases, systems, self.weights))
         return outcome, systems[len(peers)].name
 
-    def _information(self, task: Task, label: str, outcome: Outcome) -> list[str]:
-        """The same rows by the other recognisers; one that was trained against gives no verdict."""
+    def _row(self, task: Task, aim: Aim, label: str, outcome: Outcome, recogniser: str) -> str:
+        """No verdict on identity when nobody knows what the recogniser's cosines are worth."""
+        row = aim_row(task.title, aim, label, outcome.records, recogniser)
+        scale = outcome.calibrations.get(recogniser)
+        assumed = aim.figure == "identity" and scale is not None and not scale.measured
+        return _without_verdict(row, "(not calibrated)") if assumed else row
+
+    def _other_opinions(self, task: Task, label: str, outcome: Outcome) -> list[str]:
+        """Rows of identity by the other recognisers; one that was trained against gives no verdict."""
         if self.judges.likeness is None:
             return []
         aims = [aim for aim in self._aims(task) if aim.figure == "identity"]
         rows: list[str] = []
         for other in self.judges.likeness.recognisers:
             for aim in aims if other.name != self.judge else ():
-                row = aim_row(task.title, aim, label, outcome.records, other.name)
-                rows.append(row.rsplit("|", 2)[0] + "| (no judge) |" if other.trained_against else row)
+                row = self._row(task, aim, label, outcome, other.name)
+                rows.append(_without_verdict(row, "(no judge)") if other.trained_against else row)
         return rows
 
     def _costs(self) -> list[str]:
@@ -124,3 +131,7 @@ class Targets:
             f"| peak MB | {ours.peak / 1e6:.0f} | {theirs.peak / 1e6:.0f} | at most {PEAK_BYTES / 1e6:.0f} "
             f"| {verdicts[1]} |",
         ]
+
+
+def _without_verdict(row: str, words: str) -> str:
+    return f"{row.rsplit('|', 2)[0]}| {words} |"

@@ -50,11 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--recogniser",
-        nargs="+",
+        action="append",
         type=Path,
         default=[],
         metavar="FILE",
-        help="more recognisers: MobileFaceNet's weights (used in training), or .onnx as InsightFace's",
+        help="one more recogniser: MobileFaceNet's weights, or .onnx as InsightFace's; repeat it for several",
+    )
+    parser.add_argument(
+        "--trained-against",
+        metavar="NAMES",
+        help="comma-separated: files (less their endings) and analyzers whose recogniser the measured model's identity "
+        "loss used, so that it is no judge (default mobilefacenet, which is headsup-tiny's)",
     )
     parser.add_argument("--face-detector", type=Path, metavar="ONNX", help="YuNet, for where the face region is")
     parser.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1 weights, for LPIPS-squeeze")
@@ -222,7 +228,10 @@ def _targets(args: argparse.Namespace) -> int:
     recognisers = judges.likeness.recognisers if judges.likeness else ()
     judge = next((each.name for each in recognisers if not each.trained_against), None)
     if judge is None:
-        raise InputError(f"--targets judges identity: the face analyzer {args.analyzer} recognises nobody, use dlib")
+        raise InputError(
+            f"--targets judges identity, but no recogniser is left that was not trained against (face analyzer: "
+            f"{args.analyzer}): use --analyzer dlib, or another --recogniser"
+        )
     others = args.without_faces[0] if args.without_faces else None
     targets = Targets(people, others, args.targets, host, judges, _weights(args), judge, args.sheets, args.quiet)
     table, failures = targets.measure(args.output)
@@ -331,14 +340,29 @@ def _judges(args: argparse.Namespace, host: Host) -> Judges:
     likeness = None
     if args.analyzer != "none":
         analyzer = load_face_analyzer(args.analyzer, host)
-        recognisers: list[Recogniser] = [AnalyzersRecogniser(analyzer)] if analyzer.embedder_id else []
-        recognisers += [NetworkRecogniser.from_file(path) for path in args.recogniser]
-        names = [each.name for each in recognisers]
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            raise InputError(f"--recogniser: two are called {twice}, rename a file")
+        names = [analyzer.name] * bool(analyzer.embedder_id) + [path.stem for path in args.recogniser]
+        told = _trained_against(args.trained_against, names)
+        recognisers: list[Recogniser] = []
+        if analyzer.embedder_id:
+            recognisers.append(AnalyzersRecogniser(analyzer, trained_against=analyzer.name in told))
+        recognisers += [
+            NetworkRecogniser.from_file(path, trained_against=path.stem in told) for path in args.recogniser
+        ]
         likeness = Likeness(analyzer, recognisers)
     region = FaceRegion(args.face_detector) if args.face_detector else None
     return Judges(Metrics.from_files(args.lpips_backbone, args.niqe), likeness, region)
+
+
+def _trained_against(told: str | None, names: Sequence[str]) -> set[str]:
+    """Which of the recognisers `names` are no judges. Raises `InputError` for two of one name, or one unknown."""
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"--recogniser: two are called {twice}, rename a file")
+    if told is None:
+        return {name for name in names if name.lower() == "mobilefacenet"}
+    chosen = set(filter(None, told.split(",")))
+    if unknown := sorted(chosen - set(names)):
+        raise InputError(f"--trained-against {unknown[0]}: the recognisers are {', '.join(names) or 'none'}")
+    return chosen
 
 
 def _weights(args: argparse.Namespace) -> Sequence[Path | None]:

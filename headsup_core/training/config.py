@@ -61,7 +61,8 @@ class TrainConfig:
             shape are taken over and others start anew. "" starts from random weights, or adapters that change nothing.
         reference_drop: how often a reference is left out.
         teacher: YuNet's file, which finds the landmarks of sources with references; "" without such sources.
-        recogniser: files for the identity loss (`recogniser.load_recogniser`), which is the mean over them.
+        recognisers: files for the identity loss (`recogniser.load_recogniser`), which is the mean over them; in YAML
+            `recogniser`, one file or a list.
         lpips_net: squeeze, vgg (OSEDiff's) or alex.
         lpips_backbone: file with that network's weights (see `perceptual.load_lpips`).
         face_side: pixels of the aligned faces that the fidelity and the critic see.
@@ -80,7 +81,7 @@ class TrainConfig:
     base: str = ""
     init: str = ""
     teacher: str = ""
-    recogniser: tuple[str, ...] = ()
+    recognisers: tuple[str, ...] = ()
     lpips_net: LpipsNet = "squeeze"
     reference_drop: float = 0.2
     crop: int = 192
@@ -142,10 +143,23 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
         for name in ("base", "lpips_backbone", "teacher"):
             if record.get(name):
                 record[name] = str(root / record[name])
-        named = record.get("recogniser") or ()
-        record["recogniser"] = tuple(str(root / name) for name in ([named] if isinstance(named, str) else named))
+        record["recognisers"] = _files(record.pop("recogniser", ""), root)
         record["loss"] = LossWeights(**record.get("loss", {}))
         record["distillation"] = DistillationConfig(**record.get("distillation", {}))
         return TrainConfig(**record)
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"training configuration {path} cannot be used: {error}") from error
+
+
+def _files(named: object, root: Path) -> tuple[str, ...]:
+    """Of `recogniser`. Raises `ValueError` for anything but a name or a list of different names."""
+    if not named:
+        return ()
+    names: Any = [named] if isinstance(named, str) else named
+    if (
+        not isinstance(names, list)
+        or not all(isinstance(name, str) and name for name in names)
+        or len(set(names)) < len(names)
+    ):
+        raise ValueError(f"recogniser: expected a file, or a list of different files, not {named!r}")
+    return tuple(str(root / name) for name in names)

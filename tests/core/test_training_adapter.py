@@ -43,7 +43,7 @@ def config(base: Base, tmp_path: Path, backbone: Path) -> TrainConfig:
         sources=(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0),),
         degradations={"realesrgan": 1.0},
         lpips_backbone=str(backbone),
-        recogniser=(str(tmp_path / "recogniser.pt"),),
+        recognisers=(str(tmp_path / "recogniser.pt"),),
         reference_drop=0.0,
         crop=64,
         face_side=64,
@@ -205,7 +205,7 @@ def test_what_a_training_needs_is_said(config: TrainConfig, architecture: Archit
         (replace(config, base=""), "set base to a diffusers folder"),
         (replace(config, adapter=None, architecture=architecture), r"loss\.distillation needs a diffusion model"),
         (replace(config, identity_views=0), "identity_views is 0: .* once or more"),
-        (replace(config, recogniser=()), r"loss\.identity is 4, but no recogniser is named"),
+        (replace(config, recognisers=()), r"loss\.identity is 4, but no recogniser is named"),
     ):
         with pytest.raises(InputError, match=message):
             Trainer(wrong, tmp_path / "run", CPU)

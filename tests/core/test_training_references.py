@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from harness.face_models import make_arcface
+from harness.face_models import make_arcface, make_residual_recogniser, make_scrfd
 from harness.training import LANDMARKS, people_folder
 from PIL import Image
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.alignment import template, transform_points
 from headsup_core.models.architecture import Architecture
-from headsup_core.training.config import LossWeights, TrainConfig
+from headsup_core.training import config
+from headsup_core.training.config import LossWeights, TrainConfig, read_config
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
 from headsup_core.training.losses import identity_loss
 from headsup_core.training.portraits import (
@@ -34,6 +38,8 @@ from headsup_core.training.recogniser import (
     random_moves,
 )
 from headsup_core.training.trainer import Trainer
+
+SHIPPED = Path(config.__file__).parent / "configs" / "headsup-tiny.yaml"
 
 
 @pytest.fixture
@@ -208,21 +214,67 @@ def test_recogniser_files(tmp_path: Path) -> None:
         load_mobilefacenet(tmp_path / "nothing.pt")
 
 
-@pytest.mark.parametrize("exported_for", ["None", 1])
-def test_onnx_recogniser_has_gradients(tmp_path: Path, exported_for: str | int) -> None:
-    """What onnxruntime computes of faces in -1..1, and its derivative; a network for one face takes several."""
+@pytest.mark.parametrize(
+    ("make", "scale", "shift"),
+    [
+        (make_arcface, 2, -1),
+        (partial(make_arcface, faces=1), 2, -1),  # a network for one face takes several
+        (make_residual_recogniser, 2, -1),
+        (partial(make_residual_recogniser, odd="any side"), 2, -1),
+        (partial(make_residual_recogniser, odd="normalises"), 255, 0),
+    ],
+)
+def test_onnx_recogniser_has_gradients(make: Callable[[Path], Path], scale: int, shift: int, tmp_path: Path) -> None:
+    """What onnxruntime computes of faces in the network's range, and its derivative; its weights move to a device."""
     import onnxruntime
 
-    file = make_arcface(tmp_path / "net.onnx", size=16, faces=exported_for)
+    file = make(tmp_path / "net.onnx")
     faces = torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    vectors = load_recogniser(file)(faces)
+    network = load_recogniser(file)
+    vectors = network(faces)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    inputs = (faces.detach() * 2 - 1).split(1)
+    inputs = (faces.detach() * scale + shift).split(1)
     expected = [torch.from_numpy(session.run(None, {"input.1": each.numpy()})[0]) for each in inputs]
-    assert torch.allclose(vectors, torch.cat(expected), atol=1e-5)
+    assert torch.allclose(vectors, torch.cat(expected), atol=1e-4)
     vectors[1].square().sum().backward()
     assert faces.grad is not None
     assert [bool(each.any()) for each in faces.grad] == [False, True, False]
+    assert {value.device.type for value in network.to("meta").state_dict().values()} == {"meta"}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_text("no network"), "is no ONNX file"),
+        (lambda path: path.write_bytes(b""), "is no ONNX file"),
+        (lambda path: path.mkdir(), "is missing: an .onnx file"),
+        (make_scrfd, r"has 1 inputs and 9 outputs: a recogniser has one of each"),
+        (partial(make_residual_recogniser, odd="two outputs"), r"has 1 inputs and 2 outputs"),
+        (partial(make_residual_recogniser, odd="picture"), r"gives \[2, 12544\] for 2 faces"),
+        (partial(make_residual_recogniser, odd="float16"), r"takes \[None, 3, 112, 112\] and cannot be given aligned"),
+        (partial(make_arcface, faces=16), r"takes \[16, 3, 112, 112\] and cannot be given aligned faces \[2, 3, 112"),
+    ],
+)
+def test_files_that_are_no_recognisers(make: Callable[[Path], Any], message: str, tmp_path: Path) -> None:
+    make(tmp_path / "net.onnx")
+    with pytest.raises(ModelFileError, match=message):
+        load_recogniser(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [("a.onnx", ["a.onnx"]), (["a.pt", "b.onnx"], ["a.pt", "b.onnx"]), ("", []), (None, []), ([], [])],
+)
+def test_recognisers_of_a_configuration(named: Any, expected: list[str], tmp_path: Path) -> None:
+    """One or a list, relative to the data."""
+    config = read_config(SHIPPED, {"recogniser": named}, tmp_path)
+    assert list(config.recognisers) == [str(tmp_path / name) for name in expected]
+
+
+@pytest.mark.parametrize("named", [["a.pt", ""], [None], 5, {"a.pt": 1}, ["a.pt", "a.pt"]])
+def test_recognisers_that_are_no_files(named: Any) -> None:
+    with pytest.raises(InputError, match="recogniser: expected a file, or a list of different files, not"):
+        read_config(SHIPPED, {"recogniser": named})
 
 
 def test_identity_loss_is_the_mean_over_recognisers(
@@ -258,7 +310,7 @@ def reference_config(
         sources=(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0),),
         degradations={"x8": 1.0},
         lpips_backbone=str(backbone),
-        recogniser=recognisers,
+        recognisers=recognisers,
         reference_drop=0.0,
         crop=128,
         batch=2,

@@ -86,6 +86,48 @@ def make_arcface(path: Path, *, size: int = 512, seed: int = 0, faces: str | int
     return _write(path, nodes, constants, [_tensor("input.1", [faces, 3, 112, 112])], [_tensor("683", ["rows", size])])
 
 
+def make_residual_recogniser(path: Path, *, odd: str = "", seed: int = 0) -> Path:
+    """A small ONNX file of the layers that w600k_r50 consists of, exported as it is: Conv, PRelu, BatchNormalization,
+    Add, Flatten, Gemm.
+
+    Args:
+        odd: "normalises": it takes 0..255 and says so as MXNet's exports do; "any side": its input's height and width
+            have names; "float16", "two outputs", "picture": it is no recogniser that we take.
+    """
+    from onnx import helper
+
+    chance = np.random.default_rng(seed)
+    kind = np.float16 if odd == "float16" else np.float32
+    shapes = {"stem": (4, 3, 3, 3), "slope": (4, 1, 1), "deep": (4, 4, 3, 3), "dense": (8, 4 * 56 * 56), "bias": (8,)}
+    constants = {name: (chance.standard_normal(shape) / 9).astype(kind) for name, shape in shapes.items()}
+    norm = ("gain", "shift", "mean")
+    constants |= {name: chance.standard_normal(4).astype(kind) for name in norm} | {"variance": np.ones(4, kind)}
+    constants |= {"middle": np.array(127.5, kind), "share": np.array(1 / 127.5, kind)}
+    nodes = [
+        helper.make_node("Sub", ["input.1", "middle"], ["less"], name="Sub_0"),
+        helper.make_node("Mul", ["less", "share"], ["faces"], name="Mul_1"),
+    ]
+    inside = "faces" if odd == "normalises" else "input.1"
+    nodes = nodes * (odd == "normalises") + [
+        helper.make_node("Conv", [inside, "stem"], ["a"], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("PRelu", ["a", "slope"], ["b"]),
+        helper.make_node("Conv", ["b", "deep"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("BatchNormalization", ["c", *norm, "variance"], ["d"]),
+        helper.make_node("Add", ["b", "d"], ["e"]),
+        helper.make_node("Flatten", ["e"], ["row"]),
+        helper.make_node("Gemm", ["row", "dense", "bias"], ["683"], transB=1),
+    ]
+    half = odd == "float16"
+    taken = _tensor("input.1", ["None", 3, *(["h", "w"] if odd == "any side" else [112, 112])], half=half)
+    given = [_tensor("683", ["rows", 8], half=half)]
+    if odd == "two outputs":
+        given.append(_tensor("row", ["rows", 4 * 56 * 56], half=half))
+    if odd == "picture":
+        given = [_tensor("e", ["rows", 4, 56, 56], half=half)]
+        nodes = nodes[:-2]
+    return _write(path, nodes, constants, [taken], given)
+
+
 def make_pack(folder: Path, *, nested: bool = False, recogniser: bool = True, blind: bool = False) -> Path:
     """A pack of the name of `folder`: det_10g.onnx and w600k_r50.onnx, in it or in a folder of the same name in it."""
     place = folder / folder.name if nested else folder
@@ -180,10 +222,10 @@ def _head(
     return [*nodes, helper.make_node("Sigmoid", [rows], [output])] if sigmoid else nodes
 
 
-def _tensor(name: str, shape: Sequence[int | str]) -> Any:
+def _tensor(name: str, shape: Sequence[int | str], *, half: bool = False) -> Any:
     from onnx import TensorProto, helper
 
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT16 if half else TensorProto.FLOAT, list(shape))
 
 
 def _write(path: Path, nodes: list[Any], constants: dict[str, Any], inputs: list[Any], outputs: list[Any]) -> Path:
