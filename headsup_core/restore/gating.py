@@ -36,7 +36,8 @@ class GateRules:
         fall: the injected face may be less like its person by this much than the uninjected one.
         keep: least similarity of the injected face to the uninjected one; None: where the recogniser's "same person"
             begins.
-        worse: a restored face may be less like its person by this much than the plainly enlarged one.
+        worse: a restored face may be less like its person by this much than the plainly enlarged one. Counts only
+            where that one is not of a different person to the recogniser: from a stranger a face should move away.
         least_eyes: pixels between the eyes in the input below which a face is not scored.
     """
 
@@ -80,8 +81,8 @@ def gate(
 
     With two anchors, since a wrong photo can only raise the similarity to its own person: the injected face must not be
     less like that person than the uninjected one, and must stay the same person as the uninjected one. Else the face
-    is taken from the uninjected picture, and when restoring itself made it less like the person, from the plain
-    enlargement. Outside of the regions of such faces the picture is the injected one.
+    is taken from the uninjected picture, and when restoring itself made a face that was like the person less so, from
+    the plain enlargement. Outside of the regions of such faces the picture is the injected one.
 
     Args:
         people: name -> unit vector `[D]` of the analyzer's recogniser; faces of others are left alone.
@@ -156,7 +157,7 @@ def _judged(
     if outcome == "injected" and (reason := _against_injected(score, rules, analyzer)):
         outcome = "uninjected"
         reasons.append(reason)
-    if outcome == "uninjected" and (reason := _worse(score.uninjected, score.before, rules, "restored")):
+    if outcome == "uninjected" and (reason := _worse(score.uninjected, score.before, rules, analyzer, "restored")):
         outcome = "enlarged"
         reasons.append(reason)
     said = "; ".join(reasons)
@@ -186,14 +187,16 @@ def _against_injected(score: IdentityScore, rules: GateRules, analyzer: FaceAnal
             f"the reference made it less like the person: {score.injected:.2f} with, {score.uninjected:.2f} without, "
             f"at most {rules.fall:.2f} less is allowed"
         )
-    return _worse(score.injected, score.before, rules, "restored with the reference")
+    return _worse(score.injected, score.before, rules, analyzer, "restored with the reference")
 
 
-def _worse(restored: float | None, before: float | None, rules: GateRules, how: str) -> str:
+def _worse(
+    restored: float | None, before: float | None, rules: GateRules, analyzer: FaceAnalyzer, how: str
+) -> str:
     """Why a restored face cannot take the place of the plain enlargement; "" when it can."""
     if restored is None or before is None:
         return f"{how}, the face cannot be recognised any more"
-    if restored < before - rules.worse:
+    if before >= calibration_of(analyzer.embedder_id).reject and restored < before - rules.worse:
         return (
             f"{how}, it is less like the person than before: {restored:.2f} after {before:.2f}, at most "
             f"{rules.worse:.2f} less is allowed"

@@ -132,6 +132,18 @@ def test_wrong_photo_cannot_turn_the_face_into_somebody_else() -> None:
     assert red_at(lenient, LEFT) == 5
 
 
+def test_face_of_somebody_else_is_restored_though_it_moves_away_from_the_person() -> None:
+    """80 degrees are 0.27: the enlargement is a stranger to the person already, restored (95) it is more so."""
+    picture, (score,) = judged(shot(80), shot(95), shot(10))
+
+    assert score.before is not None
+    assert score.uninjected is not None
+    assert score.uninjected < score.before - RULES.worse
+    assert score.outcome == "uninjected"
+    assert "less like the person than before" not in score.reason
+    assert red_at(picture, LEFT) == 95
+
+
 def test_face_that_restoring_made_worse_is_only_enlarged() -> None:
     """30 degrees are 1.33, 50 are 0.99: more than 0.15 less, with the reference as well as without."""
     picture, (score,) = judged(shot(30), shot(50), shot(49))
