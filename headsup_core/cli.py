@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import benchmark, dataset, download, faces, identity, plan, train, upscale
+from .commands import average, benchmark, dataset, download, faces, identity, plan, train, upscale
 from .errors import HeadsUpError
 
 
@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("download", download),
         ("benchmark", benchmark),
         ("train", train),
+        ("average", average),
         ("dataset", dataset),
     ):
         description = (module.__doc__ or "").strip()
