@@ -38,12 +38,16 @@ class GateRules:
             begins.
         worse: a restored face may be less like its person by this much than the plainly enlarged one. Counts only
             where that one is not of a different person to the recogniser: from a stranger a face should move away.
+        testified: from this similarity of the plain enlargement to the person on the input itself speaks for him: then
+            the injected face may be the enlargement's face (by `keep`) instead of the uninjected one's, since restoring
+            without a reference can lose a person.
         least_eyes: pixels between the eyes in the input below which a face is not scored.
     """
 
     fall: float = 0.05
     keep: float | None = None
     worse: float = 0.2
+    testified: float = 0.5
     least_eyes: float = 5.0
 
 
@@ -80,9 +84,10 @@ def gate(
     """One picture in which each face of a known person comes from the best candidate that keeps the person.
 
     With two anchors, since a wrong photo can only raise the similarity to its own person: the injected face must not be
-    less like that person than the uninjected one, and must stay the same person as the uninjected one. Else the face
-    is taken from the uninjected picture, and when restoring itself made a face that was like the person less so, from
-    the plain enlargement. Outside of the regions of such faces the picture is the injected one.
+    less like that person than the uninjected one, and must stay the same person as the uninjected one (or as the
+    enlargement, where the input itself speaks for the person). Else the face is taken from the uninjected picture, and
+    when restoring itself made a face that was like the person less so, from the plain enlargement. Outside of the
+    regions of such faces the picture is the injected one.
 
     Args:
         people: name -> unit vector `[D]` of the analyzer's recogniser; faces of others are left alone.
@@ -154,7 +159,8 @@ def _judged(
         outcome=as_restored,
     )
     outcome, reasons = as_restored, list[str]()
-    if outcome == "injected" and (reason := _against_injected(score, rules, analyzer)):
+    as_enlarged = _similarity(injected, enlarged, analyzer)
+    if outcome == "injected" and (reason := _against_injected(score, as_enlarged, rules, analyzer)):
         outcome = "uninjected"
         reasons.append(reason)
     if outcome == "uninjected" and (reason := _worse(score.uninjected, score.before, rules, analyzer, "restored")):
@@ -170,14 +176,21 @@ def _unscored(reason: str) -> IdentityScore:
     return IdentityScore(None, None, None, None, None, "unscored", reason)
 
 
-def _against_injected(score: IdentityScore, rules: GateRules, analyzer: FaceAnalyzer) -> str:
-    """Why the injected face cannot stay; "" when it can."""
+def _against_injected(
+    score: IdentityScore, as_enlarged: float | None, rules: GateRules, analyzer: FaceAnalyzer
+) -> str:
+    """Why the injected face cannot stay; "" when it can.
+
+    Args:
+        as_enlarged: similarity of the injected face to the plain enlargement.
+    """
     if score.injected is None:
         return "with the reference the face cannot be recognised any more"
     if score.uninjected is None or score.kept is None:
         return "without the reference the face cannot be recognised, so there is nothing to compare with"
     keep = calibration_of(analyzer.embedder_id).accept if rules.keep is None else rules.keep
-    if score.kept < keep:
+    testified = score.before is not None and score.before >= rules.testified
+    if score.kept < keep and not (testified and as_enlarged is not None and as_enlarged >= keep):
         return (
             f"with the reference it is no longer the same face: {score.kept:.2f} like the one restored without, "
             f"at least {keep:.2f} is needed"

@@ -132,6 +132,18 @@ def test_wrong_photo_cannot_turn_the_face_into_somebody_else() -> None:
     assert red_at(lenient, LEFT) == 5
 
 
+def test_input_that_is_the_person_speaks_for_the_reference_that_restoring_lost() -> None:
+    """40 degrees are 1.18: the input is the person's. Restored without (75) it is another's, with (5) the person's,
+    35 degrees from the input (1.26) but 70 from the one without (0.53)."""
+    picture, (kept,) = judged(shot(40), shot(75), shot(5))
+    _, (refused,) = judged(shot(72), shot(75), shot(5))  # 0.48: the input speaks for nobody
+
+    assert kept.outcome == "injected"
+    assert red_at(picture, LEFT) == 5
+    assert refused.outcome == "uninjected"
+    assert "no longer the same face" in refused.reason
+
+
 def test_face_of_somebody_else_is_restored_though_it_moves_away_from_the_person() -> None:
     """80 degrees are 0.27: the enlargement is a stranger to the person already, restored (95) it is more so."""
     picture, (score,) = judged(shot(80), shot(95), shot(10))
