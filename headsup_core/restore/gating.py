@@ -39,8 +39,8 @@ class GateRules:
         worse: a restored face may be less like its person by this much than the plainly enlarged one. Counts only
             where that one is not of a different person to the recogniser: from a stranger a face should move away.
         testified: from this similarity of the plain enlargement to the person on the input itself speaks for him: then
-            the injected face may be the enlargement's face (by `keep`) instead of the uninjected one's, since restoring
-            without a reference can lose a person.
+            the injected face may be the enlargement's face, by as much, instead of the uninjected one's, since
+            restoring without a reference can lose a person.
         least_eyes: pixels between the eyes in the input below which a face is not scored.
     """
 
@@ -189,8 +189,9 @@ def _against_injected(
     if score.uninjected is None or score.kept is None:
         return "without the reference the face cannot be recognised, so there is nothing to compare with"
     keep = calibration_of(analyzer.embedder_id).accept if rules.keep is None else rules.keep
-    testified = score.before is not None and score.before >= rules.testified
-    if score.kept < keep and not (testified and as_enlarged is not None and as_enlarged >= keep):
+    witnesses = (score.before, as_enlarged)
+    testified = all(witness is not None and witness >= rules.testified for witness in witnesses)
+    if score.kept < keep and not testified:
         return (
             f"with the reference it is no longer the same face: {score.kept:.2f} like the one restored without, "
             f"at least {keep:.2f} is needed"
