@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trained-against",
         metavar="NAMES",
         help="comma-separated: files (less their endings) and analyzers whose recogniser the measured model's identity "
-        "loss used, so that it is no judge (default mobilefacenet, which is headsup-tiny's)",
+        "loss used, so that it is no judge; in the place of the default: every file that is no .onnx, since headsup-tiny "
+        "was trained with MobileFaceNet",
     )
     parser.add_argument("--face-detector", type=Path, metavar="ONNX", help="YuNet, for where the face region is")
     parser.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1 weights, for LPIPS-squeeze")
@@ -341,7 +342,7 @@ def _judges(args: argparse.Namespace, host: Host) -> Judges:
     if args.analyzer != "none":
         analyzer = load_face_analyzer(args.analyzer, host)
         names = [analyzer.name] * bool(analyzer.embedder_id) + [path.stem for path in args.recogniser]
-        told = _trained_against(args.trained_against, names)
+        told = _trained_against(args.trained_against, names, args.recogniser)
         recognisers: list[Recogniser] = []
         if analyzer.embedder_id:
             recognisers.append(AnalyzersRecogniser(analyzer, trained_against=analyzer.name in told))
@@ -353,13 +354,13 @@ def _judges(args: argparse.Namespace, host: Host) -> Judges:
     return Judges(Metrics.from_files(args.lpips_backbone, args.niqe), likeness, region)
 
 
-def _trained_against(told: str | None, names: Sequence[str]) -> set[str]:
+def _trained_against(told: str | None, names: Sequence[str], files: Sequence[Path]) -> set[str]:
     """Which of the recognisers `names` are no judges. Raises `InputError` for two of one name, or one unknown."""
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"--recogniser: two are called {twice}, rename a file")
     if told is None:
-        return {name for name in names if name.lower() == "mobilefacenet"}
-    chosen = set(filter(None, told.split(",")))
+        return {path.stem for path in files if path.suffix.lower() != ".onnx"}
+    chosen = {name.strip() for name in told.split(",")} - {""}
     if unknown := sorted(chosen - set(names)):
         raise InputError(f"--trained-against {unknown[0]}: the recognisers are {', '.join(names) or 'none'}")
     return chosen

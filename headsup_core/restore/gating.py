@@ -38,9 +38,9 @@ class GateRules:
             begins.
         worse: a restored face may be less like its person by this much than the plainly enlarged one. Counts only
             where that one is not of a different person to the recogniser: from a stranger a face should move away.
-        testified: from this similarity of the plain enlargement to the person on the input itself speaks for him: then
-            the injected face may be the enlargement's face, by as much, instead of the uninjected one's, since
-            restoring without a reference can lose a person.
+        testified: where restoring without a reference lost the person (`worse`), the injected face need not stay the
+            uninjected one's: the plain enlargement has to be like the person by this much, and the injected face like
+            the enlargement.
         least_eyes: pixels between the eyes in the input below which a face is not scored.
     """
 
@@ -85,9 +85,10 @@ def gate(
 
     With two anchors, since a wrong photo can only raise the similarity to its own person: the injected face must not be
     less like that person than the uninjected one, and must stay the same person as the uninjected one (or as the
-    enlargement, where the input itself speaks for the person). Else the face is taken from the uninjected picture, and
-    when restoring itself made a face that was like the person less so, from the plain enlargement. Outside of the
-    regions of such faces the picture is the injected one.
+    enlargement, where that is the person and restoring without the reference lost him). Else the face is taken from
+    the uninjected picture, and when restoring itself lost the face or the person, from the plain enlargement. Outside
+    of the regions of such faces the picture is the injected one. A wrong photo of somebody alike, or one that changes
+    little, can still pass.
 
     Args:
         people: name -> unit vector `[D]` of the analyzer's recogniser; faces of others are left alone.
@@ -163,9 +164,11 @@ def _judged(
     if outcome == "injected" and (reason := _against_injected(score, as_enlarged, rules, analyzer)):
         outcome = "uninjected"
         reasons.append(reason)
-    if outcome == "uninjected" and (reason := _worse(score.uninjected, score.before, rules, analyzer, "restored")):
-        outcome = "enlarged"
-        reasons.append(reason)
+    if outcome == "uninjected":
+        reason = _worse(score.uninjected, score.before, rules, analyzer, "restored")
+        if reason := reason or _lost(_similarity(plain, enlarged, analyzer), analyzer):
+            outcome = "enlarged"
+            reasons.append(reason)
     said = "; ".join(reasons)
     if mode == "report" and outcome != as_restored:
         return replace(score, reason=f"the gate, set to report, changed nothing: {said}")
@@ -176,9 +179,7 @@ def _unscored(reason: str) -> IdentityScore:
     return IdentityScore(None, None, None, None, None, "unscored", reason)
 
 
-def _against_injected(
-    score: IdentityScore, as_enlarged: float | None, rules: GateRules, analyzer: FaceAnalyzer
-) -> str:
+def _against_injected(score: IdentityScore, as_enlarged: float | None, rules: GateRules, analyzer: FaceAnalyzer) -> str:
     """Why the injected face cannot stay; "" when it can.
 
     Args:
@@ -190,7 +191,9 @@ def _against_injected(
         return "without the reference the face cannot be recognised, so there is nothing to compare with"
     keep = calibration_of(analyzer.embedder_id).accept if rules.keep is None else rules.keep
     witnesses = (score.before, as_enlarged)
-    testified = all(witness is not None and witness >= rules.testified for witness in witnesses)
+    testified = bool(_worse(score.uninjected, score.before, rules, analyzer, "restored")) and all(
+        witness is not None and witness >= rules.testified for witness in witnesses
+    )
     if score.kept < keep and not testified:
         return (
             f"with the reference it is no longer the same face: {score.kept:.2f} like the one restored without, "
@@ -204,9 +207,7 @@ def _against_injected(
     return _worse(score.injected, score.before, rules, analyzer, "restored with the reference")
 
 
-def _worse(
-    restored: float | None, before: float | None, rules: GateRules, analyzer: FaceAnalyzer, how: str
-) -> str:
+def _worse(restored: float | None, before: float | None, rules: GateRules, analyzer: FaceAnalyzer, how: str) -> str:
     """Why a restored face cannot take the place of the plain enlargement; "" when it can."""
     if restored is None or before is None:
         return f"{how}, the face cannot be recognised any more"
@@ -216,6 +217,17 @@ def _worse(
             f"{rules.worse:.2f} less is allowed"
         )
     return ""
+
+
+def _lost(as_enlarged: float | None, analyzer: FaceAnalyzer) -> str:
+    """Why the face restored without a reference is not the input's, whoever that is; "" when it is."""
+    reject = calibration_of(analyzer.embedder_id).reject
+    if as_enlarged is None or as_enlarged >= reject:
+        return ""
+    return (
+        f"restored, it is not the face of the input any more: {as_enlarged:.2f} like the enlargement, at least "
+        f"{reject:.2f} is needed"
+    )
 
 
 def _composed(candidates: Candidates, restored: torch.Tensor, faces: Sequence[Face]) -> torch.Tensor:

@@ -143,6 +143,8 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
         for name in ("base", "lpips_backbone", "teacher"):
             if record.get(name):
                 record[name] = str(root / record[name])
+        if "recognisers" in record:
+            raise ValueError("recognisers: write recogniser, for one file as for a list")
         record["recognisers"] = _files(record.pop("recogniser", ""), root)
         record["loss"] = LossWeights(**record.get("loss", {}))
         record["distillation"] = DistillationConfig(**record.get("distillation", {}))

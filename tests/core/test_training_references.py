@@ -275,6 +275,8 @@ def test_recognisers_of_a_configuration(named: Any, expected: list[str], tmp_pat
 def test_recognisers_that_are_no_files(named: Any) -> None:
     with pytest.raises(InputError, match="recogniser: expected a file, or a list of different files, not"):
         read_config(SHIPPED, {"recogniser": named})
+    with pytest.raises(InputError, match="recognisers: write recogniser"):
+        read_config(SHIPPED, {"recognisers": named})
 
 
 def test_identity_loss_is_the_mean_over_recognisers(
