@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trained-against",
         metavar="NAMES",
         help="comma-separated: files (less their endings) and analyzers whose recogniser the measured model's identity "
-        "loss used, so that it is no judge; in the place of the default: every file that is no .onnx, since headsup-tiny "
-        "was trained with MobileFaceNet",
+        "loss used, so that it is no judge; in the place of the default: every file that is no .onnx, since "
+        "headsup-tiny was trained with MobileFaceNet",
     )
     parser.add_argument("--face-detector", type=Path, metavar="ONNX", help="YuNet, for where the face region is")
     parser.add_argument("--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1 weights, for LPIPS-squeeze")
