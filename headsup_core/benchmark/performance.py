@@ -89,10 +89,8 @@ def size_table(model: str, sides: Sequence[int], runs: int = 1) -> str:
     before: tuple[int, Usage] | None = None
     for side in sides:
         used = measure(Setting(f"{side} px", side, model=model), runs)
-        growth = (
-            ""
-            if before is None
-            else (f"{used.bytes / max(1, before[1].bytes):.2f} times at {side**2 / before[0] ** 2:.0f} times the area")
+        growth = "" if before is None else (
+            f"{used.bytes / max(1, before[1].bytes):.2f} times at {side**2 / before[0] ** 2:.0f} times the area"
         )
         lines.append(
             f"| {side}x{side} | {used.seconds:.1f} | {used.bytes / 1e6:.0f} | {used.bytes / side**2:.0f} | {growth} "

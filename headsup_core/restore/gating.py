@@ -160,15 +160,15 @@ def _judged(
         outcome=as_restored,
     )
     outcome, reasons = as_restored, list[str]()
-    as_enlarged = _similarity(injected, enlarged, analyzer)
-    if outcome == "injected" and (reason := _against_injected(score, as_enlarged, rules, analyzer)):
+    worse = _worse(score.uninjected, score.before, rules, analyzer, "restored")
+    witnesses = (score.before, _similarity(injected, enlarged, analyzer))
+    testified = bool(worse) and all(each is not None and each >= rules.testified for each in witnesses)
+    if outcome == "injected" and (reason := _against_injected(score, testified, rules, analyzer)):
         outcome = "uninjected"
         reasons.append(reason)
-    if outcome == "uninjected":
-        reason = _worse(score.uninjected, score.before, rules, analyzer, "restored")
-        if reason := reason or _lost(_similarity(plain, enlarged, analyzer), analyzer):
-            outcome = "enlarged"
-            reasons.append(reason)
+    if outcome == "uninjected" and (reason := worse or _lost(_similarity(plain, enlarged, analyzer), analyzer)):
+        outcome = "enlarged"
+        reasons.append(reason)
     said = "; ".join(reasons)
     if mode == "report" and outcome != as_restored:
         return replace(score, reason=f"the gate, set to report, changed nothing: {said}")
@@ -179,21 +179,17 @@ def _unscored(reason: str) -> IdentityScore:
     return IdentityScore(None, None, None, None, None, "unscored", reason)
 
 
-def _against_injected(score: IdentityScore, as_enlarged: float | None, rules: GateRules, analyzer: FaceAnalyzer) -> str:
+def _against_injected(score: IdentityScore, testified: bool, rules: GateRules, analyzer: FaceAnalyzer) -> str:
     """Why the injected face cannot stay; "" when it can.
 
     Args:
-        as_enlarged: similarity of the injected face to the plain enlargement.
+        testified: the enlargement stands for the uninjected face, which is the person no more.
     """
     if score.injected is None:
         return "with the reference the face cannot be recognised any more"
     if score.uninjected is None or score.kept is None:
         return "without the reference the face cannot be recognised, so there is nothing to compare with"
     keep = calibration_of(analyzer.embedder_id).accept if rules.keep is None else rules.keep
-    witnesses = (score.before, as_enlarged)
-    testified = bool(_worse(score.uninjected, score.before, rules, analyzer, "restored")) and all(
-        witness is not None and witness >= rules.testified for witness in witnesses
-    )
     if score.kept < keep and not testified:
         return (
             f"with the reference it is no longer the same face: {score.kept:.2f} like the one restored without, "
