@@ -7,6 +7,7 @@ line, records and documentation read them with `declared_options`, so nothing ab
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin, get_type_hints
@@ -61,12 +62,15 @@ class OptionField:
             raise InputError(f"{self.label} is {value!r}: must be {_KIND_WORDS[self.kind]}")
         if self.choices and value not in self.choices:
             raise InputError(f"{self.label} {value!r} is unknown: choose one of {', '.join(self.choices)}")
-        if self.kind in (int, float):
-            # `not (a <= b)` also refuses NaN
-            low, high = self.minimum, self.maximum
-            if (low is not None and not value >= low) or (high is not None and not value <= high):
-                raise InputError(f"{self.label} {value:g}: must be {self.range_text}")
+        if isinstance(value, int | float) and self.kind is not bool:
+            self._check_range(value)
         return value
+
+    def _check_range(self, value: float) -> None:
+        low = -math.inf if self.minimum is None else self.minimum
+        high = math.inf if self.maximum is None else self.maximum
+        if not low <= value <= high:  # NaN lies in no range
+            raise InputError(f"{self.label} {value:g}: must be {self.range_text or 'a finite number'}")
 
     @property
     def label(self) -> str:
@@ -89,7 +93,7 @@ _KIND_WORDS: Mapping[type, str] = {bool: "true or false", int: "a whole number",
 
 def option(
     default: Any,  # noqa: ANN401 - the field's own type
-    help: str,  # noqa: A002 - argparse's and ComfyUI's word
+    help: str,
     *,
     minimum: float | None = None,
     maximum: float | None = None,
@@ -126,11 +130,11 @@ def declared_options(options: type) -> dict[str, OptionField]:
     hints = get_type_hints(options)
     found: dict[str, OptionField] = {}
     for each in dataclasses.fields(options):
-        described: Mapping[str, Any] | None = each.metadata.get(_KEY)
+        described: dict[str, Any] | None = each.metadata.get(_KEY)
         if described is None:
             continue
         kind, choices, optional = _kind_of(hints[each.name])
-        record = {**described, "choices": described["choices"] or choices}
+        record: dict[str, Any] = {**described, "choices": described["choices"] or choices}
         found[each.name] = OptionField(name=each.name, kind=kind, default=each.default, optional=optional, **record)
     return found
 

@@ -53,9 +53,9 @@ def test_other_values_are_refused_with_the_option_named(name: str, value: object
 
 
 def test_a_kind_that_no_interface_has_is_refused() -> None:
-    @dataclass
+    @dataclass(frozen=True)
     class Odd:
-        sizes: list[int] = option(None, "Sizes.")
+        sizes: list[int] = option((), "Sizes.")  # noqa: RUF009 - makes a field
 
-    with pytest.raises(TypeError, match="sizes|list"):
+    with pytest.raises(TypeError, match="list"):
         declared_options(Odd)
