@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..headsup_core import HeadsUpModel, ModelFileError, load_model
-from ..headsup_core.models.base import Base, load_base
+from ..headsup_core.models.bases.base import Base, load_base
 from ..headsup_core.models.loading import SMALL_MODEL_BYTES, resolve_dtype
 from ..headsup_core.models.systems import COMPANIONS, SYSTEMS
 from .comfy import folder_paths

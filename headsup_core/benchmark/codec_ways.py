@@ -11,8 +11,8 @@ import torch
 
 from ..host import Host
 from ..imaging.tiles import Tile
-from ..models.codec import Codec
-from ..models.parts import Parts
+from ..models.codecs.codec import Codec
+from ..models.codecs.exact_parts import Parts
 from ..restore.memory import PART_SIDE
 from ..restore.tiled import Stage, TileFunction, Tiling, run_tiled
 from .processes import run_fresh

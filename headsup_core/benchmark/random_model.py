@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ..host import Host
-from ..models.base import SD2_UNET, SD_VAE
-from ..models.codec import Codec
+from ..models.bases.base import SD2_UNET, SD_VAE
+from ..models.codecs.codec import Codec
 from ..models.loading import load_model, resolve_dtype
 from ..models.one_step import HeadsUpModel, ModelCard, OneStepModel, SizeRule
 from ..models.prediction import Epsilon

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from ..errors import InputError
-from ..models.averaging import average_files
+from ..models.file_formats.averaging import average_files
 
 log = logging.getLogger(__name__)
 

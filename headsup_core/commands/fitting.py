@@ -19,9 +19,9 @@ from ..identity.identity import Identity
 from ..idfsr.files import find_idfsr_file, is_idfsr_file, load_idfsr
 from ..idfsr.model import IDFSRModel
 from ..image_files import picture_files, read_picture, write_picture
+from ..models.file_formats.weights_files import read_weights
 from ..models.loading import DEFAULT_MODEL, find_model_file, load_model
 from ..models.one_step import OneStepModel
-from ..models.weights import read_weights
 from ..personalize import FaceLoss, Fitted, FittingOptions, fit_identity, loss_curve
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .hosting import add_host_arguments, check_folder, make_host

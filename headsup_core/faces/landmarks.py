@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..models.weights import load_network, read_weights
+from ..models.file_formats.weights_files import load_network, read_weights
 from .alignment import FFHQ_512, composed, crop, inverse, similarity, transform_points
 
 SIDE = 64

@@ -19,7 +19,7 @@ from PIL import Image
 
 from ..errors import InputError, ModelFileError
 from ..host import resolve_inside
-from ..models.weights import WeightsFile, check_finite, read_weights, write_safetensors
+from ..models.file_formats.weights_files import WeightsFile, check_finite, read_weights, write_safetensors
 from .encoding import MAX_CROPS, checked_name
 from .identity import CROP_SIDE, Identity, PhotoReport
 

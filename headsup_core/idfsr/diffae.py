@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from ..errors import ModelFileError
-from ..models.weights import check_finite, read_weights
+from ..models.file_formats.weights_files import check_finite, read_weights
 from .unet import IDFSRNetwork
 
 CONV_IN = "input_blocks.0.0.weight"

@@ -13,7 +13,14 @@ from pathlib import Path
 import torch
 
 from ..errors import ModelFileError
-from ..models.weights import WeightsFile, check_version, checksum, load_network, read_weights, write_safetensors
+from ..models.file_formats.weights_files import (
+    WeightsFile,
+    check_version,
+    checksum,
+    load_network,
+    read_weights,
+    write_safetensors,
+)
 from .architecture import IDFSRArchitecture
 from .model import IDFSRModel
 from .unet import IDFSRNetwork

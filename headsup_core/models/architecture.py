@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 
 from ..errors import ModelFileError
-from .block_transform import BlockTransformAutoencoder
-from .codec import Codec
+from .codecs.block_transform import BlockTransformAutoencoder
+from .codecs.codec import Codec
 from .id_tokens import IdTokenRecord, IdTokens
 from .one_step import ModelCard, NoReference, OneStepModel, ReferencePlacement, SizeRule, eye_range
 from .prediction import Epsilon, LatentResidual, PredictionRule

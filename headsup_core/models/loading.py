@@ -10,12 +10,12 @@ import torch
 
 from ..errors import InputError, ModelFileError
 from ..host import Host
-from .base import NEEDED, Base, load_base
-from .headsup_adapter import is_headsup_adapter, read_record
-from .headsup_file import is_headsup_file, load_headsup
+from .bases.base import NEEDED, Base, load_base
+from .file_formats.headsup_adapter import is_headsup_adapter, read_record
+from .file_formats.headsup_file import is_headsup_file, load_headsup
+from .file_formats.weights_files import WeightsFile, checksum, read_weights
 from .one_step import HeadsUpModel, OneStepModel
 from .systems import find_system
-from .weights import WeightsFile, checksum, read_weights
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 DEFAULT_MODEL = "headsup-tiny"

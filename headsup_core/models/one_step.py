@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .codec import Codec
+from .codecs.codec import Codec
 from .id_tokens import FULL, IdTokens, TokenScales
-from .lora import Adapter, Modulation, call_adapted
+from .lora.branches import Adapter, Modulation, call_adapted
 from .prediction import PredictionRule
 from .prompts import PromptSource
 

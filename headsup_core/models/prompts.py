@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 
-from .text import TextEncoder
+from .bases.text_encoder import TextEncoder
 
 
 class PromptSource(Protocol):

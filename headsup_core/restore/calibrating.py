@@ -14,8 +14,8 @@ from typing_extensions import Self
 
 from ..host import Host, trim_heap
 from ..imaging.tiles import Tile
+from ..models.codecs.exact_parts import LEAST_SIDE, Parts
 from ..models.one_step import OneStepModel
-from ..models.parts import LEAST_SIDE, Parts
 from .costs import Calibration, PartsCost, StageCost, read_calibration, write_calibration
 from .memory import FLOAT
 from .stages import codec_stages, unet_stage

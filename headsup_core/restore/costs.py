@@ -49,7 +49,7 @@ class StageCost:
 
 @dataclass(frozen=True)
 class PartsCost:
-    """The codec over parts of a whole picture (`models.parts`).
+    """The codec over parts of a whole picture (`models.codecs.exact_parts`).
 
     Attributes:
         bytes_per_pixel: peak memory of one pixel of a part, beside the whole activations (`Codec.parts_memory`).

@@ -13,8 +13,8 @@ from ..errors import HeadsUpError
 from ..host import Host, Progress
 from ..imaging.resizing import resize
 from ..imaging.tiles import Tile
+from ..models.codecs.exact_parts import Parts
 from ..models.one_step import Observation, OneStepModel
-from ..models.parts import Parts
 from .conditions import Conditions
 from .injection import denoise_both
 from .memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help

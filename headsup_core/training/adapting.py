@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import nn
 
-from ..models.lora import Adapter, Layer, LowRankBranch
-from ..models.lora_keys import ADAPTED_SUFFIXES, paths_by_suffix
+from ..models.lora.branches import Adapter, Layer, LowRankBranch
+from ..models.lora.lora_keys import ADAPTED_SUFFIXES, paths_by_suffix
 
 DEFAULT_ALPHA = 8.0
 """PEFT's, which OSEDiff leaves as it is; the scale of a branch is alpha / rank."""

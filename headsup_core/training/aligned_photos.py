@@ -18,7 +18,7 @@ from ..faces.alignment import align_matrix, crop, transform_points
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import Face
 from ..faces.faces import Faces
-from ..models.weights import read_weights, write_safetensors
+from ..models.file_formats.weights_files import read_weights, write_safetensors
 from .people import list_pictures, person_of, split_by_person
 from .photos import load_reduced
 from .portraits import Bytes, FindLandmarks, References, as_image, find_landmarks

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.base import Base
-from ..models.lora import Adapter, attached
+from ..models.bases.base import Base
+from ..models.lora.branches import Adapter, attached
 from ..models.prediction import alphas_bar
 from .adapting import DEFAULT_ALPHA, UNET_LAYERS, fresh_adapter
 from .companions import Companion, Restoration

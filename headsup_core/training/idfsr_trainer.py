@@ -22,7 +22,7 @@ from ..idfsr.files import is_idfsr_file, save_idfsr
 from ..idfsr.left_out import chance_of_leaving_out, leave_out
 from ..idfsr.model import IDFSRModel
 from ..idfsr.unet import IDFSRNetwork
-from ..models.weights import read_weights
+from ..models.file_formats.weights_files import read_weights
 from .aligned_photos import AlignedPhoto, prepare_photos
 from .idfsr_config import IDFSRConfig
 from .idfsr_data import FaceDataset, Sample

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from ..errors import InputError
 from ..faces.landmarks import SIDE, LandmarkNet
-from ..models.weights import write_safetensors
+from ..models.file_formats.weights_files import write_safetensors
 from ..whole_files import whole_file
 from .landmark_data import LandmarkDataset, Teacher, load_faces, load_others
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
-from ..models.base import Base
+from ..models.bases.base import Base
 from ..models.one_step import OneStepModel
 from .companions import Companion, Restoration
 from .config import TrainConfig

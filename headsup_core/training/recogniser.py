@@ -13,7 +13,7 @@ from torch import nn
 from ..errors import ModelFileError
 from ..faces.alignment import align_matrix, composed, crop, turned
 from ..libraries import need
-from ..models.weights import read_weights
+from ..models.file_formats.weights_files import read_weights
 
 SIDE = 112
 """Pixels of a face aligned to ArcFace's template."""

@@ -12,17 +12,17 @@ from torch import nn
 
 from ..errors import InputError, ModelFileError
 from ..models.architecture import Architecture
-from ..models.base import Base, load_base
-from ..models.codec import Codec
-from ..models.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, save_headsup_adapter
-from ..models.headsup_file import save_headsup
+from ..models.bases.base import Base, load_base
+from ..models.codecs.codec import Codec
+from ..models.file_formats.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, save_headsup_adapter
+from ..models.file_formats.headsup_file import save_headsup
+from ..models.file_formats.weights_files import read_weights
 from ..models.id_tokens import IdTokenRecord, IdTokens
-from ..models.lora import Adapter
+from ..models.lora.branches import Adapter
 from ..models.one_step import ModelCard, OneStepModel, Pass, SizeRule
 from ..models.prompts import CachedPrompt
 from ..models.systems import headsup
 from ..models.systems.system import epsilon_at
-from ..models.weights import read_weights
 from .adapting import DEFAULT_ALPHA, ENCODER_LAYERS, UNET_LAYERS, fresh_adapter
 
 log = logging.getLogger(__name__)

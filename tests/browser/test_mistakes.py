@@ -19,7 +19,7 @@ from support.sample import NAME
 from support.server import ComfyServer
 
 from headsup_core.image_files import write_picture
-from headsup_core.models.base import Base
+from headsup_core.models.bases.base import Base
 
 RUN_SECONDS = 120
 CUT, OTHER, SD1 = "cut-short.safetensors", "some-lora.safetensors", "sd15.safetensors"

@@ -27,8 +27,8 @@ from harness.systems import (
 )
 
 import headsup_core as hu
-from headsup_core.models.base import Base
-from headsup_core.models.headsup_adapter import save_headsup_adapter
+from headsup_core.models.bases.base import Base
+from headsup_core.models.file_formats.headsup_adapter import save_headsup_adapter
 
 torch.set_num_threads(1)  # as the executor's: on a busy machine threads wait for each other
 

@@ -11,7 +11,7 @@ from harness.stand_ins import ModelMaker
 from harness.systems import WordStates, tiny_networks
 
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.base import Base
+from headsup_core.models.bases.base import Base
 from headsup_core.models.one_step import ModelCard, OneStepModel
 
 torch.set_num_threads(1)  # toy networks: threads cost more than they give

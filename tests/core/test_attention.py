@@ -9,9 +9,9 @@ import torch
 from diffusers.models.attention_processor import AttnProcessor2_0
 from torch.profiler import ProfilerActivity, profile
 
-from headsup_core.models.base import Base
-from headsup_core.models.codec import Codec
-from headsup_core.models.parts import Parts
+from headsup_core.models.bases.base import Base
+from headsup_core.models.codecs.codec import Codec
+from headsup_core.models.codecs.exact_parts import Parts
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 
 from headsup_core.cli import main
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import load_headsup, read_architecture, save_headsup
+from headsup_core.models.file_formats.headsup_file import load_headsup, read_architecture, save_headsup
+from headsup_core.models.file_formats.weights_files import read_weights
 from headsup_core.models.one_step import OneStepModel
-from headsup_core.models.weights import read_weights
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from safetensors.torch import load as safetensors_load
 from safetensors.torch import save_file
 
 import headsup_core as hu
-from headsup_core.models.base import V_PREDICTION_KEY, Base, BaseConfig, load_base, load_single_file
+from headsup_core.models.bases.base import V_PREDICTION_KEY, Base, BaseConfig, load_base, load_single_file
 
 
 def test_single_file_gives_the_same_networks(base: Base, tmp_path: Path) -> None:

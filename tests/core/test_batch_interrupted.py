@@ -16,7 +16,7 @@ import headsup_core
 from headsup_core.cli import main
 from headsup_core.image_files import read_picture, write_picture
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.whole_files import whole_file
 

@@ -23,7 +23,7 @@ from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
 

@@ -30,7 +30,7 @@ from headsup_core.host import PlainHost
 from headsup_core.identity.identity import Identity
 from headsup_core.imaging.resizing import resize
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
 LANDMARKS = torch.tensor([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.38, 0.7], [0.62, 0.7]])

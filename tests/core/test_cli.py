@@ -18,8 +18,8 @@ from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
 from headsup_core.image_files import read_picture
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.base import Base
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.bases.base import Base
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.systems import osdface, visual_prompt
 

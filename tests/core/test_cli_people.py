@@ -16,7 +16,7 @@ from headsup_core.errors import InputError
 from headsup_core.identity import load_identity, save_identity
 from headsup_core.image_files import read_picture, write_picture
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.loading import load_model
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.personalize.one_step import OneStepTask

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import headsup_core as hu
-from headsup_core.models.base import Base
-from headsup_core.models.headsup_adapter import save_headsup_adapter
+from headsup_core.models.bases.base import Base
+from headsup_core.models.file_formats.headsup_adapter import save_headsup_adapter
 
 
 def saved(base: Base, folder: Path) -> Path:

@@ -15,7 +15,7 @@ from headsup_core.commands import html_report
 from headsup_core.commands.batch import Job
 from headsup_core.commands.html_report import MOST_SHOWN, PICTURE_BYTES, SIDES, HtmlReport, shown_side
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
 

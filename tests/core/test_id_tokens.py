@@ -15,11 +15,11 @@ from torch import nn
 
 import headsup_core as hu
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.base import Base
-from headsup_core.models.headsup_adapter import save_headsup_adapter
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.bases.base import Base
+from headsup_core.models.file_formats.headsup_adapter import save_headsup_adapter
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.id_tokens import IdTokenRecord, IdTokens, TokenScales, cross_attentions
-from headsup_core.models.lora import Adapter, LowRankBranch, attached, merge_into
+from headsup_core.models.lora.branches import Adapter, LowRankBranch, attached, merge_into
 from headsup_core.models.one_step import OneStepModel, widen_conv_in
 
 RECORD = IdTokenRecord("colour", 3, 2)

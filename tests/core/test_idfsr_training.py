@@ -23,7 +23,7 @@ from headsup_core.idfsr.architecture import IDFSRArchitecture
 from headsup_core.idfsr.files import load_idfsr, save_idfsr
 from headsup_core.idfsr.model import IDFSRModel
 from headsup_core.idfsr.unet import IDFSRNetwork
-from headsup_core.models.weights import write_safetensors
+from headsup_core.models.file_formats.weights_files import write_safetensors
 from headsup_core.training.aligned_photos import AlignedPhoto, FaceSource, margin_of, prepare_photos
 from headsup_core.training.degradation import degrade
 from headsup_core.training.idfsr_config import IDFSRConfig

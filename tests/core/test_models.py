@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 import headsup_core as hu
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.block_transform import BlockTransformAutoencoder, block_dct
-from headsup_core.models.codec import Codec
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.codecs.block_transform import BlockTransformAutoencoder, block_dct
+from headsup_core.models.codecs.codec import Codec
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel, widen_conv_in
 from headsup_core.models.prediction import Epsilon, LatentResidual
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import headsup_core as hu
 from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
-from headsup_core.models.base import Base
+from headsup_core.models.bases.base import Base
 from headsup_core.models.systems import osdface, visual_prompt
 from headsup_core.models.systems.visual_prompt import VisualDictionary, VisualPrompt, nearest_entries
 from headsup_core.restore.aligned import soft_square

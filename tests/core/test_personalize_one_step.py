@@ -22,7 +22,7 @@ from headsup_core.identity.fitted import fitted_embedding, fitted_key, fitted_re
 from headsup_core.identity.identity import Identity
 from headsup_core.imaging.resizing import resize
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.id_tokens import IdTokenRecord, IdTokens
 from headsup_core.models.loading import load_model
 from headsup_core.models.one_step import OneStepModel

@@ -25,11 +25,11 @@ from harness.systems import (
 from torch import nn
 
 import headsup_core as hu
-from headsup_core.models.base import Base
-from headsup_core.models.lora import Adapter, LowRankBranch, attached, merge_into
+from headsup_core.models.bases.base import Base
+from headsup_core.models.bases.text_encoder import write_vocabulary
+from headsup_core.models.lora.branches import Adapter, LowRankBranch, attached, merge_into
 from headsup_core.models.systems.degradation_estimator import DegradationEstimator
 from headsup_core.models.systems.s3diff import DegradationObserver
-from headsup_core.models.text import write_vocabulary
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.headsup_file import save_headsup
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.training.config import LossWeights, TrainConfig, read_config
 from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
 from headsup_core.training.degradation import DEGRADATIONS, BlindFace, SecondOrder, degrade, jpeg

@@ -16,7 +16,7 @@ import headsup_core as hu
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.face import Face
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.base import Base, load_base
+from headsup_core.models.bases.base import Base, load_base
 from headsup_core.models.id_tokens import IdTokenRecord
 from headsup_core.models.one_step import ModelCard
 from headsup_core.training.config import LossWeights, TrainConfig, read_config

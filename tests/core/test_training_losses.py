@@ -11,7 +11,7 @@ from harness.systems import WordStates, alpha_bar
 from torch import nn
 
 from headsup_core.faces.alignment import template
-from headsup_core.models.base import Base
+from headsup_core.models.bases.base import Base
 from headsup_core.training.companions import Restoration
 from headsup_core.training.critic import PatchCritic
 from headsup_core.training.distillation import (

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from headsup_core.models.base import Base
+from headsup_core.models.bases.base import Base
 
 from .systems import SUFFIXES, low_rank, matching
 

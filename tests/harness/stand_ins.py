@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from headsup_core.models.codec import Codec
+from headsup_core.models.codecs.codec import Codec
 from headsup_core.models.one_step import HeadsUpModel, ModelCard, OneStepModel, SizeRule
 from headsup_core.models.prediction import LatentResidual
 from headsup_core.models.prompts import CachedPrompt

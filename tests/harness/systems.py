@@ -12,13 +12,13 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 
-from headsup_core.models.base import Base
-from headsup_core.models.headsup_adapter import AdapterRecord
-from headsup_core.models.ldm_keys import unet_key, vae_key
-from headsup_core.models.lora import Adapter, LowRankBranch
+from headsup_core.models.bases.base import Base
+from headsup_core.models.bases.ldm_keys import unet_key, vae_key
+from headsup_core.models.bases.text_encoder import TextEncoder
+from headsup_core.models.file_formats.headsup_adapter import AdapterRecord
+from headsup_core.models.lora.branches import Adapter, LowRankBranch
 from headsup_core.models.one_step import ModelCard
 from headsup_core.models.systems.degradation_estimator import DegradationEstimator
-from headsup_core.models.text import TextEncoder
 
 UNET = {
     "sample_size": 16,

@@ -13,7 +13,7 @@ from typing_extensions import override
 from ...errors import InputError, ModelFileError
 from ...host import Host
 from ...libraries import need
-from ...models.weights import check_finite, read_weights
+from ...models.file_formats.weights_files import check_finite, read_weights
 from ..alignment import align_matrix, crop
 from ..analyzer import AnalyzerBase, DetectionOptions, Licence, enlarged, to_bgr
 from ..face import Face

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...errors import InputError, ModelFileError
-from ..weights import WeightsFile
+from ..file_formats.weights_files import WeightsFile
 from . import headsup, hypir, osdface, osediff, pisasr, s3diff
 from .system import System
 

@@ -2,7 +2,7 @@
 
 The UNet sees latent, reference latent and face mask (HeadsUp, arXiv 2510.09924, section 3.2); x0 from the predicted
 noise, as in OSEDiff. Without a reference the five further channels are what the file's `no_reference` says, mask zero.
-The file is `models.headsup_adapter`'s, found by its header.
+The file is `models.file_formats.headsup_adapter`'s, found by its header.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 import torch
 
 from ...errors import ModelFileError
-from ..base import Base
-from ..headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, read_record
+from ..bases.base import Base
+from ..file_formats.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, read_record
+from ..file_formats.weights_files import WeightsFile, check_finite, load_network
 from ..id_tokens import PREFIX as ID_TOKENS
 from ..id_tokens import IdTokens
-from ..lora_keys import read_adapter
+from ..lora.lora_keys import read_adapter
 from ..one_step import ModelCard, Pass
 from ..prompts import TextPrompt
-from ..weights import WeightsFile, check_finite, load_network
 from .system import Options, Parts, System, epsilon_at
 
 

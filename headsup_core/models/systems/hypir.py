@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 
 from ...imaging.published import BicubicSizing
-from ..base import Base
-from ..lora_keys import ADAPTED_SUFFIXES, parse_key, paths_by_suffix, read_adapter
+from ..bases.base import Base
+from ..file_formats.weights_files import WeightsFile
+from ..lora.lora_keys import ADAPTED_SUFFIXES, parse_key, paths_by_suffix, read_adapter
 from ..one_step import ModelCard, Pass
 from ..prompts import TextPrompt
-from ..weights import WeightsFile
 from .system import Options, Parts, System, epsilon_at
 
 TIMESTEP = 200

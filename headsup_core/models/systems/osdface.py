@@ -10,12 +10,12 @@ import torch
 
 from ...errors import ModelFileError
 from ...imaging.published import FaceSizing
-from ..base import Base
-from ..lora_keys import parse_key, read_adapter
+from ..bases.base import Base
+from ..file_formats.weights_files import WeightsFile, read_weights
+from ..lora.lora_keys import parse_key, read_adapter
 from ..one_step import ModelCard, Pass
 from ..prediction import Epsilon
 from ..prompts import CachedPrompt
-from ..weights import WeightsFile, read_weights
 from .system import Options, Parts, System
 from .visual_prompt import SIDE, TOKENS, Projection, VisualDictionary, VisualPrompt
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...imaging.published import PillowSizing
-from ..base import Base
-from ..lora_keys import read_adapter
+from ..bases.base import Base
+from ..file_formats.weights_files import WeightsFile, check_finite
+from ..lora.lora_keys import read_adapter
 from ..one_step import ModelCard, Pass
 from ..prompts import TextPrompt
-from ..weights import WeightsFile, check_finite
 from .system import Options, Parts, System, epsilon_at, number
 
 TIMESTEP = 999

@@ -7,13 +7,13 @@ conv_in are the base's. prediction = lambda_pix e_pix + lambda_sem (e_both - e_p
 from __future__ import annotations
 
 from ...imaging.published import PillowSizing
-from ..base import Base
-from ..lora import Adapter
-from ..lora_keys import read_adapter
+from ..bases.base import Base
+from ..file_formats.weights_files import WeightsFile
+from ..lora.branches import Adapter
+from ..lora.lora_keys import read_adapter
 from ..one_step import ModelCard, Pass
 from ..prediction import LatentResidual
 from ..prompts import TextPrompt
-from ..weights import WeightsFile
 from .system import Options, Parts, System, number
 
 ALPHA = 8.0

@@ -3,7 +3,7 @@
 A small estimator reads two degrees (blur, noise) in 0..1 off the input. Their Fourier features and an embedding per
 block become a matrix M `[r,r]` for every block, and each branch is s * B (M^T A x): it differs from picture to picture
 and cannot be merged. `s3diff.pkl` has the adapters (alpha 8, not stored) and the small networks; `de_net.pth` the
-estimator. Its trainer also saves skip connections of the VAE where the VAE has them (`models.skips`).
+estimator. Its trainer also saves skip connections of the VAE where the VAE has them (`codecs.skip_convolutions`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import nn
 
 from ...errors import ModelFileError
 from ...imaging.published import BilinearSizing
-from ..base import Base
-from ..lora_keys import paths_by_suffix, read_adapter
+from ..bases.base import Base
+from ..codecs.skip_convolutions import read_skips
+from ..file_formats.weights_files import WeightsFile, load_network, read_weights
+from ..lora.lora_keys import paths_by_suffix, read_adapter
 from ..one_step import ModelCard, Observation, Pass
 from ..prompts import TextPrompt
-from ..skips import read_skips
-from ..weights import WeightsFile, load_network, read_weights
 from .degradation_estimator import DegradationEstimator
 from .system import Options, Parts, System, epsilon_at, number
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from ...errors import InputError, ModelFileError
 from ...imaging.published import PublishedSizing
-from ..base import Base
-from ..codec import Codec
+from ..bases.base import Base
+from ..codecs.codec import Codec
+from ..codecs.skip_convolutions import SkipConvolutions
+from ..file_formats.weights_files import WeightsFile
 from ..id_tokens import IdTokens
-from ..lora import Adapter, merge_into
+from ..lora.branches import Adapter, merge_into
 from ..one_step import (
     ModelCard,
     NoReference,
@@ -25,8 +27,6 @@ from ..one_step import (
 )
 from ..prediction import PredictionRule
 from ..prompts import PromptSource
-from ..skips import SkipConvolutions
-from ..weights import WeightsFile
 
 Options = Mapping[str, Any]
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...errors import ModelFileError
+from ..file_formats.weights_files import load_network
 from ..one_step import Observation
-from ..weights import load_network
 
 TOKENS = 77
 SIDE = 512

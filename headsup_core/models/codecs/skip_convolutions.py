@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .weights import load_network
+from ..file_formats.weights_files import load_network
 
 PREFIX = "decoder.skip_conv_"
 

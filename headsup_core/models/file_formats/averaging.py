@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError, ModelFileError
+from ...errors import InputError, ModelFileError
 from .headsup_file import is_headsup_file, read_architecture
-from .weights import WeightsFile, read_weights, write_safetensors
+from .weights_files import WeightsFile, read_weights, write_safetensors
 
 
 def average_files(paths: Sequence[Path], weights: Sequence[float], output: Path) -> None:

@@ -15,12 +15,12 @@ from typing import Any, get_args
 
 import torch
 
-from ..errors import ModelFileError
-from .id_tokens import PREFIX as ID_TOKENS
-from .id_tokens import IdTokenRecord, IdTokens
-from .lora import Adapter
-from .one_step import ModelCard, NoReference, ReferencePlacement, eye_range
-from .weights import WeightsFile, check_version, write_safetensors
+from ...errors import ModelFileError
+from ..id_tokens import PREFIX as ID_TOKENS
+from ..id_tokens import IdTokenRecord, IdTokens
+from ..lora.branches import Adapter
+from ..one_step import ModelCard, NoReference, ReferencePlacement, eye_range
+from .weights_files import WeightsFile, check_version, write_safetensors
 
 FORMAT = "headsup-adapter"
 FORMAT_VERSION = 1

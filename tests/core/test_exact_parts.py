@@ -14,9 +14,9 @@ from harness.published_tiling import gaussian_tiles, tiled_network
 from harness.systems import osediff_file, pisasr_file
 
 import headsup_core as hu
-from headsup_core.models.base import Base
-from headsup_core.models.lora import attached
-from headsup_core.models.parts import ROOM, Parts, bytes_needed
+from headsup_core.models.bases.base import Base
+from headsup_core.models.codecs.exact_parts import ROOM, Parts, bytes_needed
+from headsup_core.models.lora.branches import attached
 from headsup_core.restore import stages
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headsup_core.models.parts.LEAST_SIDE", 8)
+    monkeypatch.setattr("headsup_core.models.codecs.exact_parts.LEAST_SIDE", 8)
 
 
 def photo(height: int = 128, width: int = 128) -> torch.Tensor:
@@ -61,8 +61,8 @@ def test_memory_is_what_is_asked_for(monkeypatch: pytest.MonkeyPatch, maps: floa
     levels = {"down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3}
     vae = AutoencoderKL(block_out_channels=widths, latent_channels=4, layers_per_block=2, **levels).eval()
     room = int(maps * widths[0] * side * side * 4)
-    monkeypatch.setattr("headsup_core.models.parts.ROOM", room)
-    monkeypatch.setattr("headsup_core.models.parts.LEAST_SIDE", least)
+    monkeypatch.setattr("headsup_core.models.codecs.exact_parts.ROOM", room)
+    monkeypatch.setattr("headsup_core.models.codecs.exact_parts.LEAST_SIDE", least)
     parts, needed = Parts(least, CPU, room=room), bytes_needed(vae, side, side)
     picture, latent = torch.rand(1, 3, side, side), torch.randn(1, 4, side // 4, side // 4)
     taken = max(

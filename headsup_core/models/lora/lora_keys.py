@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import ModelFileError
-from .lora import Adapter, Layer, LowRankBranch
-from .weights import check_finite
+from ...errors import ModelFileError
+from ..file_formats.weights_files import check_finite
+from .branches import Adapter, Layer, LowRankBranch
 
 _KEY = re.compile(
     r"^(?P<path>.+?)\.(?:lora_(?P<side>A|B|down|up)|lora\.(?P<old>down|up)|lora_linear_layer\.(?P<linear>down|up))"

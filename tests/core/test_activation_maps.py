@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from headsup_core.models.bands import Lazy, Map, Moments, Stored, Window, windows
+from headsup_core.models.codecs.activation_maps import Lazy, Map, Moments, Stored, Window, windows
 
 CPU = torch.device("cpu")
 

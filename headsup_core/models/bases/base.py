@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
+from ..file_formats.weights_files import WeightsFile, load_network, read_weights
+from ..prediction import SD_BETAS, SD_STEPS
 from . import ldm_keys
-from .prediction import SD_BETAS, SD_STEPS
-from .text import SD2_TEXT, TextEncoder
-from .weights import WeightsFile, load_network, read_weights
+from .text_encoder import SD2_TEXT, TextEncoder
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from ..errors import ModelFileError
-from ..whole_files import whole_file
+from ...errors import ModelFileError
+from ...whole_files import whole_file
 
 PICKLES = {".pkl", ".pth", ".pt", ".ckpt", ".bin"}
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .weights import WeightsFile, load_network
+from ..file_formats.weights_files import WeightsFile, load_network
 
 TOKENS = 77
 MERGES = Path(__file__).parent / "clip_vocabulary" / "merges.txt.gz"

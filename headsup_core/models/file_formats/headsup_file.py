@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from ..errors import ModelFileError
-from .architecture import Architecture
-from .id_tokens import PREFIX as ID_TOKENS
-from .one_step import OneStepModel
-from .weights import WeightsFile, check_finite, check_version, load_network, write_safetensors
+from ...errors import ModelFileError
+from ..architecture import Architecture
+from ..id_tokens import PREFIX as ID_TOKENS
+from ..one_step import OneStepModel
+from .weights_files import WeightsFile, check_finite, check_version, load_network, write_safetensors
 
 FORMAT = "headsup"
 FORMAT_VERSION = 1

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from ..lora.branches import Adapter, Modulation, attached
 from .block_transform import BlockTransformAutoencoder
-from .lora import Adapter, Modulation, attached
-from .parts import Parts, bytes_needed
-from .skips import SkipConvolutions, encoder_activations
+from .exact_parts import Parts, bytes_needed
+from .skip_convolutions import SkipConvolutions, encoder_activations
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL

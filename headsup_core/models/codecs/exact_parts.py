@@ -1,8 +1,8 @@
 """An `AutoencoderKL` over a large picture in parts, with the result of the whole: GroupNorm and attention are exact.
 
 Independent tiles change the picture, since each has its own statistics. Here a part of a layer's result is computed
-from the part of its input with a margin (`models.bands`), and GroupNorm's statistics are those of the whole: they are
-gathered by a pass over all parts before the layers behind it run. What does not fit into `Parts.room` is not stored
+from the part of its input with a margin (`activation_maps`), and GroupNorm's statistics are those of the whole: they
+are gathered by a pass over all parts before the layers behind it run. What does not fit into `Parts.room` is not stored
 between those passes but computed again. The middle of the network, where attention is, is small enough to run whole.
 """
 
@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..host import trim_heap
-from .bands import SAME, Lazy, Local, Map, Moments, Stored, Window, windows
+from ...host import trim_heap
+from .activation_maps import SAME, Lazy, Local, Map, Moments, Stored, Window, windows
 
 LEAST_SIDE = 256
 """Smaller parts take more time in calls than they save memory (256 px, 256 channels: 67 MB)."""

@@ -11,9 +11,9 @@ from harness.systems import picture, s3diff_file
 
 import headsup_core as hu
 from headsup_core.imaging.tiles import plan_tiles
-from headsup_core.models.base import Base
-from headsup_core.models.codec import Codec
-from headsup_core.models.lora import attached
+from headsup_core.models.bases.base import Base
+from headsup_core.models.codecs.codec import Codec
+from headsup_core.models.lora.branches import attached
 from headsup_core.models.one_step import Observation
 
 
