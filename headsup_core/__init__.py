@@ -11,7 +11,7 @@ from .host import Host, PlainHost
 from .identity import Identity, compare, encode_identity, encode_people, load_identity, save_identity
 from .models.loading import load_model
 from .models.one_step import HeadsUpModel
-from .restore.pipeline import RestoreResult, restore
+from .restoring.pipeline import RestoreResult, restore
 
 __all__ = [
     "DetectionOptions",

@@ -11,7 +11,7 @@ from ..headsup_core.faces import NOBODY
 from ..headsup_core.faces.drawing import annotate, short_name
 from ..headsup_core.identity import assign, with_overrides
 from ..headsup_core.identity.similarity import calibration_of
-from ..headsup_core.restore.people import recogniser_for
+from ..headsup_core.restoring.people.recognise import recogniser_for
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, model_management, schema
 from .detection import analyzer_input, place, shown
 from .host import ComfyHost

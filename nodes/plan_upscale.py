@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core.restore.plan_drawing import draw_plan
-from ..headsup_core.restore.planning import plan_upscale
+from ..headsup_core.restoring.plan.plan_drawing import draw_plan
+from ..headsup_core.restoring.plan.upscale_plan import plan_upscale
 from .comfy import ComfyNode, FacesSocket, io, model_management, schema
 from .detection import shown
 from .host import ComfyHost

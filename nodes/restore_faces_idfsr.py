@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core.restore.idfsr_faces import PersonOptions, restore_people
+from ..headsup_core.restoring.idfsr_faces import PersonOptions, restore_people
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
 from .host import DEVICES, ComfyHost
 from .identity_list import check_somebody

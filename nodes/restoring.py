@@ -10,14 +10,14 @@ import torch
 from ..headsup_core import HeadsUpError, HeadsUpModel, InputError, RestoreResult, restore
 from ..headsup_core.faces import Face, Faces
 from ..headsup_core.imaging.resizing import output_size, resize
-from ..headsup_core.restore.memory import check_picture_fits
+from ..headsup_core.restoring.tile_memory import check_picture_fits
 from .pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..headsup_core.restore.conditions import UprightReferences
-    from ..headsup_core.restore.gating import GateMode
+    from ..headsup_core.restoring.people.conditions import UprightReferences
+    from ..headsup_core.restoring.people.gate import GateMode
     from .host import ComfyHost
 
 SEEDS = 2**64

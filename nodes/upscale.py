@@ -10,7 +10,7 @@ from ..headsup_core import InputError
 from ..headsup_core.faces.drawing import annotate, score_label
 from ..headsup_core.imaging.color import COLOR_FIXES
 from ..headsup_core.imaging.resizing import resize
-from ..headsup_core.restore.gating import GATE_MODES
+from ..headsup_core.restoring.people.gate import GATE_MODES
 from .comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
 from .host import ComfyHost
 from .messages import show_on_node
@@ -20,7 +20,7 @@ from .restoring import Options, restore_batch
 if TYPE_CHECKING:
     from ..headsup_core import HeadsUpModel
     from ..headsup_core.faces import Faces
-    from ..headsup_core.restore.gating import GateMode
+    from ..headsup_core.restoring.people.gate import GateMode
     from .pictures import Conditioning
 
 KEEP_GOING, STOP = "keep going", "stop"

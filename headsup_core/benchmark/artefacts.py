@@ -13,8 +13,8 @@ from ..image_files import read_picture
 from ..imaging.resizing import output_size, resize
 from ..imaging.tiles import TilePlan
 from ..models.one_step import OneStepModel
-from ..restore.options import resolve_tiling
-from ..restore.pipeline import restore
+from ..restoring.pipeline import restore
+from ..restoring.resolving import resolve_tiling
 from ..training.people import list_pictures
 from .metrics import luma
 from .random_model import load_measured

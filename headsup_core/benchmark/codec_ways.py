@@ -13,8 +13,8 @@ from ..host import Host
 from ..imaging.tiles import Tile
 from ..models.codecs.codec import Codec
 from ..models.codecs.exact_parts import Parts
-from ..restore.memory import PART_SIDE
-from ..restore.tiled import Stage, TileFunction, Tiling, run_tiled
+from ..restoring.tile_memory import PART_SIDE
+from ..restoring.tiled_run import Stage, TileFunction, Tiling, run_tiled
 from .processes import run_fresh
 
 WAYS = ("whole", "exact", "tiles")

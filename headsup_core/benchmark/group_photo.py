@@ -16,7 +16,7 @@ from ..host import Host
 from ..image_files import read_picture
 from ..imaging.resizing import resize
 from ..models.loading import load_model
-from ..restore.pipeline import restore
+from ..restoring.pipeline import restore
 from ..training.people import list_pictures
 
 Portrait = tuple[torch.Tensor, Face]

@@ -56,8 +56,8 @@ import json, sys, time
 import torch
 import headsup_core as hu
 from headsup_core.benchmark.random_model import load_measured
-from headsup_core.restore.calibrating import MemoryPeak
-from headsup_core.restore.planning import plan_upscale
+from headsup_core.restoring.plan.measure import MemoryPeak
+from headsup_core.restoring.plan.upscale_plan import plan_upscale
 
 options = json.loads(sys.argv[1])
 if options["threads"]:

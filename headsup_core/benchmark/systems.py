@@ -22,7 +22,7 @@ from ..imaging.tiles import plan_tiles
 from ..libraries import need
 from ..models.loading import find_base, find_model_file, load_model
 from ..models.one_step import HeadsUpModel
-from ..restore.pipeline import restore
+from ..restoring.pipeline import restore
 
 Reference = Literal["", "reference", "assigned", "stranger"]
 """Whose photo: nobody's, another one of the same person, who has to be recognised; the same, and it is said which face

@@ -16,7 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..errors import HeadsUpError, InputError
 from ..host import PlainHost
 from ..image_files import pictures_in
-from ..restore.report import RestoreReport
+from ..restoring.restore_report import RestoreReport
 from ..whole_files import remove_leftovers
 from .records import Settings, why_again
 

@@ -25,7 +25,7 @@ from ..faces.faces import Faces
 from ..faces.scores import OUTCOME_WORDS
 from ..identity.similarity import calibration_of
 from ..image_files import read_picture
-from ..restore.report import RestoreReport
+from ..restoring.restore_report import RestoreReport
 from ..whole_files import whole_file
 from .batch import Job
 

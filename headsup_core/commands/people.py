@@ -12,7 +12,7 @@ from ..identity.files import load_identity
 from ..identity.identity import Identity
 from ..image_files import picture_files, read_picture
 from ..models.one_step import HeadsUpModel
-from ..restore.gating import GATE_MODES
+from ..restoring.people.gate import GATE_MODES
 from .analyzing import detection_options
 
 

@@ -12,8 +12,8 @@ from ..faces import FaceAnalyzer
 from ..host import Host
 from ..image_files import picture_files, read_picture, write_picture
 from ..models.one_step import HeadsUpModel
-from ..restore.plan_drawing import draw_plan
-from ..restore.planning import plan_upscale
+from ..restoring.plan.plan_drawing import draw_plan
+from ..restoring.plan.upscale_plan import plan_upscale
 from .analyzing import add_analyzer_arguments, add_faces_argument, analyzer_if_there, detection_options
 from .batch import plan_jobs
 from .hosting import add_host_arguments, check_folder, make_host

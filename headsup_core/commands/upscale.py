@@ -17,8 +17,8 @@ from ..image_files import read_picture, write_picture
 from ..imaging.resizing import resize
 from ..models.loading import DEFAULT_MODEL, find_base, find_model_file
 from ..models.one_step import HeadsUpModel
-from ..restore.pipeline import restore
-from ..restore.report import RestoreReport
+from ..restoring.pipeline import restore
+from ..restoring.restore_report import RestoreReport
 from .analyzing import (
     add_analyzer_arguments,
     add_faces_argument,

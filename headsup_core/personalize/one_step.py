@@ -16,7 +16,7 @@ from ..identity.fitted import fitted_key
 from ..identity.identity import CROP_SIDE, Identity
 from ..imaging.resizing import resize
 from ..models.one_step import OneStepModel
-from ..restore.conditions import token_embedding
+from ..restoring.people.conditions import token_embedding
 from ..training.degradation import find_degradation
 from ..training.objective import restore
 from .degraded_copies import Copies, draw_copies

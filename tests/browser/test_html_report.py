@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page
 from headsup_core.commands.batch import Job
 from headsup_core.commands.html_report import HtmlReport
 from headsup_core.image_files import write_picture
-from headsup_core.restore.report import RestoreReport
+from headsup_core.restoring.restore_report import RestoreReport
 
 HOSTILE = "<script>document.title='run'</script> & \"onload='.png"
 FACE = face_at(120, 90, 30)

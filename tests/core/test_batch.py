@@ -23,7 +23,7 @@ from headsup_core.image_files import picture_text, read_picture
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
-from headsup_core.restore.report import RestoreReport
+from headsup_core.restoring.restore_report import RestoreReport
 
 Upscale = Callable[..., tuple[int, dict[str, dict[str, Any]], str]]
 

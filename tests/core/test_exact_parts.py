@@ -17,7 +17,7 @@ import headsup_core as hu
 from headsup_core.models.bases.base import Base
 from headsup_core.models.codecs.exact_parts import ROOM, Parts, bytes_needed
 from headsup_core.models.lora.branches import attached
-from headsup_core.restore import stages
+from headsup_core.restoring import stages
 
 CPU = torch.device("cpu")
 

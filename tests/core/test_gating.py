@@ -17,7 +17,7 @@ from headsup_core.faces.face import Face
 from headsup_core.faces.reference import face_location
 from headsup_core.faces.scores import IdentityScore
 from headsup_core.identity.similarity import ASSUMED
-from headsup_core.restore.gating import FEATHER, Candidates, GateMode, GateRules, gate, region, scored_after
+from headsup_core.restoring.people.gate import FEATHER, Candidates, GateMode, GateRules, gate, region, scored_after
 
 HEIGHT, WIDTH, EYES = 160, 320, 24.0
 LEFT = replace(face_at(80, 80, EYES), identity="Ada")

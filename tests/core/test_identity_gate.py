@@ -17,7 +17,7 @@ from torch import nn
 import headsup_core as hu
 from headsup_core.faces import Face, IdentityScore
 from headsup_core.models.one_step import HeadsUpModel
-from headsup_core.restore.gating import GateMode
+from headsup_core.restoring.people.gate import GateMode
 
 HOST = hu.PlainHost("cpu", quiet=True)
 FACTOR = 4

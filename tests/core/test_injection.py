@@ -23,11 +23,11 @@ from headsup_core.imaging.tiles import Tile
 from headsup_core.models.id_tokens import IdTokenRecord, IdTokens
 from headsup_core.models.one_step import HeadsUpModel, OneStepModel, ReferencePlacement
 from headsup_core.models.prediction import LatentResidual
-from headsup_core.restore.conditions import Condition, Conditions, KnownFace, UprightReferences
-from headsup_core.restore.face_tiles import around_faces
-from headsup_core.restore.injection import shares
-from headsup_core.restore.stages import restore_picture
-from headsup_core.restore.tiled import Tiling
+from headsup_core.restoring.own_tiles import around_faces
+from headsup_core.restoring.people.conditions import Condition, Conditions, KnownFace, UprightReferences
+from headsup_core.restoring.people.injection import shares
+from headsup_core.restoring.stages import restore_picture
+from headsup_core.restoring.tiled_run import Tiling
 
 HOST = hu.PlainHost("cpu", quiet=True)
 FACTOR = 4

@@ -28,7 +28,7 @@ from headsup_core.models.loading import load_model
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.personalize import FaceLoss, FittingOptions, fit_identity
 from headsup_core.personalize.degraded_copies import draw_copies
-from headsup_core.restore.conditions import known_face
+from headsup_core.restoring.people.conditions import known_face
 
 OPTIONS = FittingOptions(
     steps=6, learning_rate=0.5, batch=2, check_every=2, patience=10, degradations=("x4-mild", "x8"), save_every=3

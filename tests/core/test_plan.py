@@ -25,7 +25,7 @@ from headsup_core.imaging.published import (
     PublishedSizing,
 )
 from headsup_core.models.one_step import HeadsUpModel, OneStepModel
-from headsup_core.restore.costs import (
+from headsup_core.restoring.plan.calibration import (
     Calibration,
     PartsCost,
     StageCost,
@@ -33,10 +33,10 @@ from headsup_core.restore.costs import (
     read_calibration,
     write_calibration,
 )
-from headsup_core.restore.memory import auto_tile, auto_tile_batch, picture_memory
-from headsup_core.restore.options import resolve
-from headsup_core.restore.plan_drawing import draw_plan
-from headsup_core.restore.planning import picture_tiles, plan_upscale
+from headsup_core.restoring.plan.plan_drawing import draw_plan
+from headsup_core.restoring.plan.upscale_plan import picture_tiles, plan_upscale
+from headsup_core.restoring.resolving import resolve
+from headsup_core.restoring.tile_memory import auto_tile, auto_tile_batch, picture_memory
 
 HOST = hu.PlainHost("cpu", quiet=True)
 

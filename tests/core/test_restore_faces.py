@@ -16,8 +16,8 @@ from headsup_core.faces import Face, Faces
 from headsup_core.imaging.resizing import resize
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.one_step import HeadsUpModel, eye_range
-from headsup_core.restore.face_tiles import around_faces, face_box, own_tiles
-from headsup_core.restore.options import resolve_tiling
+from headsup_core.restoring.own_tiles import around_faces, face_box, own_tiles
+from headsup_core.restoring.resolving import resolve_tiling
 
 HOST = hu.PlainHost("cpu", quiet=True)
 

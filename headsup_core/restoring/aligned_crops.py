@@ -11,7 +11,7 @@ from ..faces.face import Face
 from ..host import Host, Progress
 from ..models.one_step import OneStepModel
 from .stages import restore_picture
-from .tiled import Tiling
+from .tiled_run import Tiling
 
 FEATHER = 1 / 8
 """The crop fades out over this share of its side at each border."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..faces.face import Face
-from ..faces.reference import REACH
-from ..imaging.tiles import Tile
-from ..models.one_step import HeadsUpModel
-from .face_tiles import OwnTile, own_tiles, side_by_side
-from .options import Resolved
-from .tiled import Tiling
+from ...faces.face import Face
+from ...faces.reference import REACH
+from ...imaging.tiles import Tile
+from ...models.one_step import HeadsUpModel
+from ..own_tiles import OwnTile, own_tiles, side_by_side
+from ..resolving import Resolved
+from ..tiled_run import Tiling
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,14 +12,14 @@ import psutil
 import torch
 from typing_extensions import Self
 
-from ..host import Host, trim_heap
-from ..imaging.tiles import Tile
-from ..models.codecs.exact_parts import LEAST_SIDE, Parts
-from ..models.one_step import OneStepModel
-from .costs import Calibration, PartsCost, StageCost, read_calibration, write_calibration
-from .memory import FLOAT
-from .stages import codec_stages, unet_stage
-from .tiled import Stage
+from ...host import Host, trim_heap
+from ...imaging.tiles import Tile
+from ...models.codecs.exact_parts import LEAST_SIDE, Parts
+from ...models.one_step import OneStepModel
+from ..stages import codec_stages, unet_stage
+from ..tile_memory import FLOAT
+from ..tiled_run import Stage
+from .calibration import Calibration, PartsCost, StageCost, read_calibration, write_calibration
 
 SIDES = (256, 512)
 """Of the tiles, in output pixels. Below 256 px the C library's own keeping of memory counts for more than the tile."""

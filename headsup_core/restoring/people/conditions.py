@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..errors import InputError
-from ..faces.analyzer import FaceAnalyzer
-from ..faces.face import Face
-from ..faces.reference import REACH, face_location, warped_reference
-from ..host import Host
-from ..identity.fitted import fitted_embedding, fitted_reference, is_fitted
-from ..identity.identity import Identity
-from ..imaging.resizing import resize
-from ..imaging.tiles import Tile
-from ..models.id_tokens import FULL, TokenScales
-from ..models.one_step import OneStepModel
+from ...errors import InputError
+from ...faces.analyzer import FaceAnalyzer
+from ...faces.face import Face
+from ...faces.reference import REACH, face_location, warped_reference
+from ...host import Host
+from ...identity.fitted import fitted_embedding, fitted_reference, is_fitted
+from ...identity.identity import Identity
+from ...imaging.resizing import resize
+from ...imaging.tiles import Tile
+from ...models.id_tokens import FULL, TokenScales
+from ...models.one_step import OneStepModel
 
 UprightReferences = dict[tuple[str, int, int], torch.Tensor]
 """(name, height, width in pixels) -> latent `[1,C,h,w]` of an upright reference, for one model."""

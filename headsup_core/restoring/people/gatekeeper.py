@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from ..faces.analyzer import FaceAnalyzer
-from ..faces.face import Face
-from ..faces.faces import Faces
-from ..identity.identity import Identity
-from ..models.one_step import HeadsUpModel
-from .gating import Candidates, GateMode, gate, scored_after
-from .people import People
+from ...faces.analyzer import FaceAnalyzer
+from ...faces.face import Face
+from ...faces.faces import Faces
+from ...identity.identity import Identity
+from ...models.one_step import HeadsUpModel
+from .gate import Candidates, GateMode, gate, scored_after
+from .recognise import People
 
 
 class Gatekeeper:

@@ -21,9 +21,9 @@ from ..host import Host, Progress
 from ..imaging.face_tiles import Box, fits_whole
 from ..imaging.resizing import resize
 from ..models.one_step import OneStepModel
-from .conditions import Conditions, KnownFace
+from .people.conditions import Conditions, KnownFace
 from .stages import STAGES, Restored, restore_picture
-from .tiled import Tiling
+from .tiled_run import Tiling
 
 MakeConditions = Callable[[Sequence[KnownFace]], Conditions]
 

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from PIL import Image, ImageDraw
 
-from ..faces.drawing import COLOURS, font_of, image_of, tensor_of
-from ..faces.face import Box
-from ..faces.labels import overlap
-from ..imaging.resizing import resize
-from .planning import UpscalePlan, picture_tiles
+from ...faces.drawing import COLOURS, font_of, image_of, tensor_of
+from ...faces.face import Box
+from ...faces.labels import overlap
+from ...imaging.resizing import resize
+from .upscale_plan import UpscalePlan, picture_tiles
 
 SHOWN_SIDE = 1024
 """Longer side of the drawing in pixels: larger pictures are shown reduced, smaller ones enlarged."""

@@ -8,14 +8,14 @@ from typing import Literal
 
 import torch
 
-from ..errors import InputError
-from ..faces.analyzer import FaceAnalyzer
-from ..faces.face import Face
-from ..faces.faces import Faces
-from ..faces.masks import faces_mask
-from ..faces.reference import MASK_GROW
-from ..faces.scores import IdentityScore, Outcome
-from ..identity.similarity import calibration_of, compare
+from ...errors import InputError
+from ...faces.analyzer import FaceAnalyzer
+from ...faces.face import Face
+from ...faces.faces import Faces
+from ...faces.masks import faces_mask
+from ...faces.reference import MASK_GROW
+from ...faces.scores import IdentityScore, Outcome
+from ...identity.similarity import calibration_of, compare
 
 GateMode = Literal["on", "report", "off"]
 GATE_MODES: tuple[GateMode, ...] = ("on", "report", "off")

@@ -16,14 +16,14 @@ from ..image_files import check_image
 from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
 from ..models.one_step import HeadsUpModel, OneStepModel
-from .aligned import restore_faces
-from .conditions import Conditions, KnownFace, UprightReferences
-from .face_tiles import faces_note, restore_around_faces
-from .gatekeeper import gatekeeper_of, score_lines, score_records
-from .gating import GateMode, check_mode
-from .options import Sizing, resolve
-from .people import FOR_PEOPLE, recognise, recogniser_for
-from .report import RestoreReport
+from .aligned_crops import restore_faces
+from .own_tiles import faces_note, restore_around_faces
+from .people.conditions import Conditions, KnownFace, UprightReferences
+from .people.gate import GateMode, check_mode
+from .people.gatekeeper import gatekeeper_of, score_lines, score_records
+from .people.recognise import FOR_PEOPLE, recognise, recogniser_for
+from .resolving import Sizing, resolve
+from .restore_report import RestoreReport
 from .stages import STAGES
 
 
@@ -95,7 +95,7 @@ def restore(
         analyzer: finds the faces when there are people and no `faces`, and recognises them; None: that of `faces`, or
             the default one.
         identity_gate: "on": each face of a known person is scored, and falls back to the restoration without the
-            person, then to the plain enlargement, when it is no longer like the person or itself (`restore.gating`);
+            person, then to the plain enlargement, when it is no longer like the person or itself (`people.gate`);
             "report": it is only scored; "off": neither.
         references: those of the people, encoded, which calls with one model and the same people share; filled here.
         host: device, memory, progress and cancelling; None: a `PlainHost`.

@@ -9,7 +9,7 @@ import torch
 
 from ..errors import InputError
 from ..models.one_step import OneStepModel
-from .costs import Calibration
+from .plan.calibration import Calibration
 
 AUTO_TILE_LIMIT = 1024
 """Largest automatic tile side in output pixels: beyond it a tile gets neither faster nor better."""

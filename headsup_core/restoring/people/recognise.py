@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, load_face_analyzer
-from ..host import Host
-from ..identity.assignment import Assignment, assign, default_threshold
-from ..models.one_step import HeadsUpModel
+from ...faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, load_face_analyzer
+from ...host import Host
+from ...identity.assignment import Assignment, assign, default_threshold
+from ...models.one_step import HeadsUpModel
 from .conditions import KnownFace, known_face
 
 FOR_PEOPLE = DetectionOptions(min_eye_distance=6.0)

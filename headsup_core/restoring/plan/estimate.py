@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ..models.one_step import OneStepModel
-from .costs import Calibration
-from .face_tiles import side_by_side
-from .memory import FLOAT, bytes_per_pixel, fits_in_parts, part_side, parts_help, picture_memory
-from .options import Resolved
+from ...models.one_step import OneStepModel
+from ..own_tiles import side_by_side
+from ..resolving import Resolved
+from ..tile_memory import FLOAT, bytes_per_pixel, fits_in_parts, part_side, parts_help, picture_memory
+from .calibration import Calibration
 from .workload import Workload
 
 

@@ -15,10 +15,10 @@ from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
 from ..imaging.resizing import output_size
 from ..imaging.tiles import TilePlan
 from ..models.one_step import OneStepModel
-from .costs import read_calibration
-from .face_tiles import around_faces
-from .memory import auto_tile, auto_tile_batch, check_picture_fits, picture_memory, smallest_tile
-from .tiled import Tiling
+from .own_tiles import around_faces
+from .plan.calibration import read_calibration
+from .tile_memory import auto_tile, auto_tile_batch, check_picture_fits, picture_memory, smallest_tile
+from .tiled_run import Tiling
 
 DEFAULT_OVERLAP = 128
 Sizing = Literal["pad", "published"]

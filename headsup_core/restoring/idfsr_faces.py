@@ -20,7 +20,7 @@ from ..idfsr.conditioning import AlignedFace, cut_face, see
 from ..idfsr.identity_vector import identity_vector
 from ..idfsr.model import IDFSRModel
 from ..image_files import check_image
-from .aligned import FEATHER, soft_square
+from .aligned_crops import FEATHER, soft_square
 
 BYTES_PER_VALUE = 118
 """Of activations, by (places of the first level) x (its channels); measured with idfsr-tiny on a CPU in fp32."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import InputError
-from ..faces import Faces
-from ..host import Host, PlainHost
-from ..imaging.tiles import Tile, TilePlan
-from ..models.one_step import HeadsUpModel
-from .calibrating import calibration
-from .estimating import peaks, seconds, weights_bytes
-from .face_tiles import OwnTile, faces_note
-from .memory import FLOAT
-from .options import Sizing, resolve
+from ...errors import InputError
+from ...faces import Faces
+from ...host import Host, PlainHost
+from ...imaging.tiles import Tile, TilePlan
+from ...models.one_step import HeadsUpModel
+from ..own_tiles import OwnTile, faces_note
+from ..resolving import Sizing, resolve
+from ..tile_memory import FLOAT
+from .estimate import peaks, seconds, weights_bytes
+from .measure import calibration
 from .workload import workload_of
 
 Square = tuple[float, float, float, float]

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from ..models.one_step import OneStepModel
-from ..whole_files import whole_file
+from ...models.one_step import OneStepModel
+from ...whole_files import whole_file
 
 VERSION = 3
 CACHE_VARIABLE = "HEADSUP_CACHE"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from ..imaging.tiles import Tile
-from ..models.one_step import Observation, OneStepModel
+from ...imaging.tiles import Tile
+from ...models.one_step import Observation, OneStepModel
 from .conditions import Condition, Conditions
 
 

@@ -15,10 +15,10 @@ from ..imaging.resizing import resize
 from ..imaging.tiles import Tile
 from ..models.codecs.exact_parts import Parts
 from ..models.one_step import Observation, OneStepModel
-from .conditions import Conditions
-from .injection import denoise_both
-from .memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help
-from .tiled import Stage, Tiling, run_tiled
+from .people.conditions import Conditions
+from .people.injection import denoise_both
+from .tile_memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help
+from .tiled_run import Stage, Tiling, run_tiled
 
 RAN_OUT = "independent tiles, because exact parts ran out of memory"
 STAGES = 3
