@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from .commands import average, benchmark, dataset, download, faces, identity, plan, train, upscale
+from .commands import average, benchmark, dataset, download, find_faces, identities, plan, train, upscale
 from .errors import HeadsUpError
 
 
@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     for name, module in (
         ("upscale", upscale),
         ("plan", plan),
-        ("faces", faces),
-        ("identity", identity),
+        ("faces", find_faces),
+        ("identity", identities),
         ("download", download),
         ("benchmark", benchmark),
         ("train", train),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..headsup_core import ModelFileError
 from ..headsup_core.identity import save_identity
-from ..headsup_core.identity.files import SUFFIX, file_name
+from ..headsup_core.identity.identity_file import SUFFIX, file_name
 from .comfy import folder_paths
 from .model_files import FOLDER, IDENTITIES, refuse_outside
 

@@ -11,7 +11,7 @@ import torch
 from ..host import Host
 from ..image_files import read_picture
 from ..imaging.resizing import output_size, resize
-from ..imaging.tiles import TilePlan
+from ..imaging.tile_plan import TilePlan
 from ..models.one_step import OneStepModel
 from ..restoring.pipeline import restore
 from ..restoring.resolving import resolve_tiling

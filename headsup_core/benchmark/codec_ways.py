@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..host import Host
-from ..imaging.tiles import Tile
+from ..imaging.tile_plan import Tile
 from ..models.codecs.codec import Codec
 from ..models.codecs.exact_parts import Parts
 from ..restoring.tile_memory import PART_SIDE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..imaging.tiles import TilePlan
+from ..imaging.tile_plan import TilePlan
 from .metrics import luma
 
 STEP = 4

@@ -18,7 +18,7 @@ from ..host import Host
 from ..identity.identity import Identity
 from ..imaging.blending import TileAccumulator, tile_weights
 from ..imaging.resizing import resize
-from ..imaging.tiles import plan_tiles
+from ..imaging.tile_plan import plan_tiles
 from ..libraries import need
 from ..models.loading import find_base, find_model_file, load_model
 from ..models.one_step import HeadsUpModel

@@ -14,8 +14,8 @@ from ..errors import InputError, ModelFileError
 from ..faces.analyzer import FaceAnalyzer
 from ..host import Host
 from ..identity.encoding import IdentityEncoder
-from ..identity.files import SUFFIX, file_name, load_identity, save_identity
 from ..identity.identity import Identity
+from ..identity.identity_file import SUFFIX, file_name, load_identity, save_identity
 from ..idfsr.files import find_idfsr_file, is_idfsr_file, load_idfsr
 from ..idfsr.model import IDFSRModel
 from ..image_files import picture_files, read_picture, write_picture

@@ -29,7 +29,7 @@ from .analyzing import (
 from .batch import Job, JsonLines, LogLines, Watcher, plan_jobs, run_batch
 from .hosting import add_host_arguments, check_folder, make_host
 from .html_report import HtmlReport
-from .people import add_people_arguments, names_people, with_people
+from .people_arguments import add_people_arguments, names_people, with_people
 from .records import Settings
 from .restoring import add_model_arguments, add_size_arguments, load_asked_model
 

@@ -2,8 +2,8 @@
 
 from .assignment import Assignment, assign, with_overrides
 from .encoding import encode_identity, encode_people
-from .files import load_identity, save_identity
 from .identity import Identity, PhotoReport
+from .identity_file import load_identity, save_identity
 from .merging import merged
 from .similarity import Similarity, compare
 

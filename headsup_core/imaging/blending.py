@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .tiles import Tile, TilePlan
+from .tile_plan import Tile, TilePlan
 
 # A pixel is done when its weights sum to one, less what rounding may cost.
 _DONE = 1 - 1e-4

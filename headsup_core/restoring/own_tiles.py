@@ -18,7 +18,7 @@ from ..faces.face import Face
 from ..faces.faces import Faces
 from ..faces.masks import ELLIPSE, faces_mask
 from ..host import Host, Progress
-from ..imaging.face_tiles import Box, fits_whole
+from ..imaging.box_tiles import Box, fits_whole
 from ..imaging.resizing import resize
 from ..models.one_step import OneStepModel
 from .people.conditions import Conditions, KnownFace

@@ -13,7 +13,7 @@ from ..host import Host
 from ..imaging.color import COLOR_FIXES
 from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
 from ..imaging.resizing import output_size
-from ..imaging.tiles import TilePlan
+from ..imaging.tile_plan import TilePlan
 from ..models.one_step import OneStepModel
 from .own_tiles import around_faces
 from .plan.calibration import read_calibration

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from ..errors import HeadsUpError
 from ..host import Host, Progress
 from ..imaging.resizing import resize
-from ..imaging.tiles import Tile
+from ..imaging.tile_plan import Tile
 from ..models.codecs.exact_parts import Parts
 from ..models.one_step import Observation, OneStepModel
 from .people.conditions import Conditions

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from harness.face_models import SCRFD_POINTS, make_arcface, make_pack, make_parsenet, make_retinaface, spots
@@ -11,7 +13,9 @@ from harness.faces import face_at
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces import BACKENDS, DetectionOptions, Faces, load_face_analyzer
+from headsup_core.faces.backends import yunet as yunet_module
 from headsup_core.faces.backends.facexlib import FACE_LABELS, FacexlibAnalyzer
+from headsup_core.faces.backends.yunet import YuNet
 from headsup_core.faces.masks import faces_mask
 from headsup_core.host import PlainHost
 
@@ -131,6 +135,78 @@ def test_opencv_files_that_are_none(tmp_path: Path, host: PlainHost) -> None:
     (folder / "face_detection_yunet_2023mar.onnx").write_bytes(b"no network at all")
     with pytest.raises(ModelFileError, match="is damaged or of another kind"):
         load_face_analyzer("opencv", host)
+
+
+class FakeYuNet:
+    """Answers as OpenCV's detector does, and says what it was shown."""
+
+    def __init__(self, rows: np.ndarray | None) -> None:
+        self.rows, self.asked = rows, dict[str, object]()
+
+    def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802 - OpenCV's names
+        self.asked["size"] = size
+
+    def setScoreThreshold(self, value: float) -> None:  # noqa: N802
+        self.asked["score"] = value
+
+    def setNMSThreshold(self, value: float) -> None:  # noqa: N802
+        self.asked["nms"] = value
+
+    def setTopK(self, value: int) -> None:  # noqa: N802
+        self.asked["top"] = value
+
+    def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
+        self.asked["first pixel"] = picture[0, 0].tolist()
+        self.asked["shape"] = picture.shape
+        return 1, self.rows
+
+
+def yunet_row(x: float, y: float, score: float) -> list[float]:
+    points = [(x + dx, y + dy) for dx, dy in ((2, 3), (6, 3), (4, 5), (3, 7), (5, 7))]
+    return [x, y, 8.0, 9.0, *(value for point in points for value in point), score]
+
+
+def make_yunet(monkeypatch: pytest.MonkeyPatch, folder: Path, rows: np.ndarray | None) -> tuple[YuNet, FakeYuNet]:
+    fake = FakeYuNet(rows)
+    library = SimpleNamespace(FaceDetectorYN=SimpleNamespace(create=lambda *_: fake), error=RuntimeError)
+    monkeypatch.setattr(yunet_module, "need", lambda *_: library)
+    file = folder / "yunet.onnx"
+    file.write_bytes(b"weights")
+    return YuNet(file), fake
+
+
+def test_yunet_is_shown_the_picture_as_opencv_has_it_and_its_rows_become_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.array([yunet_row(10, 20, 0.7), yunet_row(40, 5, 0.9)], dtype=np.float32)
+    yunet, fake = make_yunet(monkeypatch, tmp_path, rows)
+    picture = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 48, 64)
+    first, second = yunet(picture, 0.65)
+    assert fake.asked == {
+        "size": (64, 48),
+        "score": 0.65,
+        "nms": 0.3,
+        "top": 5000,
+        "first pixel": [0, 128, 255],
+        "shape": (48, 64, 3),
+    }
+    assert first.box == (10, 20, 18, 29)
+    assert first.landmarks.tolist() == [[12, 23], [16, 23], [14, 25], [13, 27], [15, 27]]
+    best = yunet.best(picture)
+    assert best is not None
+    assert best.box == second.box == (40, 5, 48, 14)
+    assert best.score == pytest.approx(0.9)
+
+
+def test_yunet_without_a_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    yunet, _ = make_yunet(monkeypatch, tmp_path, None)
+    assert yunet(torch.rand(1, 3, 20, 30)) == []
+    assert yunet.best(torch.rand(1, 3, 20, 30)) is None
+
+
+def test_a_file_of_yunet_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"yunet\.onnx"):
+        YuNet(tmp_path / "yunet.onnx")
 
 
 def test_unknown_names_and_options_are_refused(host: PlainHost) -> None:

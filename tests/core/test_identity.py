@@ -29,7 +29,7 @@ from headsup_core.identity import (
     load_identity,
     save_identity,
 )
-from headsup_core.identity.files import file_name
+from headsup_core.identity.identity_file import file_name
 from headsup_core.identity.quality import frontality, photo_quality
 from headsup_core.identity.similarity import ASSUMED, CALIBRATIONS, Calibration, calibration_of, measure
 

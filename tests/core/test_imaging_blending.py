@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from headsup_core.imaging.blending import TileAccumulator, tile_weights
-from headsup_core.imaging.tiles import Tile, TilePlan, plan_tiles
+from headsup_core.imaging.tile_plan import Tile, TilePlan, plan_tiles
 
 
 def random_image(batch: int, height: int, width: int, seed: int = 0, channels: int = 2) -> torch.Tensor:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headsup_core.imaging.blending import TileAccumulator, plan_weights
-from headsup_core.imaging.face_tiles import Box, plan_face_tiles
+from headsup_core.imaging.box_tiles import Box, plan_face_tiles
 from headsup_core.imaging.keeping import starts_keeping
-from headsup_core.imaging.tiles import TilePlan, plan_tiles
+from headsup_core.imaging.tile_plan import TilePlan, plan_tiles
 
 
 @st.composite

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headsup_core.errors import InputError
-from headsup_core.imaging.tiles import Tile, plan_tiles
+from headsup_core.imaging.tile_plan import Tile, plan_tiles
 
 
 def brute_force(length: int, tile: int, overlap: int) -> tuple[int, int]:

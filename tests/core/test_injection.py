@@ -19,7 +19,7 @@ import headsup_core as hu
 from headsup_core.faces import NOBODY, Face, Faces
 from headsup_core.faces.reference import face_location, warped_reference
 from headsup_core.imaging.resizing import resize
-from headsup_core.imaging.tiles import Tile
+from headsup_core.imaging.tile_plan import Tile
 from headsup_core.models.id_tokens import IdTokenRecord, IdTokens
 from headsup_core.models.one_step import HeadsUpModel, OneStepModel, ReferencePlacement
 from headsup_core.models.prediction import LatentResidual

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from headsup_core.benchmark.seams import seam_energy
 from headsup_core.imaging.blending import TileAccumulator, tile_weights
-from headsup_core.imaging.tiles import TilePlan, plan_tiles
+from headsup_core.imaging.tile_plan import TilePlan, plan_tiles
 
 HEIGHT, WIDTH = 320, 400
 PLAN = plan_tiles(HEIGHT, WIDTH, 160, 24)

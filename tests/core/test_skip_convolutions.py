@@ -10,7 +10,7 @@ import torch
 from harness.systems import picture, s3diff_file
 
 import headsup_core as hu
-from headsup_core.imaging.tiles import plan_tiles
+from headsup_core.imaging.tile_plan import plan_tiles
 from headsup_core.models.bases.base import Base
 from headsup_core.models.codecs.codec import Codec
 from headsup_core.models.lora.branches import attached

@@ -42,7 +42,7 @@ def test_contracts_are_kept(package: Path, root: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "contract"),
     [
-        ("headsup_core/imaging/tiles.py", "from ..models import one_step", "The core's layers import downwards only"),
+        ("headsup_core/imaging/lab.py", "from ..models import one_step", "The core's layers import downwards only"),
         ("headsup_core/host.py", "from .restoring import Report", "The core's layers import downwards only"),
         ("headsup_core/host.py", "from ..nodes import host", "The node layer is above the core"),
         ("headsup_core/host.py", "import comfy.utils", "The core never imports ComfyUI"),

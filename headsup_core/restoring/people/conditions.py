@@ -16,7 +16,7 @@ from ...host import Host
 from ...identity.fitted import fitted_embedding, fitted_reference, is_fitted
 from ...identity.identity import Identity
 from ...imaging.resizing import resize
-from ...imaging.tiles import Tile
+from ...imaging.tile_plan import Tile
 from ...models.id_tokens import FULL, TokenScales
 from ...models.one_step import OneStepModel
 

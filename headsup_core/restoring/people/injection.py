@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ...imaging.tiles import Tile
+from ...imaging.tile_plan import Tile
 from ...models.one_step import Observation, OneStepModel
 from .conditions import Condition, Conditions
 

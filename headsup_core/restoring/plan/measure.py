@@ -13,7 +13,7 @@ import torch
 from typing_extensions import Self
 
 from ...host import Host, trim_heap
-from ...imaging.tiles import Tile
+from ...imaging.tile_plan import Tile
 from ...models.codecs.exact_parts import LEAST_SIDE, Parts
 from ...models.one_step import OneStepModel
 from ..stages import codec_stages, unet_stage

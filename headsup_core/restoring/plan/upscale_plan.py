@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import InputError
 from ...faces import Faces
 from ...host import Host, PlainHost
-from ...imaging.tiles import Tile, TilePlan
+from ...imaging.tile_plan import Tile, TilePlan
 from ...models.one_step import HeadsUpModel
 from ..own_tiles import OwnTile, faces_note
 from ..resolving import Sizing, resolve

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...faces.face import Face
 from ...faces.reference import REACH
-from ...imaging.tiles import Tile
+from ...imaging.tile_plan import Tile
 from ...models.one_step import HeadsUpModel
 from ..own_tiles import OwnTile, own_tiles, side_by_side
 from ..resolving import Resolved

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .keeping import Interval, free_starts, starts_keeping
-from .tiles import KeptBox, Tile, TilePlan, plan_tiles
+from .tile_plan import KeptBox, Tile, TilePlan, plan_tiles
 
 Box = tuple[float, float, float, float]
 SIZE_TRIALS = 4

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from ..errors import HeadsUpError, InputError
 from ..faces.analyzer import AnalyzerBase
 from ..identity.encoding import IdentityEncoder, encode_identity, encode_people
-from ..identity.files import SUFFIX, load_identity, save_identity
 from ..identity.identity import Identity
+from ..identity.identity_file import SUFFIX, load_identity, save_identity
 from ..identity.similarity import MeasuredMeans, compare, measure
 from ..image_files import picture_files, read_picture
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer

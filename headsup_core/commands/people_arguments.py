@@ -8,8 +8,8 @@ from pathlib import Path
 from ..errors import InputError
 from ..faces.analyzer import AnalyzerBase
 from ..identity.encoding import encode_identity
-from ..identity.files import load_identity
 from ..identity.identity import Identity
+from ..identity.identity_file import load_identity
 from ..image_files import picture_files, read_picture
 from ..models.one_step import HeadsUpModel
 from ..restoring.people.gate import GATE_MODES
