@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .evaluate import Record, paired, values
-from .figures import IDENTITY, style
-from .intervals import Interval, interval, relative_interval
-from .tables import shown
+from .comparing.evaluate import Record, paired, values
+from .metrics.figures import IDENTITY, style
+from .reporting.intervals import Interval, interval, relative_interval
+from .reporting.tables import shown
 
 MODEL, REFERENCE, STRANGER = "", "+reference", "+stranger"
 """What a system's name in an aim begins with stands for the model that is measured."""

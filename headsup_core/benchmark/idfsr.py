@@ -17,7 +17,7 @@ from ..idfsr.left_out import leave_out
 from ..idfsr.model import IDFSRModel
 from ..imaging.resizing import resize
 from ..personalize import FittingOptions, fit_identity
-from .systems import Bicubic, Reference, System
+from .comparing.contestants import Bicubic, Reference, System
 
 PRETRAINED, FITTED, WARPED = "pretrained", "fitted", "reference warped"
 

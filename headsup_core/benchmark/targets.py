@@ -10,12 +10,12 @@ from pathlib import Path
 from ..errors import InputError
 from ..host import Host
 from .aims import BICUBIC, ESRGAN, HEADER, NO_PORTRAITS, TASKS, Aim, Task, aim_row
-from .cases import CleanFolder
-from .evaluate import Judges, Outcome, evaluate
-from .performance import usage_of
-from .provenance import provenance
-from .report import write_report
-from .systems import System, make_systems
+from .comparing.cases import CleanFolder
+from .comparing.contestants import System, make_systems
+from .comparing.evaluate import Judges, Outcome, evaluate
+from .comparing.provenance import provenance
+from .measuring.performance import usage_of
+from .reporting.report_files import write_report
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from ..models.loading import find_model_file
 from .hosting import add_host_arguments, check_folder, make_host
 
 if TYPE_CHECKING:
-    from ..benchmark.cases import CleanFolder, PairFolders
-    from ..benchmark.evaluate import Judges, Outcome
-    from ..benchmark.systems import System
+    from ..benchmark.comparing.cases import CleanFolder, PairFolders
+    from ..benchmark.comparing.contestants import System
+    from ..benchmark.comparing.evaluate import Judges, Outcome
     from ..host import Host
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ratios(args: argparse.Namespace) -> int:
-    from ..benchmark.performance import cost_table, import_seconds, ratio_table
+    from ..benchmark.measuring.performance import cost_table, import_seconds, ratio_table
 
     model = str(find_model_file(args.ratios, make_host(args)).resolve())
     costs = cost_table(["realesrgan-x4plus", model])
@@ -152,9 +152,9 @@ def _ratios(args: argparse.Namespace) -> int:
 
 
 def _performance(args: argparse.Namespace) -> int:
-    from ..benchmark.codec_ways import codec_table
-    from ..benchmark.performance import overlap_table, ratio_table, size_table
-    from ..benchmark.random_model import NAME
+    from ..benchmark.measuring.codec_ways import codec_table
+    from ..benchmark.measuring.performance import overlap_table, ratio_table, size_table
+    from ..benchmark.measuring.random_model import NAME
 
     name = args.performance
     model = name if name == NAME else str(find_model_file(name, make_host(args)).resolve())
@@ -173,7 +173,7 @@ def _performance(args: argparse.Namespace) -> int:
 
 
 def _artefacts(args: argparse.Namespace) -> int:
-    from ..benchmark.artefacts import artefact_table
+    from ..benchmark.measuring.artefacts import artefact_table
 
     folder, host = _folder(args, "--artefacts needs a folder of clean pictures"), make_host(args)
     sizes = [_shape(text) for text in args.shapes.split(",")]
@@ -181,8 +181,8 @@ def _artefacts(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from ..benchmark.estimates import estimate_table
-    from ..benchmark.random_model import NAME
+    from ..benchmark.measuring.estimates import estimate_table
+    from ..benchmark.measuring.random_model import NAME
 
     host = make_host(args)
     names: list[str] = args.plan.split(",")
@@ -191,7 +191,7 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _faces(args: argparse.Namespace) -> int:
-    from ..benchmark.face_detection import detection_table
+    from ..benchmark.recognising.face_detection import detection_table
     from ..faces.registry import load_face_analyzer
 
     people = _clean(args, "--faces needs a folder of clean portraits, one person in each")
@@ -201,7 +201,7 @@ def _faces(args: argparse.Namespace) -> int:
 
 
 def _assignment(args: argparse.Namespace) -> int:
-    from ..benchmark.assignment import assignment_table
+    from ..benchmark.recognising.recognition_rates import assignment_table
     from ..faces.registry import load_face_analyzer
 
     people = _clean(args, "--assignment needs a folder of clean portraits, two of each person")
@@ -211,7 +211,7 @@ def _assignment(args: argparse.Namespace) -> int:
 
 
 def _group_photos(args: argparse.Namespace) -> int:
-    from ..benchmark.group_photo import group_table
+    from ..benchmark.measuring.group_photo import group_table
     from ..faces.registry import load_face_analyzer
 
     folder = _folder(args, "--group-photos needs a folder of clean portraits, one person in each")
@@ -241,9 +241,9 @@ def _targets(args: argparse.Namespace) -> int:
 
 
 def _idfsr(args: argparse.Namespace) -> int:
-    from ..benchmark.aligned_faces import AlignedFaces
+    from ..benchmark.comparing.aligned_faces import AlignedFaces
     from ..benchmark.idfsr import idfsr_systems
-    from ..benchmark.report import stacked
+    from ..benchmark.reporting.report_files import stacked
     from ..idfsr.conditioning import aligned_face
     from ..idfsr.files import find_idfsr_file, load_idfsr
     from ..personalize import FittingOptions
@@ -270,9 +270,9 @@ def _idfsr(args: argparse.Namespace) -> int:
 
 
 def _quality(args: argparse.Namespace) -> int:
-    from ..benchmark.cases import PairFolders
-    from ..benchmark.performance import usage_table
-    from ..benchmark.systems import make_systems
+    from ..benchmark.comparing.cases import PairFolders
+    from ..benchmark.comparing.contestants import make_systems
+    from ..benchmark.measuring.performance import usage_table
 
     if args.pairs:
         cases, title = PairFolders(*args.pairs), f"{args.pairs[0].name} against {args.pairs[1].name}"
@@ -301,9 +301,9 @@ def _reported(
     peer: str,
 ) -> Outcome:
     """Measure, and write the report into --output. Raises `InputError` when nothing could be measured."""
-    from ..benchmark.evaluate import evaluate
-    from ..benchmark.provenance import provenance
-    from ..benchmark.report import write_report
+    from ..benchmark.comparing.evaluate import evaluate
+    from ..benchmark.comparing.provenance import provenance
+    from ..benchmark.reporting.report_files import write_report
 
     outcome = evaluate(cases, systems, judges, args.sheets, quiet=args.quiet)
     if not outcome.records:
@@ -321,7 +321,7 @@ def _folder(args: argparse.Namespace, missing: str) -> Path:
 
 
 def _clean(args: argparse.Namespace, missing: str) -> CleanFolder:
-    from ..benchmark.cases import CleanFolder
+    from ..benchmark.comparing.cases import CleanFolder
 
     folder = _folder(args, missing)
     return CleanFolder(
@@ -331,11 +331,11 @@ def _clean(args: argparse.Namespace, missing: str) -> CleanFolder:
 
 def _judges(args: argparse.Namespace, host: Host) -> Judges:
     """What measures. Raises `InputError` or `ModelFileError` when a file or a library is missing."""
-    from ..benchmark.evaluate import Judges
-    from ..benchmark.face_region import FaceRegion
-    from ..benchmark.likeness import Likeness
-    from ..benchmark.metrics import Metrics
-    from ..benchmark.recognisers import AnalyzersRecogniser, NetworkRecogniser, Recogniser
+    from ..benchmark.comparing.evaluate import Judges
+    from ..benchmark.metrics.measures import Metrics
+    from ..benchmark.recognising.face_region import FaceRegion
+    from ..benchmark.recognising.likeness import Likeness
+    from ..benchmark.recognising.recognisers import AnalyzersRecogniser, NetworkRecogniser, Recogniser
     from ..faces.registry import load_face_analyzer
 
     likeness = None

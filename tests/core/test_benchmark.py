@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from headsup_core.benchmark.artefacts import periodic_energy
-from headsup_core.benchmark.cases import Case, CleanFolder, PairFolders
-from headsup_core.benchmark.intervals import interval
-from headsup_core.benchmark.metrics import Metrics, luma
-from headsup_core.benchmark.performance import import_seconds
-from headsup_core.benchmark.processes import peak_bytes, run_fresh
-from headsup_core.benchmark.systems import Bicubic, Lanczos, RealEsrgan, make_systems
+from headsup_core.benchmark.comparing.cases import Case, CleanFolder, PairFolders
+from headsup_core.benchmark.comparing.contestants import Bicubic, Lanczos, RealEsrgan, make_systems
+from headsup_core.benchmark.measuring.artefacts import periodic_energy
+from headsup_core.benchmark.measuring.fresh_processes import peak_bytes, run_fresh
+from headsup_core.benchmark.measuring.performance import import_seconds
+from headsup_core.benchmark.metrics.measures import Metrics, luma
+from headsup_core.benchmark.reporting.intervals import interval
 from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
@@ -199,7 +199,8 @@ def test_peak_memory_of_a_fresh_process_is_its_own() -> None:
     """getrusage's figure would begin at that of this process."""
     held = torch.ones(75_000_000)  # 300 MB
     code = (
-        "from headsup_core.benchmark.processes import peak_bytes as p; a = p(); b = b'x' * 200_000_000; print(a, p())"
+        "from headsup_core.benchmark.measuring.fresh_processes import peak_bytes as p\n"
+        "a = p(); b = b'x' * 200_000_000; print(a, p())"
     )
     before, after = (int(value) for value in run_fresh(code).split())
     assert after - before == pytest.approx(200e6, rel=0.1)

@@ -8,8 +8,8 @@ from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, paint
 
 import headsup_core as hu
-from headsup_core.benchmark.assignment import DRAWS, assignment_table, tallies
-from headsup_core.benchmark.cases import CleanFolder
+from headsup_core.benchmark.comparing.cases import CleanFolder
+from headsup_core.benchmark.recognising.recognition_rates import DRAWS, assignment_table, tallies
 from headsup_core.image_files import write_picture
 
 FACE = face_at(64, 64, 56)

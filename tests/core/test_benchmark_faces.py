@@ -13,13 +13,13 @@ from harness.face_models import make_arcface
 from PIL import Image
 from typing_extensions import override
 
-from headsup_core.benchmark.cases import CleanFolder
-from headsup_core.benchmark.evaluate import Judges, Outcome, evaluate
-from headsup_core.benchmark.likeness import Likeness
-from headsup_core.benchmark.metrics import Metrics
-from headsup_core.benchmark.recognisers import AnalyzersRecogniser, NetworkRecogniser
-from headsup_core.benchmark.systems import Bicubic, Reference, System, make_systems, with_paths
-from headsup_core.benchmark.tables import make_table
+from headsup_core.benchmark.comparing.cases import CleanFolder
+from headsup_core.benchmark.comparing.contestants import Bicubic, Reference, System, make_systems, with_paths
+from headsup_core.benchmark.comparing.evaluate import Judges, Outcome, evaluate
+from headsup_core.benchmark.metrics.measures import Metrics
+from headsup_core.benchmark.recognising.likeness import Likeness
+from headsup_core.benchmark.recognising.recognisers import AnalyzersRecogniser, NetworkRecogniser
+from headsup_core.benchmark.reporting.tables import make_table
 from headsup_core.benchmark.targets import TASKS, Targets
 from headsup_core.cli import main
 from headsup_core.errors import InputError, ModelFileError
@@ -259,7 +259,7 @@ def test_a_restorer_says_whose_face_it_is_and_counts_where_nobody_was_recognised
         given.append(options)
         return SimpleNamespace(image=torch.zeros(1, 3, 96, 96), faces=options["faces"])
 
-    monkeypatch.setattr("headsup_core.benchmark.systems.restore", restored)
+    monkeypatch.setattr("headsup_core.benchmark.comparing.contestants.restore", restored)
     analyzer = ColourAnalyzer()
     names = [f"{toy_file}+{told}" for told in ("reference", "assigned", "stranger")]
     outcome = _evaluate(people, make_systems(names, PlainHost("cpu"), analyzer), analyzer)

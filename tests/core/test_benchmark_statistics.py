@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from headsup_core.benchmark.aims import MODEL, REFERENCE, STRANGER, Aim, aim_row
-from headsup_core.benchmark.evaluate import Record
-from headsup_core.benchmark.frechet import Frechet
-from headsup_core.benchmark.intervals import interval, relative_interval
-from headsup_core.benchmark.niqe import FEATURES, Niqe, asymmetric_gaussian, halved
+from headsup_core.benchmark.comparing.evaluate import Record
+from headsup_core.benchmark.metrics.frechet import Frechet
+from headsup_core.benchmark.metrics.niqe import FEATURES, Niqe, asymmetric_gaussian, halved
+from headsup_core.benchmark.reporting.intervals import interval, relative_interval
 from headsup_core.errors import ModelFileError
 
 

@@ -10,7 +10,7 @@ import torch
 from harness.faces import face_at
 
 import headsup_core as hu
-from headsup_core.benchmark.group_photo import group_photo
+from headsup_core.benchmark.measuring.group_photo import group_photo
 from headsup_core.errors import ModelFileError
 from headsup_core.faces import Face, Faces
 from headsup_core.imaging.resizing import resize

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from headsup_core.benchmark.seams import seam_energy
+from headsup_core.benchmark.measuring.seams import seam_energy
 from headsup_core.imaging.blending import TileAccumulator, tile_weights
 from headsup_core.imaging.tile_plan import TilePlan, plan_tiles
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..errors import HeadsUpError, InputError
-from ..identity.identity import Identity
-from ..identity.similarity import Calibration
-from ..imaging.resizing import resize
+from ...errors import HeadsUpError, InputError
+from ...identity.identity import Identity
+from ...identity.similarity import Calibration
+from ...imaging.resizing import resize
+from ..metrics.frechet import Frechet
+from ..metrics.measures import Metrics
+from ..recognising.face_region import FaceRegion, Region, around_box
+from ..recognising.likeness import KnownFace, Likeness
 from .cases import Case, CleanFolder, PairFolders
-from .face_region import FaceRegion, Region, around_box
-from .frechet import Frechet
-from .likeness import KnownFace, Likeness
-from .metrics import Metrics
-from .references import References
-from .systems import Restorer, System
+from .contestants import Restorer, System
+from .known_photos import References
 
 TRUTH = "truth"
 

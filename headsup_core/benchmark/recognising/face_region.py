@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import InputError, ModelFileError
-from ..faces.face import Box
-from ..libraries import need
+from ...errors import InputError, ModelFileError
+from ...faces.face import Box
+from ...libraries import need
 
 Region = tuple[slice, slice]
 """Rows and columns."""

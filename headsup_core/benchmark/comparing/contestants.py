@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..errors import InputError
-from ..faces.analyzer import DetectionOptions, FaceAnalyzer
-from ..host import Host
-from ..identity.identity import Identity
-from ..imaging.blending import TileAccumulator, tile_weights
-from ..imaging.resizing import resize
-from ..imaging.tile_plan import plan_tiles
-from ..libraries import need
-from ..models.loading import find_base, find_model_file, load_model
-from ..models.one_step import HeadsUpModel
-from ..restoring.pipeline import restore
+from ...errors import InputError
+from ...faces.analyzer import DetectionOptions, FaceAnalyzer
+from ...host import Host
+from ...identity.identity import Identity
+from ...imaging.blending import TileAccumulator, tile_weights
+from ...imaging.resizing import resize
+from ...imaging.tile_plan import plan_tiles
+from ...libraries import need
+from ...models.loading import find_base, find_model_file, load_model
+from ...models.one_step import HeadsUpModel
+from ...restoring.pipeline import restore
 
 Reference = Literal["", "reference", "assigned", "stranger"]
 """Whose photo: nobody's, another one of the same person, who has to be recognised; the same, and it is said which face

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from ..downloads import sha256_of
-from ..training.degradation import find_degradation
+from ...downloads import sha256_of
+from ...training.degradation import find_degradation
+from ..idfsr import FaceModel
 from .cases import CleanFolder, PairFolders
-from .idfsr import FaceModel
-from .systems import Restorer, System
+from .contestants import Restorer, System
 
 UNTOLD = ("folder", "analyzer")
 """Of the cases: a path, and what is no text."""

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ..host import Host
-from .processes import IMPORT, MEASURE, run_fresh
-from .systems import with_paths, without_reference
+from ...host import Host
+from ..comparing.contestants import with_paths, without_reference
+from .fresh_processes import IMPORT, MEASURE, run_fresh
 
 
 @dataclass(frozen=True)

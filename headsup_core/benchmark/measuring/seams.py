@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..imaging.tile_plan import TilePlan
-from .metrics import luma
+from ...imaging.tile_plan import TilePlan
+from ..metrics.measures import luma
 
 STEP = 4
 """Pixels between the false places that borders are moved to."""

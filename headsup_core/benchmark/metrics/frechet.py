@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..libraries import need
+from ...libraries import need
 
 INCEPTION_FILE = "pt_inception-2015-12-05-6726825d.pth"
 """What piq downloads when it is not in torch's hub folder."""

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import torch
 
-from ..errors import InputError
-from ..image_files import read_picture
-from ..imaging.resizing import resize
-from ..training.degradation import degrade, find_degradation
-from ..training.people import list_pictures, person_of, split_by_person
+from ...errors import InputError
+from ...image_files import read_picture
+from ...imaging.resizing import resize
+from ...training.degradation import degrade, find_degradation
+from ...training.people import list_pictures, person_of, split_by_person
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from ..errors import HeadsUpError
-from ..faces.analyzer import DetectionOptions, FaceAnalyzer
-from ..faces.face import Face
-from ..identity.similarity import Calibration, measure
-from ..training.people import person_of
-from .cases import CleanFolder, PairFolders
+from ...errors import HeadsUpError
+from ...faces.analyzer import DetectionOptions, FaceAnalyzer
+from ...faces.face import Face
+from ...identity.similarity import Calibration, measure
+from ...training.people import person_of
+from ..comparing.cases import CleanFolder, PairFolders
+from ..metrics.figures import IDENTITY, LANDMARKS, MISSED, TO_REFERENCE
 from .face_detection import landmark_error, same_place
-from .figures import IDENTITY, LANDMARKS, MISSED, TO_REFERENCE
 from .recognisers import Recogniser
 
 log = logging.getLogger(__name__)

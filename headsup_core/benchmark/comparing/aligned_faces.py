@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError
-from ..faces.alignment import align_matrix, crop, scale_of
-from ..faces.analyzer import FaceAnalyzer
-from ..image_files import read_picture
+from ...errors import InputError
+from ...faces.alignment import align_matrix, crop, scale_of
+from ...faces.analyzer import FaceAnalyzer
+from ...image_files import read_picture
 from .cases import CleanFolder, fit
 
 PHOTO_SIDE = 1024

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..faces.analyzer import DetectionOptions, FaceAnalyzer
-from ..identity.encoding import encode_identity
-from ..identity.identity import Identity
-from ..image_files import read_picture
-from ..training.people import person_of
+from ...faces.analyzer import DetectionOptions, FaceAnalyzer
+from ...identity.encoding import encode_identity
+from ...identity.identity import Identity
+from ...image_files import read_picture
+from ...training.people import person_of
 from .cases import fit
 
 PHOTO_SIDE = 1024

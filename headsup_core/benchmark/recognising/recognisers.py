@@ -10,14 +10,14 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from ..errors import InputError
-from ..faces.alignment import align_matrix, crop
-from ..faces.analyzer import FaceAnalyzer, unit
-from ..faces.face import Face
-from ..faces.faces import Faces
-from ..identity.similarity import ASSUMED, CALIBRATIONS, Calibration
-from ..training.recogniser import SIDE, load_recogniser
-from .figures import TO_REFERENCE
+from ...errors import InputError
+from ...faces.alignment import align_matrix, crop
+from ...faces.analyzer import FaceAnalyzer, unit
+from ...faces.face import Face
+from ...faces.faces import Faces
+from ...identity.similarity import ASSUMED, CALIBRATIONS, Calibration
+from ...training.recogniser import SIDE, load_recogniser
+from ..metrics.figures import TO_REFERENCE
 
 
 class Recogniser(Protocol):

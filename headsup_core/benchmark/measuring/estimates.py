@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .processes import PLAN, run_fresh
+from .fresh_processes import PLAN, run_fresh
 
 
 def estimate_table(models: Sequence[str], sides: Sequence[int], tile: int = 0) -> str:

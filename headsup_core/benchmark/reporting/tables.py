@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .evaluate import Outcome, Record, paired, values
-from .figures import style
+from ..comparing.evaluate import Outcome, Record, paired, values
+from ..metrics.figures import style
 from .intervals import Interval, interval
 
 REGIONS = {"whole": "whole picture", "face": "face region"}

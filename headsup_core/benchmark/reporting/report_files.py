@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw
 
-from .evaluate import Outcome
+from ..comparing.evaluate import Outcome
 from .plots import write_plots
 from .tables import make_table
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from ..host import Host
-from ..imaging.tile_plan import Tile
-from ..models.codecs.codec import Codec
-from ..models.codecs.exact_parts import Parts
-from ..restoring.tile_memory import PART_SIDE
-from ..restoring.tiled_run import Stage, TileFunction, Tiling, run_tiled
-from .processes import run_fresh
+from ...host import Host
+from ...imaging.tile_plan import Tile
+from ...models.codecs.codec import Codec
+from ...models.codecs.exact_parts import Parts
+from ...restoring.tile_memory import PART_SIDE
+from ...restoring.tiled_run import Stage, TileFunction, Tiling, run_tiled
+from .fresh_processes import run_fresh
 
 WAYS = ("whole", "exact", "tiles")
 TILE, OVERLAP = 512, 128
@@ -25,9 +25,9 @@ MEASURE = """
 import json, sys, time
 import torch
 import headsup_core as hu
-from headsup_core.benchmark.codec_ways import run_codec
-from headsup_core.benchmark.processes import forget_peak, held_bytes, peak_bytes
-from headsup_core.benchmark.random_model import random_model
+from headsup_core.benchmark.measuring.codec_ways import run_codec
+from headsup_core.benchmark.measuring.fresh_processes import forget_peak, held_bytes, peak_bytes
+from headsup_core.benchmark.measuring.random_model import random_model
 from headsup_core.imaging.resizing import resize
 way, height, width, file = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 host = hu.PlainHost("cpu", quiet=True)

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..faces.analyzer import DetectionOptions, FaceAnalyzer
-from ..faces.face import Face
-from ..image_files import read_picture
-from ..training.landmark_data import read_tem
-from ..training.people import list_pictures
-from .cases import CleanFolder
+from ...faces.analyzer import DetectionOptions, FaceAnalyzer
+from ...faces.face import Face
+from ...image_files import read_picture
+from ...training.landmark_data import read_tem
+from ...training.people import list_pictures
+from ..comparing.cases import CleanFolder
 
 CONDITIONS: dict[str, DetectionOptions] = {
     "clean": DetectionOptions(),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..libraries import need
-from .evaluate import Record, values
-from .figures import style
+from ...errors import InputError
+from ...libraries import need
+from ..comparing.evaluate import Record, values
+from ..metrics.figures import style
 from .intervals import interval
 from .tables import REGIONS, figures_of
 

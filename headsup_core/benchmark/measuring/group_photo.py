@@ -10,14 +10,14 @@ from random import Random
 
 import torch
 
-from ..errors import InputError
-from ..faces import Face, FaceAnalyzer, Faces, in_order
-from ..host import Host
-from ..image_files import read_picture
-from ..imaging.resizing import resize
-from ..models.loading import load_model
-from ..restoring.pipeline import restore
-from ..training.people import list_pictures
+from ...errors import InputError
+from ...faces import Face, FaceAnalyzer, Faces, in_order
+from ...host import Host
+from ...image_files import read_picture
+from ...imaging.resizing import resize
+from ...models.loading import load_model
+from ...restoring.pipeline import restore
+from ...training.people import list_pictures
 
 Portrait = tuple[torch.Tensor, Face]
 SMALLEST_SHARE = 0.6

@@ -6,16 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..errors import HeadsUpError
+from ...errors import HeadsUpError
 
 MEASURE = """
 import json, sys, time
 from pathlib import Path
 import torch
 import headsup_core as hu
-from headsup_core.benchmark.processes import forget_peak, held_bytes, peak_bytes
-from headsup_core.benchmark.random_model import load_measured
-from headsup_core.benchmark.systems import make_systems
+from headsup_core.benchmark.measuring.fresh_processes import forget_peak, held_bytes, peak_bytes
+from headsup_core.benchmark.measuring.random_model import load_measured
+from headsup_core.benchmark.comparing.contestants import make_systems
 
 options = json.loads(sys.argv[1])
 host = hu.PlainHost("cpu", quiet=True)
@@ -55,7 +55,7 @@ PLAN = """
 import json, sys, time
 import torch
 import headsup_core as hu
-from headsup_core.benchmark.random_model import load_measured
+from headsup_core.benchmark.measuring.random_model import load_measured
 from headsup_core.restoring.plan.measure import MemoryPeak
 from headsup_core.restoring.plan.upscale_plan import plan_upscale
 
@@ -142,7 +142,7 @@ def run_fresh(code: str, *arguments: str) -> str:
     Raises:
         HeadsUpError: it failed; with the last line of its error.
     """
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-W", "ignore", "-c", code, *arguments], capture_output=True, text=True, cwd=root, check=False
     )

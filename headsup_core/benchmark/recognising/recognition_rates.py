@@ -11,14 +11,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..errors import InputError
-from ..faces.analyzer import FaceAnalyzer
-from ..faces.face import Face
-from ..faces.faces import Faces
-from ..identity.assignment import default_threshold, match, similarities
-from ..imaging.resizing import resize
-from ..training.people import person_of
-from .cases import CleanFolder
+from ...errors import InputError
+from ...faces.analyzer import FaceAnalyzer
+from ...faces.face import Face
+from ...faces.faces import Faces
+from ...identity.assignment import default_threshold, match, similarities
+from ...imaging.resizing import resize
+from ...training.people import person_of
+from ..comparing.cases import CleanFolder
 from .face_detection import CONDITIONS
 
 DEGRADATIONS = ("realesrgan", "x8")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from scipy.ndimage import correlate
 from scipy.special import gamma
 
-from ..errors import ModelFileError
+from ...errors import ModelFileError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import torch
 
-from ..host import Host
-from ..image_files import read_picture
-from ..imaging.resizing import output_size, resize
-from ..imaging.tile_plan import TilePlan
-from ..models.one_step import OneStepModel
-from ..restoring.pipeline import restore
-from ..restoring.resolving import resolve_tiling
-from ..training.people import list_pictures
-from .metrics import luma
+from ...host import Host
+from ...image_files import read_picture
+from ...imaging.resizing import output_size, resize
+from ...imaging.tile_plan import TilePlan
+from ...models.one_step import OneStepModel
+from ...restoring.pipeline import restore
+from ...restoring.resolving import resolve_tiling
+from ...training.people import list_pictures
+from ..metrics.measures import luma
 from .random_model import load_measured
 from .seams import seam_energy
 

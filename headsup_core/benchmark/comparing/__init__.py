@@ -1,0 +1,1 @@
+"""Restorers side by side on the same pictures."""

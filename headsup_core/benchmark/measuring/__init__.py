@@ -1,0 +1,1 @@
+"""Speed, memory and artefacts of this pack."""

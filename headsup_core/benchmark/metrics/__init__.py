@@ -1,0 +1,1 @@
+"""Quality figures of a picture, each in a file of its own."""

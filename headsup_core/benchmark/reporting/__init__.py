@@ -1,0 +1,1 @@
+"""Tables, plots and contact sheets of what was measured."""
