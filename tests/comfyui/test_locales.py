@@ -1,55 +1,24 @@
-"""The page's words for the nodes: English ones are those of the code, Chinese ones are complete.
+"""The page's words for the nodes: what is made of the schemas is up to date, and Chinese ones are complete.
 
-After a change of names or tooltips: scripts/test comfyui -k english --update-snapshot, then locales/zh by hand.
+After a change of names or tooltips: scripts/generate_texts, then the Chinese entries that it names, by hand.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.executor import Executor
 from support.paths import ROOT
+from support.texts import leaves, make_texts, our_nodes
 
 LOCALES = ROOT / "locales"
 HAN = re.compile(r"[\u4e00-\u9fff]")
 NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?![\w.-])")
 SAME_IN_CHINESE = {"SEGS"}
 """Names of another pack."""
-
-
-def node_defs(infos: dict[str, Any]) -> dict[str, Any]:
-    """What `nodeDefs.json` says of the nodes."""
-    return {name: node_def(info) for name, info in infos.items() if info["category"].startswith("HeadsUp")}
-
-
-def node_def(info: dict[str, Any]) -> dict[str, Any]:
-    """Names and tooltips of one node."""
-    inputs = {
-        name: {"name": name, "tooltip": spec[1]["tooltip"]}
-        for section in ("required", "optional")
-        for name, spec in info["input"].get(section, {}).items()
-    }
-    outputs = {
-        str(index): {"name": name, "tooltip": tooltip}
-        for index, (name, tooltip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))
-    }
-    return {
-        "display_name": info["display_name"],
-        "description": info["description"],
-        "inputs": inputs,
-        "outputs": outputs,
-    }
-
-
-def leaves(tree: Any, path: str = "") -> dict[str, str]:
-    """Path -> text."""
-    if isinstance(tree, str):
-        return {path: tree}
-    return {key: text for name, part in tree.items() for key, text in leaves(part, f"{path}/{name}").items()}
 
 
 def read(language: str) -> Any:
@@ -67,15 +36,14 @@ def chinese() -> dict[str, str]:
     return leaves(read("zh"))
 
 
-def test_english_is_what_the_nodes_say(executor: Executor, request: pytest.FixtureRequest) -> None:
-    declared = node_defs(executor.object_info())
-    file: Path = LOCALES / "en" / "nodeDefs.json"
-    if request.config.getoption("--update-snapshot"):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(declared, indent=2) + "\n")
+def test_what_is_made_of_the_schemas_is_up_to_date(executor: Executor) -> None:
+    """The English locale and the lists of the help pages, by each supported ComfyUI; nothing is missing in Chinese."""
+    infos = our_nodes(executor.object_info())
+    texts = make_texts(infos, ROOT)
 
-    assert len(declared) >= 17
-    assert read("en") == declared
+    assert len(infos) >= 17
+    assert [str(path) for path in texts.differing(ROOT)] == []
+    assert texts.todo == []
 
 
 def test_chinese_is_complete(english: dict[str, str], chinese: dict[str, str]) -> None:

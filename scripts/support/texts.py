@@ -1,0 +1,305 @@
+"""The words of the nodes: what is made of the schemas, and what is wrong with what is written by hand.
+
+An input is worded once, in its tooltip. Made of the schemas are the English locale (`locales/en/nodeDefs.json`) and
+the lists of inputs and outputs on the help pages (`web/docs/<node>.md`, and `web/docs/<node>/zh.md` with the words of
+the Chinese locale). Written by hand are the Chinese locale and the prose of the help pages around the lists.
+
+`locales/translated.json` holds for each Chinese entry the checksum of the English text that it was translated from, and
+its own, so that a change of the English is not forgotten in Chinese.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .workflow import input_spec
+
+CATEGORY = "HeadsUp"
+FILE_LISTS = frozenset({"model", "adapter", "base", "identity", "pack"})
+"""Choices that list the user's files; a page cannot name them."""
+ENGLISH = Path("locales/en/nodeDefs.json")
+CHINESE = Path("locales/zh/nodeDefs.json")
+TRANSLATED = Path("locales/translated.json")
+
+Info = Mapping[str, Any]
+Words = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Language:
+    """How the lists of a help page are written in one language."""
+
+    inputs: str
+    outputs: str
+    default: str
+    colon: str
+    range: str
+    choices: str
+    between: str
+    on: str
+    off: str
+    empty: str
+    default_mark: str
+    names_ids: bool
+
+
+EN = Language(
+    inputs="Inputs",
+    outputs="Outputs",
+    default=" (default `{}`)",
+    colon=": ",
+    range=" From {} to {}.",
+    choices=" One of {}.",
+    between=", ",
+    on="on",
+    off="off",
+    empty="empty",
+    default_mark=" (default)",
+    names_ids=False,
+)
+ZH = Language(
+    inputs="输入",
+    outputs="输出",
+    default="（默认 `{}`）",
+    colon="：",
+    range="范围 {} 到 {}。",
+    choices="可选：{}。",
+    between="、",
+    on="开启",
+    off="关闭",
+    empty="空",
+    default_mark="（默认）",
+    names_ids=True,
+)
+PAGES = {"en": EN, "zh": ZH}
+
+
+@dataclass
+class Texts:
+    """What the repository should hold, and what a person has to write.
+
+    Attributes:
+        files: path below the repository -> content.
+        todo: sentences that name what is missing, stale or left over.
+    """
+
+    files: dict[Path, str] = field(default_factory=dict)
+    todo: list[str] = field(default_factory=list)
+
+    def differing(self, root: Path) -> list[Path]:
+        """The files whose content on disk is another one."""
+        return [path for path, text in self.files.items() if _read(root / path) != text]
+
+
+def our_nodes(infos: Info) -> dict[str, Info]:
+    """The schemas of this pack's nodes among all of a ComfyUI."""
+    return {name: info for name, info in infos.items() if info["category"].startswith(CATEGORY)}
+
+
+def inputs_of(info: Info) -> dict[str, Any]:
+    """Name -> specification of each input that people see, in the node's order."""
+    sections = (info["input"].get(section, {}) for section in ("required", "optional"))
+    return {name: spec for section in sections for name, spec in section.items()}
+
+
+def english_words(infos: Info) -> dict[str, Words]:
+    """What `nodeDefs.json` says of each node: its names and tooltips as the schema has them."""
+    return {name: _english_words(info) for name, info in infos.items()}
+
+
+def _english_words(info: Info) -> Words:
+    options = {name: input_spec(spec)[1] for name, spec in inputs_of(info).items()}
+    inputs = {
+        name: {"name": known.get("display_name") or name, "tooltip": known.get("tooltip", "")}
+        for name, known in options.items()
+    }
+    outputs = {
+        str(index): {"name": name, "tooltip": tooltip or ""}
+        for index, (name, tooltip) in enumerate(zip(info["output_name"], info["output_tooltips"], strict=True))
+    }
+    return {
+        "display_name": info["display_name"],
+        "description": info["description"],
+        "inputs": inputs,
+        "outputs": outputs,
+    }
+
+
+def make_texts(infos: Info, root: Path, kept: frozenset[str] = frozenset()) -> Texts:
+    """All that is made of the schemas `infos`, with what is written by hand below `root`.
+
+    Args:
+        infos: node id -> schema as ComfyUI's `/object_info` gives it.
+        root: the repository; nothing is written.
+        kept: paths of Chinese entries (`HeadsUpUpscale/inputs/scale/tooltip`) that are right although the English
+            changed.
+    """
+    ours = our_nodes(infos)
+    english = english_words(ours)
+    texts = Texts({ENGLISH: _json(english)})
+    chinese = _checked_chinese(english, root, kept, texts)
+    for name, info in ours.items():
+        for code, words in (("en", english[name]), ("zh", chinese[name])):
+            path = page_path(name, code)
+            texts.files[path] = _page(_read(root / path), info, words, PAGES[code])
+    return texts
+
+
+def page_path(node: str, code: str) -> Path:
+    """Where ComfyUI's page looks for a node's help."""
+    docs = Path("web/docs")
+    return docs / f"{node}.md" if code == "en" else docs / node / f"{code}.md"
+
+
+def leaves(tree: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - JSON
+    """Each text of a locale by its path: `HeadsUpUpscale/inputs/scale/tooltip`."""
+    if isinstance(tree, str):
+        return {path.removeprefix("/"): tree}
+    return {key: text for name, part in tree.items() for key, text in leaves(part, f"{path}/{name}").items()}
+
+
+def _checked_chinese(english: dict[str, Words], root: Path, kept: frozenset[str], texts: Texts) -> dict[str, Words]:
+    """The Chinese words in the order of the English; English ones stand in for those that are missing.
+
+    The locale's file keeps its words; entries of inputs that no longer exist are dropped from it.
+    """
+    written = leaves(json.loads(_read(root / CHINESE) or "{}"))
+    before: dict[str, str] = json.loads(_read(root / TRANSLATED) or "{}")
+    wanted = leaves(english)
+    after: dict[str, str] = {}
+    for path, text in wanted.items():
+        if path not in written:
+            texts.todo.append(f"{CHINESE}: {path} is missing; the English is: {text}")
+            continue
+        sums = f"{_checksum(text)} {_checksum(written[path])}"
+        old_english, _, old_chinese = before.get(path, sums).partition(" ")
+        changed = _checksum(text) != old_english
+        if changed and _checksum(written[path]) == old_chinese and path not in kept:
+            texts.todo.append(f"{CHINESE}: {path} is stale; the English is now: {text}")
+            after[path] = before[path]
+        else:
+            after[path] = sums
+    known = {path: text for path, text in written.items() if path in wanted}
+    texts.files[CHINESE] = _json(_only(english, known))
+    texts.files[TRANSLATED] = _json(after)
+    return _filled(english, known)
+
+
+def _only(tree: Any, texts: Mapping[str, str], path: str = "") -> Any:  # noqa: ANN401 - JSON
+    """A locale shaped as `tree` with the texts that are known; a part of which none is known is left out."""
+    kept: Words = {}
+    for name, part in tree.items():
+        key = f"{path}/{name}".removeprefix("/")
+        if not isinstance(part, str):
+            inner = _only(part, texts, key)
+            if inner or not part:
+                kept[name] = inner
+        elif key in texts:
+            kept[name] = texts[key]
+    return kept
+
+
+def _filled(tree: Any, texts: Mapping[str, str], path: str = "") -> Any:  # noqa: ANN401 - JSON
+    """A locale shaped as `tree` with the texts that are known, and the tree's own where they are not."""
+    if isinstance(tree, str):
+        return texts.get(path, tree)
+    return {name: _filled(part, texts, f"{path}/{name}".removeprefix("/")) for name, part in tree.items()}
+
+
+def _page(before: str, info: Info, words: Words, language: Language) -> str:
+    """A help page with its two lists as the schema has them; the prose around them stays."""
+    lists = {language.inputs: _input_lines(info, words, language), language.outputs: _output_lines(words, language)}
+    text = before or f"# {words['display_name']}\n\n{words['description']}\n"
+    for heading, lines in lists.items():
+        text = _with_list(text, heading, lines)
+    return text
+
+
+def _with_list(text: str, heading: str, lines: list[str]) -> str:
+    """A page whose list below `## heading` has these lines; a section that is not there comes at the end."""
+    old, new = text.splitlines(), [f"## {heading}", *lines]
+    if new[0] not in old:
+        return "\n".join([*old, "", *new]) + "\n"
+    start = old.index(new[0])
+    end = start + 1
+    while end < len(old) and old[end].startswith("- "):
+        end += 1
+    return "\n".join([*old[:start], *new, *old[end:]]) + "\n"
+
+
+def _input_lines(info: Info, words: Words, language: Language) -> list[str]:
+    return [_input_line(name, spec, words["inputs"][name], language) for name, spec in inputs_of(info).items()]
+
+
+def _output_lines(words: Words, language: Language) -> list[str]:
+    return [f"- **{each['name']}**{language.colon}{each['tooltip']}" for each in words["outputs"].values()]
+
+
+def _input_line(name: str, spec: Any, words: Mapping[str, str], language: Language) -> str:  # noqa: ANN401 - ComfyUI's
+    """One line of the list: name, default, tooltip, and of range and choices what the tooltip leaves out."""
+    kind, options = input_spec(spec)
+    choices = options.get("options", kind if isinstance(kind, list) else [])
+    choices = [str(choice) for choice in choices]
+    default = shown_default(options.get("default"), language)
+    text = _quoted(_without_default(words["tooltip"], default, language), choices, language)
+    bounds = [options[bound] for bound in ("min", "max") if bound in options]
+    if len(bounds) == 2 and not {float(bound) for bound in bounds} <= _numbers(text):
+        text += language.range.format(*(_number(bound) for bound in bounds))
+    if name not in FILE_LISTS and any(choice not in text for choice in choices):
+        text += language.choices.format(language.between.join(f"`{choice}`" for choice in choices))
+    label = f"- **{words['name']}**" + (f" `{name}`" if language.names_ids else "")
+    return label + (language.default.format(default) if default else "") + language.colon + text
+
+
+def shown_default(default: Any, language: Language) -> str:  # noqa: ANN401 - any widget's value
+    """A default as the pages write it; "" when there is none."""
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return language.on if default else language.off
+    return language.empty if default == "" else _number(default)
+
+
+def _number(value: Any) -> str:  # noqa: ANN401 - a widget's value
+    """A number without needless digits; whole numbers keep all of theirs."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _numbers(text: str) -> set[float]:
+    return {float(number) for number in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?", text)}
+
+
+def _without_default(text: str, default: str, language: Language) -> str:
+    """A tooltip without its own word on the default, which the line states already."""
+    marked = text.replace(language.default_mark, "")
+    if language is ZH:
+        marked = re.sub(rf"(?<=。)默认 {re.escape(default)}。", "", marked)
+        return re.sub(rf"，默认 {re.escape(default)}(?=[，。；])", "", marked)
+    marked = re.sub(rf" Default {re.escape(default)}\.(?=\s|$)", "", marked)
+    return re.sub(rf", default {re.escape(default)}(?=[.,;:](?:\s|$))", "", marked)
+
+
+def _quoted(text: str, choices: list[str], language: Language) -> str:
+    """Choices that a sentence of the text explains (`auto: ...`) as code."""
+    colon = re.escape(language.colon.strip())
+    for choice in choices:
+        text = re.sub(rf"(^|[.。] ?){re.escape(choice)}(?={colon})", rf"\1`{choice}`", text)
+    return text
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _json(content: Any) -> str:  # noqa: ANN401 - JSON
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
