@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core import HeadsUpModel
 from ..headsup_core.personalize import Fitted, FittingOptions, fit_identity, loss_curve
 from .comfy import (
     ComfyNode,
-    HeadsUpModelSocket,
     IdentitiesSocket,
     IDFSRModelSocket,
     folder_paths,
@@ -25,7 +23,6 @@ from .identity_list import check_somebody
 
 if TYPE_CHECKING:
     from ..headsup_core.idfsr.model import IDFSRModel
-    from ..headsup_core.models.one_step import OneStepModel
     from .identity_list import Identities
 
 
@@ -37,26 +34,22 @@ class HeadsUpFitIdentity(ComfyNode):
         return schema(
             node_id="HeadsUpFitIdentity",
             display_name="HeadsUp Fit Identity",
-            description="Teaches a model what a person looks like: nothing of the model changes, only what it is told "
-            "of the person is fitted to the 1 to 10 photos of the identity: IDFSR's embedding, or a one-step model's "
-            "reference and identity tokens. Cancelled, it goes on when queued again with the same inputs. Save the "
-            "result with HeadsUp Save Identity.",
-            search_aliases=["personalize", "train face", "reference face", "headsup", "人物训练"],
+            description="Tells an IDFSR model more exactly what a person looks like: nothing of the model changes, "
+            "only the embedding is fitted to the 1 to 10 photos of the identity. Cancelled, it goes on when queued "
+            "again with the same inputs. Save the result with HeadsUp Save Identity.",
+            search_aliases=["personalize", "train face", "idfsr", "headsup", "人物训练"],
             inputs=[
                 IdentitiesSocket.Input("identities", tooltip="People with photos, from HeadsUp Encode Identity."),
-                io.MultiType.Input(
-                    "model",
-                    types=[IDFSRModelSocket, HeadsUpModelSocket],
-                    tooltip="From HeadsUp Load IDFSR, or from HeadsUp Load Model. What is fitted fits it alone.",
+                IDFSRModelSocket.Input(
+                    "model", tooltip="From HeadsUp Load IDFSR. The embedding that is fitted is for this model alone."
                 ),
                 io.Int.Input(
                     "steps",
                     default=200,
                     min=1,
                     max=10000,
-                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more one is held out "
-                    "(a one-step model: always, of one photo the mirrored one), and fitting stops when that one no "
-                    "longer gains.",
+                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more one is held out, "
+                    "and fitting stops when that one no longer gains.",
                 ),
                 io.Float.Input(
                     "learning_rate",
@@ -65,8 +58,7 @@ class HeadsUpFitIdentity(ComfyNode):
                     max=10.0,
                     step=0.01,
                     round=0.0001,
-                    tooltip="How fast it moves, default 0.05: an embedding in standard deviations between people, a "
-                    "reference in steps of 0.05 of its brightness.",
+                    tooltip="How fast the embedding moves, default 0.05: in standard deviations between people.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -102,7 +94,7 @@ class HeadsUpFitIdentity(ComfyNode):
     def execute(
         cls,
         identities: Identities,
-        model: IDFSRModel | HeadsUpModel,
+        model: IDFSRModel,
         steps: int,
         learning_rate: float,
         seed: int,
@@ -110,11 +102,11 @@ class HeadsUpFitIdentity(ComfyNode):
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         check_somebody(identities)
         options = FittingOptions(steps, learning_rate, seed=seed)
-        host, weights = ComfyHost.on(device), _one_step_or_idfsr(model)
+        host = ComfyHost.on(device)
         fitted: list[Fitted] = []
         for index, identity in enumerate(identities):
-            state = _state_file(weights.model_id, identity.name, learning_rate, seed, str(host.device))
-            one = fit_identity(identity, weights, options, host.for_picture(index, len(identities)), state=state)
+            state = _state_file(model.model_id, identity.name, learning_rate, seed, str(host.device))
+            one = fit_identity(identity, model, options, host.for_picture(index, len(identities)), state=state)
             fitted.append(one)
         curves = torch.cat([loss_curve(one) for one in fitted]).permute(0, 2, 3, 1).contiguous()
         return io.NodeOutput(
@@ -122,10 +114,6 @@ class HeadsUpFitIdentity(ComfyNode):
             curves.to(model_management.intermediate_device()),
             "\n".join(f"{one.identity.name}: {one.summary()}" for one in fitted),
         )
-
-
-def _one_step_or_idfsr(model: IDFSRModel | HeadsUpModel) -> IDFSRModel | OneStepModel:
-    return model.one_step if isinstance(model, HeadsUpModel) else model
 
 
 def _state_file(*inputs: object) -> Path:

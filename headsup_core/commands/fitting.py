@@ -1,4 +1,4 @@
-"""`identity fit`: photos or an identity file and a model -> the identity with what was fitted to that model."""
+"""`identity fit`: photos or an identity file and an IDFSR model -> the identity with an embedding fitted to it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, ModelFileError
+from ..errors import InputError
 from ..faces.analyzer import FaceAnalyzer
-from ..host import Host
 from ..identity.encoding import IdentityEncoder
 from ..identity.identity import Identity
 from ..identity.identity_file import SUFFIX, file_name, load_identity, save_identity
-from ..idfsr.files import find_idfsr_file, is_idfsr_file, load_idfsr
-from ..idfsr.model import IDFSRModel
+from ..idfsr.files import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
 from ..image_files import picture_files, read_picture, write_picture
-from ..models.file_formats.weights_files import read_weights
-from ..models.loading import DEFAULT_MODEL, find_model_file, load_model
-from ..models.one_step import OneStepModel
-from ..personalize import FaceLoss, Fitted, FittingOptions, fit_identity, loss_curve
+from ..personalize import Fitted, FittingOptions, fit_identity, loss_curve
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .hosting import add_host_arguments, check_folder, make_host
 
@@ -38,23 +33,14 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--name", help="of the person (default: the file's, or the first photo's)")
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help=f"name or file, one-step or IDFSR (default {DEFAULT_MODEL})"
+        "--model", default=DEFAULT_IDFSR, help=f"name or file of an IDFSR model (default {DEFAULT_IDFSR})"
     )
     parser.add_argument("--steps", type=int, default=defaults.steps, help=f"at most (default {defaults.steps})")
     parser.add_argument(
         "--learning-rate", type=float, default=defaults.learning_rate, help=f"default {defaults.learning_rate}"
     )
-    parser.add_argument("--batch", type=int, default=defaults.batch, help=f"copies a step (default {defaults.batch})")
+    parser.add_argument("--batch", type=int, default=defaults.batch, help=f"examples a step (default {defaults.batch})")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
-    parser.add_argument(
-        "--recogniser",
-        type=Path,
-        metavar="FILE",
-        help="MobileFaceNet, or .onnx as InsightFace's: adds the identity term (one-step models)",
-    )
-    parser.add_argument(
-        "--lpips-backbone", type=Path, metavar="FILE", help="squeezenet1_1, adds LPIPS (one-step models)"
-    )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the identity file")
     parser.add_argument("--curve", type=Path, metavar="FILE", help="picture of the loss")
     parser.add_argument("--json", action="store_true", help="what was done as JSON")
@@ -67,17 +53,14 @@ def run_fit(args: argparse.Namespace) -> int:
     """Fit, and go on where an interrupted run of the same photos, model and options stopped."""
     options = FittingOptions(args.steps, args.learning_rate, args.batch, seed=args.seed, save_every=1)
     host = make_host(args)
-    model = _load(args.model, host)
-    if isinstance(model, IDFSRModel) and (args.recogniser or args.lpips_backbone):
-        raise InputError("--recogniser and --lpips-backbone are for one-step models: IDFSR's loss is of noise alone")
-    face_loss = FaceLoss.of_files(args.recogniser, args.lpips_backbone, host.device)
+    model = load_idfsr(find_idfsr_file(args.model))
     check_folder(args.output)
     analyzer = make_analyzer(args, host)
     identity = _person(args, analyzer)
     state = args.output / f"{file_name(identity.name)}.fitting"
     started = time.perf_counter()
     try:
-        fitted = fit_identity(identity, model, options, host, analyzer, state, face_loss)
+        fitted = fit_identity(identity, model, options, host, analyzer, state)
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped; the same command goes on from {state}\n")
         return INTERRUPTED
@@ -112,21 +95,6 @@ class _Result:
     def words(self) -> str:
         """For people."""
         return f"{self.path}: {self.fitted.summary()}, {self.seconds:.0f} s"
-
-
-def _load(model: str, host: Host) -> IDFSRModel | OneStepModel:
-    """By name or file; the header says of which kind a file is.
-
-    Raises:
-        ModelFileError: there is none of that name, or it is no such model.
-    """
-    try:
-        path = find_idfsr_file(model)
-    except ModelFileError:
-        path = find_model_file(model, host)
-    if path.suffix == SUFFIX and is_idfsr_file(read_weights(path, lambda _: False).metadata):
-        return load_idfsr(path)
-    return load_model(path, host=host).one_step
 
 
 def _person(args: argparse.Namespace, analyzer: FaceAnalyzer) -> Identity:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
 from ..idfsr.model import IDFSRModel
 from .examples import FittingExamples
-from .loop import Parts
 from .options import FittingOptions
 from .weights import normal_copy
 
@@ -42,37 +40,31 @@ class IDFSRTask:
         self._examples = FittingExamples(photos if held is None else photos[:-1], model, options.scales)
         self._checks = None if held is None else _checks(held, photos[:1], model, options)
         self._scale = model.network.identity_tokens.scale
-        self._change = torch.zeros_like(start, requires_grad=True)
+        self.change = torch.zeros_like(start, requires_grad=True)
         settings = repr(replace(options, steps=1, save_every=1))
+        # differs between fittings of which one cannot go on with the state of the other
         self.key = (
             f"{model.model_id} {settings} {len(photos)} {float(photos.double().sum()):.6f} {float(start.sum()):.6f}"
         )
 
     @property
-    def least_gain(self) -> float:
-        return 0.0
-
-    @property
-    def changes(self) -> Mapping[str, torch.Tensor]:
-        return {"embedding": self._change}
-
-    def parts(self) -> Parts:
-        return {self._model.model_id: self._vector()}
+    def embedding(self) -> torch.Tensor:
+        """z_id as it is now `[D]`."""
+        return self._start + self.change * self._scale
 
     def loss(self, step: int) -> torch.Tensor:
+        """The loss of a step, scalar, the same whenever it is asked for."""
         chance = torch.Generator().manual_seed(self._options.seed * 1_000_003 + step)
         targets, seen, styles = self._examples.draw(self._options.batch, chance)
-        return self._model.loss(targets, seen, styles, self._vector().expand(len(targets), -1), chance)
+        return self._model.loss(targets, seen, styles, self.embedding.expand(len(targets), -1), chance)
 
     def held_out_loss(self) -> float | None:
+        """The held-out photo's loss, always over the same draws; None without one."""
         if self._checks is None:
             return None
         targets, seen, styles = self._checks.take(torch.arange(CHECKS) % len(self._checks))
         chance = torch.Generator().manual_seed(self._options.seed)
-        return float(self._model.loss(targets, seen, styles, self._vector().expand(CHECKS, -1), chance))
-
-    def _vector(self) -> torch.Tensor:
-        return self._start + self._change * self._scale
+        return float(self._model.loss(targets, seen, styles, self.embedding.expand(CHECKS, -1), chance))
 
 
 def _checks(held: torch.Tensor, reference: torch.Tensor, model: IDFSRModel, options: FittingOptions) -> FittingExamples:

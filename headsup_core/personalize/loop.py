@@ -1,79 +1,43 @@
-"""The loop that every fitting has in common: steps, looks at a held-out photo, cancelling, going on."""
+"""The loop of a fitting: steps, looks at a held-out photo, cancelling, going on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from ..host import Host, Progress
 from ..whole_files import whole_file
+from .idfsr import IDFSRTask
 from .options import FittingOptions
-
-Parts = dict[str, torch.Tensor]
-"""What is fitted, by its key in `Identity.fitted`."""
-
-
-class Task(Protocol):
-    """What is fitted to whom."""
-
-    @property
-    def key(self) -> str:
-        """Differs between fittings of which one cannot go on with the state of the other."""
-        ...
-
-    @property
-    def least_gain(self) -> float:
-        """By what share of the start's held-out loss a step must be better to be taken in its place."""
-        ...
-
-    @property
-    def changes(self) -> Mapping[str, torch.Tensor]:
-        """The leaves that are optimised, by name, in units that suit one learning rate."""
-        ...
-
-    def loss(self, step: int) -> torch.Tensor:
-        """Of a step, scalar, the same whenever it is asked for."""
-        ...
-
-    def held_out_loss(self) -> float | None:
-        """Of the held-out photo, always over the same draws; None without one."""
-        ...
-
-    def parts(self) -> Parts:
-        """What the changes make of the start."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a loop ends with: see `Fitted`."""
+    """What a loop ends with: the embedding `[D]` and the rest of `Fitted`."""
 
-    parts: Parts
+    embedding: torch.Tensor
     losses: tuple[float, ...]
     held_out: tuple[tuple[int, float], ...]
     best_step: int
 
 
 class FittingLoop:
-    """Adam on the changes of a task.
+    """Adam on the change of an embedding.
 
     Args:
         state: file from which an interrupted fitting of the same task goes on, exactly; removed at the end.
     """
 
-    def __init__(self, task: Task, options: FittingOptions, host: Host, state: Path | None) -> None:
+    def __init__(self, task: IDFSRTask, options: FittingOptions, host: Host, state: Path | None) -> None:
         self._task, self._options, self._host, self._state = task, options, host, state
-        self._changes = task.changes
-        self._optimizer = torch.optim.Adam(list(self._changes.values()), lr=options.learning_rate)
+        self._optimizer = torch.optim.Adam([task.change], lr=options.learning_rate)
         self._losses: list[float] = []
         self._held_out: list[tuple[int, float]] = []
-        self._at_start: tuple[int, Parts] = (0, _copied(task.parts()))
-        self._best = self._at_start
+        self._best = (0, self._embedding())
 
     def run(self) -> Outcome:
         """All steps, or until the held-out photo gained nothing for long; its best step is taken, else the last."""
@@ -91,18 +55,14 @@ class FittingLoop:
                     self._save()
                 self._pause(progress)
         if not self._held_out:
-            self._best = (len(self._losses), _copied(self._task.parts()))
-        elif not self._is_worth_it():
-            self._best = self._at_start
+            self._best = (len(self._losses), self._embedding())
         if self._state is not None:
             self._state.unlink(missing_ok=True)
-        step, parts = self._best
-        return Outcome(parts, tuple(self._losses), tuple(self._held_out), step)
+        step, embedding = self._best
+        return Outcome(embedding, tuple(self._losses), tuple(self._held_out), step)
 
-    def _is_worth_it(self) -> bool:
-        """Whether the best step is so much better than the start as the task asks."""
-        losses = dict(self._held_out)
-        return losses[self._best[0]] <= losses[0] * (1 - self._task.least_gain)
+    def _embedding(self) -> torch.Tensor:
+        return self._task.embedding.detach().clone()
 
     def _pause(self, progress: Progress) -> None:
         """Where the host may stop the fitting: after a whole step, so that it goes on from there."""
@@ -130,7 +90,7 @@ class FittingLoop:
         if loss is None:
             return
         if loss < min((known for _, known in self._held_out), default=math.inf):
-            self._best = (step, _copied(self._task.parts()))
+            self._best = (step, self._embedding())
         self._held_out.append((step, loss))
 
     def _worse_for_long(self) -> bool:
@@ -142,7 +102,7 @@ class FittingLoop:
             return
         content = {
             "key": self._task.key,
-            "changes": {name: value.detach() for name, value in self._changes.items()},
+            "change": self._task.change.detach(),
             "optimizer": self._optimizer.state_dict(),
             "losses": self._losses,
             "held_out": self._held_out,
@@ -159,12 +119,7 @@ class FittingLoop:
         if content.get("key") != self._task.key:
             return
         with torch.no_grad():
-            for name, value in self._changes.items():
-                value.copy_(content["changes"][name])
+            self._task.change.copy_(content["change"])
         self._optimizer.load_state_dict(content["optimizer"])
         self._losses, self._held_out = content["losses"], content["held_out"]
         self._best = content["best"]
-
-
-def _copied(parts: Parts) -> Parts:
-    return {name: value.detach().clone() for name, value in parts.items()}

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..training.degradation import find_degradation
 
 MAX_PHOTOS = 10
 """The paper sweeps 2 to 10 and finds the knee at about 5."""
@@ -17,14 +16,12 @@ class FittingOptions:
     """How long and how fast; the paper prints none of it.
 
     Attributes:
-        learning_rate: of Adam, in units that suit what is fitted: standard deviations over the training's people for an
-            IDFSR embedding, `one_step.PIXEL_UNIT` for a reference.
+        learning_rate: of Adam, in standard deviations over the training's people.
         batch: examples a step.
-        scales: by which the photos' LRs are reduced, for IDFSR.
+        scales: by which the photos' LRs are reduced.
         check_every: steps between two looks at the held-out photo.
         patience: looks without a better loss after which the fitting stops.
         save_every: steps between two saved states.
-        degradations: of the photos' copies, for one-step models, each as often as the others.
     """
 
     steps: int = 200
@@ -35,7 +32,6 @@ class FittingOptions:
     check_every: int = 20
     patience: int = 4
     save_every: int = 20
-    degradations: tuple[str, ...] = ("realesrgan", "web", "tiny_face")
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
@@ -44,10 +40,3 @@ class FittingOptions:
             raise InputError(f"learning rate {self.learning_rate}: must be above 0")
         if not self.scales or min(self.scales) < 1:
             raise InputError(f"scales {self.scales}: at least one, each 1 or more")
-        if not self.degradations:
-            raise InputError("degradations: at least one")
-        try:
-            for name in self.degradations:
-                find_degradation(name)
-        except ValueError as error:
-            raise InputError(str(error)) from error

@@ -9,7 +9,6 @@ from typing import Any
 
 from ..errors import InputError
 from ..models.architecture import Architecture
-from ..models.id_tokens import IdTokenRecord
 from ..models.one_step import ModelCard
 from .data import SourceConfig
 from .distillation import DistillationConfig
@@ -66,7 +65,6 @@ class TrainConfig:
         lpips_net: squeeze, vgg (OSEDiff's) or alex.
         lpips_backbone: file with that network's weights (see `perceptual.load_lpips`).
         face_side: pixels of the aligned faces that the fidelity and the critic see.
-        identity_views: how often the recogniser sees each face: once as aligned, then in `recogniser.random_moves`.
         critic_width: channels of the critic's first layer.
         precision: "bf16" computes the networks in it; "no"; "" as `accelerate launch` was told.
         gradient_checkpointing: less memory for about a third more time.
@@ -101,7 +99,6 @@ class TrainConfig:
     sample_every: int = 400
     sample_side: int = 256
     face_side: int = 128
-    identity_views: int = 1
     critic_width: int = 64
     critic_learning_rate: float = 1e-4
     precision: Precision = ""
@@ -136,8 +133,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
         architecture, adapter = record.get("architecture"), record.get("adapter")
         record["architecture"] = None if architecture is None else Architecture.from_json(architecture)
         if adapter is not None:
-            tokens, card = IdTokenRecord.from_json(adapter.get("id_tokens")), ModelCard(**adapter["card"])
-            fields: dict[str, Any] = {**adapter, "id_tokens": tokens, "card": card}
+            fields: dict[str, Any] = {**adapter, "card": ModelCard(**adapter["card"])}
             record["adapter"] = AdapterConfig(**fields)
         record["sources"] = tuple(SourceConfig(**source) for source in rooted_sources(record, root))
         for name in ("base", "lpips_backbone", "teacher"):

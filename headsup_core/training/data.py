@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..errors import InputError
-from ..models.id_tokens import IdTokenRecord
 from ..models.one_step import ReferencePlacement
 from .degradation import degrade
 from .photos import Photos, Place
@@ -64,15 +62,11 @@ class SourceConfig:
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """A clean crop `[3,S,S]` in 0..1; with a face also its landmarks `[5,2]` in the crop, and its reference.
-
-    `embedding` `[D]` is of the reference photo, when that is another one than the crop's and an index knows it.
-    """
+    """A clean crop `[3,S,S]` in 0..1; with a face also its landmarks `[5,2]` in the crop, and its reference."""
 
     image: torch.Tensor
     landmarks: torch.Tensor | None = None
     reference: Reference | None = None
-    embedding: torch.Tensor | None = None
 
 
 class CropSource:
@@ -129,19 +123,9 @@ class CropSource:
             return Crop(image, landmarks)
         aligned = self._photos.aligned(known)
         reference = make_reference(aligned, landmarks, size, mirrored, rng, copy=copy, placement=placement)
-        seen = bool(reference.mask.any())
-        if placement == "aligned" and not seen:  # in use a tile without the face gets no reference either
+        if placement == "aligned" and not reference.mask.any():  # in use a tile without the face gets no reference
             return Crop(image, landmarks)
-        return Crop(image, landmarks, reference, None if copy or not seen else self._photos.embedding(known))
-
-    def check_embedder(self, embedder: str) -> bool:
-        """Whether this source knows embeddings of `embedder`. Raises `InputError` when it knows those of another."""
-        if self._photos.embedder not in ("", embedder):
-            raise InputError(
-                f"{self.config.folder} holds embeddings of {self._photos.embedder}, the identity tokens take those of "
-                f"{embedder}: build the index with that analyzer"
-            )
-        return self._photos.embedder == embedder
+        return Crop(image, landmarks, reference)
 
     def _anywhere(self, rng: np.random.Generator, picture: Image.Image, size: int) -> tuple[list[float], float]:
         low, high = self.config.zoom
@@ -183,8 +167,6 @@ class RestorationDataset(Dataset[Sample]):
     * bad `[3,S,S]`: the degraded picture enlarged to S; good `[3,S,S]`, both in 0..1.
     * reference `[3,S,S]`, mask `[1,S,S]`: see `faces.reference`; reference_face `[3,112,112]` aligned to ArcFace.
     * has_reference, has_face: 1.0 or 0.0; landmarks `[5,2]` of the face. A face counts when it is wholly inside.
-    * with `tokens` also embedding `[D]` of the reference photo and has_embedding: never of the crop's own photo, since
-      in use nobody has that one. An altered copy as reference brings none.
 
     Item i depends on (seed, i) alone, so a resumed run continues with the very samples it would have seen.
     """
@@ -198,9 +180,7 @@ class RestorationDataset(Dataset[Sample]):
         seed: int,
         reference_drop: float = 0.0,
         placement: ReferencePlacement = "warped",
-        tokens: IdTokenRecord | None = None,
     ) -> None:
-        self._tokens = tokens
         self._sources = sources
         self._source_probs = normalised([source.config.ratio for source in sources])
         self._degradations = list(degradations)
@@ -222,7 +202,7 @@ class RestorationDataset(Dataset[Sample]):
         small = degrade(clean.image[None], name, int(rng.integers(2**31)))
         reference = clean.reference or no_reference(self._size)
         whole = clean.landmarks is not None and lies_inside(clean.landmarks, self._size)
-        sample = {
+        return {
             "bad": enlarge(small, self._size)[0],
             "good": clean.image,
             "reference": reference.picture,
@@ -232,21 +212,6 @@ class RestorationDataset(Dataset[Sample]):
             "has_face": torch.tensor(float(whole)),
             "landmarks": torch.zeros(5, 2) if clean.landmarks is None else clean.landmarks,
         }
-        if self._tokens is not None:
-            sample["has_embedding"] = torch.tensor(float(clean.embedding is not None))
-            sample["embedding"] = torch.zeros(self._tokens.dim) if clean.embedding is None else clean.embedding
-        return sample
-
-
-def check_embeddings(sources: Sequence[CropSource], tokens: IdTokenRecord) -> None:
-    """Raises `InputError` unless a source knows embeddings that `tokens` take, and none knows those of another
-    recogniser."""
-    known = [source.check_embedder(tokens.embedder) for source in sources]
-    if not any(known):
-        raise InputError(
-            f"identity tokens need embeddings of {tokens.embedder}, and no source knows any: name an index that "
-            "`dataset build` wrote as its folder, with references: other_photo"
-        )
 
 
 def enlarge(small: torch.Tensor, size: int) -> torch.Tensor:

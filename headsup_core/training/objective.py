@@ -20,7 +20,7 @@ from .distillation import Distillation
 from .losses import face_fidelity, identity_loss, periodic_texture, squared_error
 from .perceptual import load_lpips
 from .processes import Processes
-from .recogniser import SIDE, aligned_faces, load_recogniser, random_moves
+from .recogniser import aligned_faces, load_recogniser
 
 Losses = dict[str, torch.Tensor]
 
@@ -45,8 +45,6 @@ class Objective:
         self._lpips = load_lpips(Path(config.lpips_backbone), config.lpips_net).to(device)
         if weights.identity and not config.recognisers:
             raise InputError(f"loss.identity is {weights.identity:g}, but no recogniser is named")
-        if config.identity_views < 1:
-            raise InputError(f"identity_views is {config.identity_views}: the recogniser sees each face once or more")
         self._recognisers = [load_recogniser(Path(file)).to(device) for file in config.recognisers]
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
@@ -74,7 +72,7 @@ class Objective:
             losses["codec"] = weights.codec * F.l1_loss(codec.decode(codec.encode(some)), some)
         if weights.periodic:
             losses["periodic"] = weights.periodic * periodic_texture(restored.picture - good, codec.factor)
-        losses |= self._face_losses(restored, batch, chance)
+        losses |= self._face_losses(restored, batch)
         for name, companion in self.companions.items():
             with self._processes.autocast():
                 term = companion.term(restored, chance)
@@ -95,7 +93,7 @@ class Objective:
             losses["ssim"] = weights.ssim * (1 - similarity_of_structure(picture, good))
         return losses
 
-    def _face_losses(self, restored: Restoration, batch: Sample, chance: torch.Generator) -> Losses:
+    def _face_losses(self, restored: Restoration, batch: Sample) -> Losses:
         """Sums over the faces that lie wholly in their crops, divided by the batch: a picture without a face adds 0."""
         weights = self._weights
         whole = batch["has_face"].nonzero().flatten().tolist()
@@ -105,26 +103,18 @@ class Objective:
             fidelity = face_fidelity(restored.faces, restored.true_faces, self._plain_lpips, weights.face_lpips)
             losses["face"] = weights.face * share * fidelity
         if weights.identity and whole:
-            identity = self._identity(restored.picture, batch, whole, chance)
+            identity = self._identity(restored.picture, batch, whole)
             losses["identity"] = weights.identity * share * identity
         return losses
 
-    def _identity(
-        self, picture: torch.Tensor, batch: Sample, whole: list[int], chance: torch.Generator
-    ) -> torch.Tensor:
-        """The identity loss of the samples `whole`, mean over recognisers and `identity_views`: the first as aligned,
-        others moved.
-
-        What one recogniser sees in one view can be drawn for it alone; for several that is harder.
-        """
+    def _identity(self, picture: torch.Tensor, batch: Sample, whole: list[int]) -> torch.Tensor:
+        """The identity loss of the samples `whole`, mean over the recognisers: what a single one sees can be drawn for
+        it alone; for several that is harder."""
         landmarks = batch["landmarks"][whole].cpu()
         reference, known = batch["reference_face"][whole], batch["has_reference"][whole]
-        views: list[torch.Tensor] = []
-        for view in range(self._config.identity_views):
-            moves = random_moves(len(whole), SIDE, chance) if view else None
-            faces, truths = (aligned_faces(one[whole], landmarks, moves=moves) for one in (picture, batch["good"]))
-            views += [identity_loss(each, faces, truths, reference, known) for each in self._recognisers]
-        return torch.stack(views).mean()
+        faces, truths = (aligned_faces(one[whole], landmarks) for one in (picture, batch["good"]))
+        seen = [identity_loss(each, faces, truths, reference, known) for each in self._recognisers]
+        return torch.stack(seen).mean()
 
     def _with_faces(self, restored: Restoration, batch: Sample) -> Restoration:
         whole = batch["has_face"].nonzero().flatten().tolist()
@@ -147,8 +137,7 @@ class Objective:
 
 
 def restore(model: OneStepModel, batch: Sample) -> Restoration:
-    """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one, those
-    without an embedding no identity tokens."""
+    """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one."""
     codec = model.codec
     latent = codec.encode(batch["bad"])
     reference, mask = None, None
@@ -156,31 +145,8 @@ def restore(model: OneStepModel, batch: Sample) -> Restoration:
         known = batch["has_reference"].view(-1, 1, 1, 1)
         mask = F.avg_pool2d(batch["mask"], codec.factor) * known
         reference = codec.encode(batch["reference"]) * known
-    clean = _denoise(model, latent, reference, mask, batch)
+    clean = model.denoise(latent, model.prompt.embeddings(None), reference, mask)
     return Restoration(clean, codec.decode(clean).float())
-
-
-def _denoise(
-    model: OneStepModel,
-    latent: torch.Tensor,
-    reference: torch.Tensor | None,
-    mask: torch.Tensor | None,
-    batch: Sample,
-) -> torch.Tensor:
-    """Samples with identity tokens apart from those without: a zero embedding would still make tokens."""
-    prompt = model.prompt.embeddings(None)
-    if model.id_tokens is None:
-        return model.denoise(latent, prompt, reference, mask)
-    parts: list[torch.Tensor] = []
-    order: list[int] = []
-    for known in (True, False):
-        chosen = ((batch["has_embedding"] > 0) == known).nonzero().flatten().tolist()
-        if chosen:
-            face, place = (None if part is None else part[chosen] for part in (reference, mask))
-            embedding = batch["embedding"][chosen] if known else None
-            parts.append(model.denoise(latent[chosen], prompt, face, place, embedding=embedding))
-            order += chosen
-    return torch.cat(parts)[torch.tensor(order).argsort().to(latent.device)]
 
 
 def similarity_of_structure(restored: torch.Tensor, good: torch.Tensor) -> torch.Tensor:

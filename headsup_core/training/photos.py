@@ -52,20 +52,14 @@ class Photos:
         if in_memory:
             self._pictures = [load_reduced(path, longest_side) for path in self._files]
         self._faces: list[tuple[torch.Tensor, ...]] = [()] * len(self._files)
-        self._embeddings: dict[Place, torch.Tensor] = {}
         self._others: Mapping[Place, Sequence[Place]] = {}
-        self.embedder = ""
-        """Which recogniser the faces' embeddings are of; "" where none are known."""
         if not with_faces:
             return
         if found is not None:
-            self.embedder = found.embedder
             self._others = found.others()
             for index, record in enumerate(found.pictures):
                 factor = min(1.0, longest_side / max(record.width, record.height))
                 self._faces[index] = tuple((face.landmarks + 0.5) * factor - 0.5 for face in record.faces)
-                known = {(index, at): face.embedding for at, face in enumerate(record.faces)}
-                self._embeddings |= {place: vector for place, vector in known.items() if vector is not None}
         else:
             self._others = self._find_faces(teacher)
         if in_memory:
@@ -86,10 +80,6 @@ class Photos:
     def others(self, place: Place) -> Sequence[Place]:
         """The same person in other photos."""
         return self._others.get(place, ())
-
-    def embedding(self, place: Place) -> torch.Tensor | None:
-        """Unit vector `[D]` of `embedder`, None where it is not known."""
-        return self._embeddings.get(place)
 
     def aligned(self, place: Place) -> Bytes:
         """The face, see `portraits.align_portrait`."""

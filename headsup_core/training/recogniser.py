@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from ..errors import ModelFileError
-from ..faces.alignment import align_matrix, composed, crop, turned
+from ..faces.alignment import align_matrix, crop
 from ..libraries import need
 from ..models.file_formats.weights_files import read_weights
 
@@ -122,34 +121,10 @@ def aligned_faces(
     landmarks: torch.Tensor,
     side: int = SIDE,
     to: Literal["ffhq", "arcface"] = "arcface",
-    moves: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Faces `[B,3,side,side]` of pictures `[B,3,H,W]` with landmarks `[B,5,2]`, differentiable in the pixels.
-
-    Args:
-        moves: `[B,2,3]`, applied to the aligned crops (`random_moves`).
-    """
-    crops: list[torch.Tensor] = []
-    for index, (image, points) in enumerate(zip(images, landmarks, strict=True)):
-        matrix = align_matrix(points, side, to)
-        if moves is not None:
-            matrix = composed(moves[index], matrix)
-        crops.append(crop(image[None], matrix, side))
-    return torch.cat(crops)
-
-
-def random_moves(count: int, side: int, chance: torch.Generator) -> torch.Tensor:
-    """Small similarities `[count,2,3]` of crops of `side` px about their middles, half of them mirroring: other views
-    of the same face. Standard deviations: 4 degrees, 8 % about a tenth smaller, 2.5 % of the side."""
-    middle = torch.full((2,), (side - 1) / 2)
-    mirror = torch.tensor([[-1.0, 0.0, side - 1.0], [0.0, 1.0, 0.0]])
-    draws, mirrored = torch.randn(count, 4, generator=chance), torch.rand(count, generator=chance) < 0.5
-    moves: list[torch.Tensor] = []
-    for draw, flip in zip(draws, mirrored.tolist(), strict=True):
-        scale, angle = math.exp(float(draw[1]) * 0.08 - 0.1), float(draw[0]) * math.radians(4)
-        move = turned(scale, angle, middle, middle + draw[2:] * 0.025 * side)
-        moves.append(composed(move, mirror) if flip else move)
-    return torch.stack(moves)
+    """Faces `[B,3,side,side]` of pictures `[B,3,H,W]` with landmarks `[B,5,2]`, differentiable in the pixels."""
+    pairs = zip(images, landmarks, strict=True)
+    return torch.cat([crop(image[None], align_matrix(points, side, to), side) for image, points in pairs])
 
 
 class MobileFaceNet(nn.Module):

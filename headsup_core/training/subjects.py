@@ -17,7 +17,6 @@ from ..models.codecs.codec import Codec
 from ..models.file_formats.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, save_headsup_adapter
 from ..models.file_formats.headsup_file import save_headsup
 from ..models.file_formats.weights_files import read_weights
-from ..models.id_tokens import IdTokenRecord, IdTokens
 from ..models.lora.branches import Adapter
 from ..models.one_step import ModelCard, OneStepModel, Pass, SizeRule
 from ..models.prompts import CachedPrompt
@@ -64,16 +63,14 @@ class SelfContained:
         self._built = architecture.build()
         networks = nn.ModuleDict({"codec": self._built.codec.vae, "unet": self._built.unet})
         networks.register_parameter("prompt", nn.Parameter(self._built.prompt.embeddings(None)))
-        if self._built.id_tokens is not None:
-            networks["id_tokens"] = self._built.id_tokens
         for parameter in networks.get_submodule("unet.conv_out").parameters():
             nn.init.zeros_(parameter)  # with a zero residual the model gives back what its codec makes of the input
         self.networks: nn.Module = networks
 
     def model(self, networks: nn.Module) -> OneStepModel:
         parts: Any = networks
-        prompt, tokens = CachedPrompt(networks.get_parameter("prompt")), _id_tokens(networks)
-        return replace(self._built, codec=Codec(parts["codec"]), unet=parts["unet"], prompt=prompt, id_tokens=tokens)
+        prompt = CachedPrompt(networks.get_parameter("prompt"))
+        return replace(self._built, codec=Codec(parts["codec"]), unet=parts["unet"], prompt=prompt)
 
     def take_over(self, path: Path) -> None:
         """The tensors of the same name and shape; others start anew."""
@@ -102,7 +99,6 @@ class AdapterConfig:
         prompt: the one text of the training and the file's default. The paper's text is a tagger's (DAPE) for each
             picture, which is not here.
         base: name of the base, for people.
-        id_tokens: of identity tokens that are trained, too, or None.
         card: as in the file.
     """
 
@@ -111,7 +107,6 @@ class AdapterConfig:
     timestep: int = 999
     prompt: str = ""
     base: str = "Stable Diffusion 2.1-base"
-    id_tokens: IdTokenRecord | None = None
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
 
@@ -129,10 +124,7 @@ class AdaptedBase:
         encoder = fresh_adapter(
             self.base.vae, ENCODER_LAYERS, config.rank, scale, within="encoder.", also=("quant_conv",)
         )
-        networks = nn.ModuleDict({"unet": unet, "encoder": encoder})
-        if config.id_tokens is not None:
-            networks["id_tokens"] = IdTokens.beside(self.base.unet, config.id_tokens)
-        self.networks: nn.Module = networks
+        self.networks: nn.Module = nn.ModuleDict({"unet": unet, "encoder": encoder})
 
     def model(self, networks: nn.Module) -> OneStepModel:
         unet, encoder = _adapters(networks)
@@ -151,7 +143,6 @@ class AdaptedBase:
             passes=(Pass(1.0, (unet,)),),
             system=headsup.SYSTEM.id,
             base=self._config.base,
-            id_tokens=_id_tokens(networks),
         )
 
     def take_over(self, path: Path) -> None:
@@ -170,9 +161,6 @@ class AdaptedBase:
                 own.load_state_dict(ordered.state_dict())
             except RuntimeError as error:
                 raise ModelFileError(f"{path} does not fit this training: {str(error)[:300]}") from error
-        tokens = _id_tokens(self.networks)
-        if tokens is not None and parts.id_tokens is not None and parts.id_tokens.record == tokens.record:
-            tokens.load_state_dict(parts.id_tokens.state_dict())
 
     def export(self, path: Path, networks: nn.Module) -> None:
         unet, encoder = _adapters(networks)
@@ -185,11 +173,10 @@ class AdaptedBase:
             timestep=config.timestep,
             base=config.base,
             prompt=config.prompt,
-            id_tokens=config.id_tokens,
             trained_size=self._trained_size,
             card=config.card,
         )
-        save_headsup_adapter(path, unet, encoder, record, id_tokens=_id_tokens(networks))
+        save_headsup_adapter(path, unet, encoder, record)
 
 
 def make_subject(
@@ -215,11 +202,6 @@ def _adapters(networks: nn.Module) -> tuple[Adapter, Adapter]:
     if not isinstance(unet, Adapter) or not isinstance(encoder, Adapter):
         raise TypeError("networks of an adapted base are adapters")
     return unet, encoder
-
-
-def _id_tokens(networks: nn.Module) -> IdTokens | None:
-    found = networks["id_tokens"] if isinstance(networks, nn.ModuleDict) and "id_tokens" in networks else None
-    return found if isinstance(found, IdTokens) else None
 
 
 def _wide_conv_in(base: Base) -> dict[str, torch.Tensor]:

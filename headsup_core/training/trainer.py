@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 
 from .checkpointing import checkpoint_activations
 from .config import TrainConfig
-from .data import CropSource, RestorationDataset, Sample, check_embeddings
+from .data import CropSource, RestorationDataset, Sample
 from .landmark_data import Teacher
 from .objective import Objective, restore
 from .processes import Processes
@@ -133,8 +133,6 @@ class Trainer:
         config, processes = self.config, self._processes
         together = config.batch * processes.count
         sources, length = self._sources(), config.steps * together
-        if self.model.id_tokens is not None:
-            check_embeddings(sources, self.model.id_tokens.record)
         dataset = self._dataset(sources, config.crop, length, config.seed, config.reference_drop)
         starts = range(self.step * together + processes.index * config.batch, len(dataset), together)
         remaining = Subset(dataset, [start + offset for start in starts for offset in range(config.batch)])
@@ -143,17 +141,8 @@ class Trainer:
     def _dataset(
         self, sources: list[CropSource], size: int, length: int, seed: int, reference_drop: float = 0.0
     ) -> RestorationDataset:
-        tokens, degradations = self.model.id_tokens, self.config.degradations
-        return RestorationDataset(
-            sources,
-            degradations,
-            size,
-            length,
-            seed,
-            reference_drop,
-            placement=self.model.reference_placement,
-            tokens=None if tokens is None else tokens.record,
-        )
+        degradations, placement = self.config.degradations, self.model.reference_placement
+        return RestorationDataset(sources, degradations, size, length, seed, reference_drop, placement)
 
     def _sources(self) -> list[CropSource]:
         if not self._opened:
@@ -202,8 +191,7 @@ class Trainer:
         rows: list[torch.Tensor] = []
         for sample in (dataset[index] for index in range(6)):
             batch = {name: part[None].to(self.device) for name, part in sample.items()}
-            nobody = torch.zeros(1, device=self.device)
-            without = batch | {"has_reference": nobody, "has_embedding": nobody}
+            without = batch | {"has_reference": torch.zeros(1, device=self.device)}
             with self._processes.autocast():
                 pictures = [restore(self.averaged_model, each).picture[0] for each in (without, batch)]
             shown = [picture.cpu().clamp(0, 1) for picture in pictures]

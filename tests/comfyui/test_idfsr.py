@@ -119,35 +119,6 @@ def test_a_large_face_stays_unless_told_otherwise(executor: Executor, model_file
     assert torch.equal(executor.recorded(image)[0], astronaut(200))
 
 
-def test_a_one_step_model_is_fitted_after_the_loader_and_not_harmed(executor: Executor) -> None:
-    graph = Graph()
-    image = executor.values(graph, astronaut(96))
-    photos = executor.values(graph, astronaut(200).flip(2))
-    encoded, loaded = graph.encode(photos, name="Eileen"), graph.load_model()
-    fitted = graph.add(
-        "HeadsUpFitIdentity", identities=encoded[0], model=loaded, steps=2, learning_rate=1.0, seed=0, device="cpu"
-    )
-    restored = [
-        graph.upscale(
-            graph.add(
-                "HeadsUpInjectIdentity", model=loaded, identities=people[0], strength=1.0, match_threshold=0.4
-            )[0],
-            image,
-            scale=2.0,
-        )
-        for people in (encoded, fitted)
-    ]
-    curve, words, plain, before, personal, after = finish(
-        executor, graph, fitted[1], fitted[2], restored[0][0], restored[0][2], restored[1][0], restored[1][2]
-    )
-    assert curve.shape[-1] == 3
-    assert "Eileen: 2 steps; held-out loss at first 0." in words
-    assert "the start was taken" in words  # two such steps do harm
-    assert "conditioned by reference" in before
-    assert "conditioned by reference" in after
-    assert torch.equal(plain, personal)
-
-
 def test_a_cancelled_fitting_goes_on_when_queued_again(executor: Executor, model_file: Path) -> None:
     graph = Graph()
     encoded = graph.encode(executor.values(graph, astronaut(200)), name="Eileen")

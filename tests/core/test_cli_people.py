@@ -13,13 +13,11 @@ from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, paint, person
 
 from headsup_core.cli import main
 from headsup_core.errors import InputError
-from headsup_core.identity import load_identity, save_identity
-from headsup_core.image_files import read_picture, write_picture
+from headsup_core.identity import save_identity
+from headsup_core.image_files import write_picture
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
-from headsup_core.models.loading import load_model
 from headsup_core.models.one_step import OneStepModel
-from headsup_core.personalize.one_step import OneStepTask
 
 FACE = face_at(24, 24, 14)
 
@@ -108,82 +106,6 @@ def test_wrong_use_is_one_line(
     errors = capsys.readouterr().err
     assert message in errors
     assert "Traceback" not in errors
-
-
-def fitting_command(architecture: Architecture, model: OneStepModel, folder: Path, *arguments: str) -> list[str]:
-    save_headsup(folder / "toy.safetensors", model, architecture)
-    photos = [str(photo(folder / f"{number}.png", RED)) for number in (1, 2)]
-    options = ["--name", "Ada", "--model", str(folder / "toy.safetensors"), "--output", str(folder / "people")]
-    small = ["--steps", "3", "--batch", "1", "--device", "cpu", "--quiet"]
-    return ["identity", "fit", *photos, *options, *small, *arguments]
-
-
-@pytest.fixture
-def colours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headsup_core.commands.fitting.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
-
-
-@pytest.mark.usefixtures("colours")
-def test_photos_are_fitted_to_a_model(
-    toy_model: OneStepModel, architecture: Architecture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    curve = tmp_path / "curve.png"
-    command = fitting_command(architecture, toy_model, tmp_path, "--json", "--curve", str(curve))
-    assert main([*command, "--learning-rate", "1"]) == 0
-    record = json.loads(capsys.readouterr().out)
-    assert record["name"] == "Ada"
-    assert record["steps"] == len(record["losses"]) == 3
-    assert [step for step, _ in record["held_out"]] == [0, 3]
-    assert record["model_id"] == load_model(tmp_path / "toy.safetensors").one_step.model_id
-    saved = load_identity(Path(record["identity"]))
-    assert len(saved.crops) == 2
-    assert bool(saved.fitted) == (record["best_step"] > 0)
-    assert read_picture(curve).rgb.shape == (1, 3, 360, 640)
-
-    again = ["identity", "fit", record["identity"], *command[6:]]  # without photos and name
-    assert main(again) == 0
-    assert len(json.loads(capsys.readouterr().out)["losses"]) == 3
-
-
-@pytest.mark.usefixtures("colours")
-def test_an_interrupted_fitting_goes_on(
-    toy_model: OneStepModel,
-    architecture: Architecture,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    command = fitting_command(architecture, toy_model, tmp_path, "--json")
-    assert main(command) == 0
-    whole = json.loads(capsys.readouterr().out)
-    loss, calls = OneStepTask.loss, []
-
-    def interrupted(task: OneStepTask, step: int) -> torch.Tensor:
-        calls.append(step)
-        if step == 2 and calls.count(2) == 1:
-            raise KeyboardInterrupt
-        return loss(task, step)
-
-    monkeypatch.setattr(OneStepTask, "loss", interrupted)
-    assert main(command) == 130
-    assert "the same command goes on from" in capsys.readouterr().err
-    assert (tmp_path / "people" / "Ada.fitting").exists()
-    assert main(command) == 0
-    assert calls == [0, 1, 2, 2]
-    assert json.loads(capsys.readouterr().out)["losses"] == whole["losses"]
-    assert not (tmp_path / "people" / "Ada.fitting").exists()
-
-
-@pytest.mark.usefixtures("colours")
-def test_fit_names_wrong_use(
-    toy_model: OneStepModel, architecture: Architecture, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = fitting_command(architecture, toy_model, tmp_path)
-    ada = save_identity(tmp_path, person("Ada", RED))
-    assert main([*command, "--model", "nothing-of-the-kind"]) == 2
-    assert "not found" in capsys.readouterr().err
-    assert main([*command[:2], str(ada), *command[4:]]) == 2
-    assert "give it alone, without --name" in capsys.readouterr().err
 
 
 def test_faces_are_looked_for_without_people(

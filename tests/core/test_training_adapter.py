@@ -10,19 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from harness.systems import base_folder, picture
-from harness.training import LANDMARKS, SIDE, people_folder
+from harness.training import people_folder
 
 import headsup_core as hu
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.faces.face import Face
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.bases.base import Base, load_base
-from headsup_core.models.id_tokens import IdTokenRecord
 from headsup_core.models.one_step import ModelCard
 from headsup_core.training.config import LossWeights, TrainConfig, read_config
 from headsup_core.training.data import SourceConfig
-from headsup_core.training.face_index import FaceIndex, IndexedPicture, write_index
-from headsup_core.training.objective import restore
 from headsup_core.training.recogniser import MobileFaceNet
 from headsup_core.training.subjects import AdapterConfig
 from headsup_core.training.trainer import Trainer
@@ -59,9 +55,7 @@ def config(base: Base, tmp_path: Path, backbone: Path) -> TrainConfig:
         learning_rate=1e-2,
         workers=0,
         checkpoint_every=1,
-        loss=LossWeights(
-            l1=0, l2=1, lpips=2, codec=0, periodic=0, face=1, identity=4, adversarial=0.1, distillation=1
-        ),
+        loss=LossWeights(l1=0, l2=1, lpips=2, codec=0, periodic=0, face=1, identity=4, adversarial=0.1, distillation=1),
     )
 
 
@@ -129,48 +123,6 @@ def test_exported_adapter_restores_a_picture_and_starts_the_next_stage(config: T
         Trainer(replace(small, init=config.lpips_backbone), tmp_path / "third", CPU)
 
 
-def test_identity_tokens_are_trained_and_saved(config: TrainConfig, tmp_path: Path) -> None:
-    """Samples with and without an embedding in one batch; the keys move once the values are not zero any more."""
-    folder = Path(config.sources[0].folder)
-    pictures = []
-    for at, name in enumerate(("a_1", "a_2", "b_1", "b_2")):
-        vector = torch.eye(4)[at]
-        face = Face((40.0, 40.0, 120.0, 140.0), LANDMARKS, 1.0, vector)
-        pictures.append(IndexedPicture(folder / f"{name}.png", SIDE, SIDE, (face,)))
-    write_index(folder / "index.json", FaceIndex(tuple(pictures), ((0, 0, 1, 0, 1.0),), "toy", 0.5, "cosine"))
-    source = SourceConfig(str(folder / "index.json"), 1.0, references="other_photo", whole_face=1.0)
-    adapter = replace(config.adapter or AdapterConfig(), id_tokens=IdTokenRecord("toy", 4, 2))
-    small = replace(config, sources=(source,), adapter=adapter, batch=3, steps=2, gradient_checkpointing=True)
-    small = replace(small, loss=LossWeights(l1=0, l2=1, lpips=0, codec=0, periodic=0))
-    trainer = Trainer(small, tmp_path / "run", CPU)
-    before = {name: value.clone() for name, value in trainer.networks.state_dict().items()}
-    batch = next(iter(trainer._batches()))
-    assert 0 < batch["has_embedding"].sum() < 3
-    with torch.no_grad():
-        together = restore(trainer.model, batch).latent
-        alone = [restore(trainer.model, {name: part[at : at + 1] for name, part in batch.items()}) for at in range(3)]
-    assert torch.allclose(together, torch.cat([one.latent for one in alone]), atol=1e-3)
-    trainer.train()
-    after = trainer.networks.state_dict()
-    tokens = [name for name in after if name.startswith("id_tokens.")]
-    assert tokens
-    assert all(not torch.equal(after[name], before[name]) for name in tokens if ".keys." in name or ".values." in name)
-    path = tmp_path / "tokens.safetensors"
-    trainer.export(path)
-    one = hu.load_model(adapter=path, base=config.base).one_step
-    assert one.id_tokens is not None
-    assert one.id_tokens.record == IdTokenRecord("toy", 4, 2)
-    latent, states = torch.randn(1, 4, 8, 8), one.prompt.embeddings(None)
-    with torch.no_grad():
-        found, mine = (
-            model.denoise(latent, states, embedding=torch.eye(4)[:1]) for model in (one, trainer.averaged_model)
-        )
-    assert torch.allclose(found, mine, atol=1e-3)
-    second = Trainer(replace(small, init=str(path)), tmp_path / "second", CPU)
-    expected = trainer.average.module.state_dict()
-    assert all(torch.equal(second.networks.state_dict()[name], expected[name]) for name in tokens)
-
-
 def test_resumed_with_gradient_checkpointing_it_is_the_same_run(config: TrainConfig, tmp_path: Path) -> None:
     """The companions' networks and optimizers come back; computing activations anew changes nothing."""
     whole = Trainer(config, tmp_path / "whole", CPU)
@@ -204,7 +156,6 @@ def test_what_a_training_needs_is_said(config: TrainConfig, architecture: Archit
         (replace(config, architecture=architecture), "one of them"),
         (replace(config, base=""), "set base to a diffusers folder"),
         (replace(config, adapter=None, architecture=architecture), r"loss\.distillation needs a diffusion model"),
-        (replace(config, identity_views=0), "identity_views is 0: .* once or more"),
         (replace(config, recognisers=()), r"loss\.identity is 4, but no recogniser is named"),
     ):
         with pytest.raises(InputError, match=message):

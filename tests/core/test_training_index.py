@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,8 @@ from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
-from headsup_core.models.architecture import Architecture
-from headsup_core.models.id_tokens import IdTokenRecord
-from headsup_core.models.loading import load_model
-from headsup_core.training.config import LossWeights, TrainConfig
-from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig, check_embeddings
+from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
 from headsup_core.training.face_index import FaceIndex, IndexedPicture, mine_pairs, read_index, write_index
-from headsup_core.training.trainer import Trainer
 
 PEOPLE = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 
@@ -145,64 +139,6 @@ def test_upright_references_cover_the_whole_crop(index: Path) -> None:
     blind = [sample for sample in (dataset[item] for item in range(60)) if not sample["mask"].any()]
     assert len(blind) > 5
     assert not any(sample["has_reference"] for sample in blind)
-
-
-def test_identity_tokens_see_the_reference_photo(index: Path) -> None:
-    """Their embedding is the other photo's; an altered copy of the crop's own photo brings none."""
-    record = IdTokenRecord("colour", 3, 2)
-    found = read_index(index)
-    marked = [  # the embedding says which photo it is of
-        replace(one, faces=tuple(replace(face, embedding=torch.tensor([float(at), 0, 0])) for face in one.faces))
-        for at, one in enumerate(found.pictures)
-    ]
-    write_index(index, replace(found, pictures=tuple(marked)))
-    source = CropSource(SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0))
-    dataset = RestorationDataset([source], {"x8": 1.0}, 64, 30, seed=0, tokens=record)
-    seen = set()
-    for sample in (dataset[item] for item in range(30)):
-        x, y = sample["landmarks"].mean(0).round().int().clamp(0, 63).tolist()
-        colour = sample["good"][:, y, x]
-        dark = bool(colour.max() < 0.6)
-        if sample["has_embedding"]:
-            seen.add((int(colour.argmax()), dark, int(sample["embedding"][0])))
-        elif sample["has_reference"]:
-            assert int(colour.argmax()) == 2  # blue is in one photo only
-    assert seen == {(0, False, 1), (0, True, 0), (1, False, 2), (1, True, 1)}
-    copies = CropSource(SourceConfig(str(index), 1.0, references="augmented_copy"))
-    dataset = RestorationDataset([copies], {"x8": 1.0}, 64, 9, 0, tokens=record)
-    assert not any(dataset[item]["has_embedding"] for item in range(9))
-    with pytest.raises(InputError, match="holds embeddings of colour, the identity tokens take those of other"):
-        check_embeddings([source], IdTokenRecord("other", 3, 2))
-    plain = CropSource(SourceConfig(str(index.parent / "photos"), 1.0))
-    with pytest.raises(InputError, match="no source knows any: name an index"):
-        check_embeddings([plain], record)
-    check_embeddings([plain, source], record)
-
-
-def test_a_whole_model_trains_its_tokens(index: Path, architecture: Architecture, backbone: Path) -> None:
-    config = TrainConfig(
-        architecture=replace(architecture, id_tokens=IdTokenRecord("colour", 3, 2)),
-        sources=(SourceConfig(str(index), 1.0, references="other_photo", whole_face=1.0),),
-        degradations={"x8": 1.0},
-        lpips_backbone=str(backbone),
-        reference_drop=0.0,
-        crop=64,
-        batch=2,
-        steps=3,
-        codec_steps=0,
-        workers=0,
-        sample_side=64,
-        loss=LossWeights(lpips=0, codec=0, periodic=0),
-    )
-    trainer = Trainer(config, index.parent / "run", torch.device("cpu"))
-    trainer.train()
-    values = [value for name, value in trainer.networks.state_dict().items() if ".values." in name]
-    assert values
-    assert all(value.any() for value in values)  # they start at zero
-    trainer.export(index.parent / "model.safetensors")
-    tokens = load_model(index.parent / "model.safetensors").one_step.id_tokens
-    assert tokens is not None
-    assert tokens.record == IdTokenRecord("colour", 3, 2)
 
 
 def test_wrong_use_is_one_line(index: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

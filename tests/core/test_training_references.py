@@ -17,7 +17,7 @@ from harness.training import LANDMARKS, people_folder
 from PIL import Image
 
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.faces.alignment import template, transform_points
+from headsup_core.faces.alignment import template
 from headsup_core.models.architecture import Architecture
 from headsup_core.training import config
 from headsup_core.training.config import LossWeights, TrainConfig, read_config
@@ -35,7 +35,6 @@ from headsup_core.training.recogniser import (
     aligned_faces,
     load_mobilefacenet,
     load_recogniser,
-    random_moves,
 )
 from headsup_core.training.trainer import Trainer
 
@@ -175,30 +174,6 @@ def test_identity_loss_has_a_gradient_through_the_alignment() -> None:
     assert restored.grad[..., :4].abs().sum() == 0
 
 
-def test_moves_are_small_similarities_about_the_middle() -> None:
-    side = 112
-    moves = random_moves(400, side, torch.Generator().manual_seed(0))
-    middle = torch.full((1, 2), (side - 1) / 2)
-    shifts = torch.cat([transform_points(move, middle) - middle for move in moves])
-    assert shifts.mean(0).abs().max() < 0.5
-    assert shifts.std(0) == pytest.approx(torch.tensor([2.8, 2.8]), abs=0.3)
-    determinants = torch.linalg.det(moves[:, :, :2])
-    assert 0.4 < (determinants < 0).float().mean() < 0.6  # mirrored
-    scales = determinants.abs().sqrt()
-    assert scales.log().mean() == pytest.approx(-0.1, abs=0.02)
-    grams = moves[:, :, :2].transpose(1, 2) @ moves[:, :, :2]
-    assert torch.allclose(grams, scales[:, None, None] ** 2 * torch.eye(2), atol=1e-5)  # no shear
-
-
-def test_moved_faces_are_the_moved_crop() -> None:
-    picture = torch.rand(1, 3, 40, 40)
-    picture = torch.nn.functional.interpolate(picture, size=(160, 160), mode="bicubic")
-    landmarks = template("arcface", 112)[None] + 20
-    mirror = torch.tensor([[[-1.0, 0.0, 111.0], [0.0, 1.0, 5.0]]])
-    plain, moved = aligned_faces(picture, landmarks), aligned_faces(picture, landmarks, moves=mirror)
-    assert torch.allclose(moved[..., 5:, :], plain[..., :-5, :].flip(-1), atol=1e-4)
-
-
 def test_recogniser_files(tmp_path: Path) -> None:
     network = MobileFaceNet()
     path = tmp_path / "net.pt"
@@ -304,7 +279,7 @@ def _identity_of_first_step(
 
 
 def reference_config(
-    architecture: Architecture, folder: Path, backbone: Path, recognisers: tuple[str, ...], steps: int, views: int = 1
+    architecture: Architecture, folder: Path, backbone: Path, recognisers: tuple[str, ...], steps: int
 ) -> TrainConfig:
     """Every sample has a whole face and a reference."""
     return TrainConfig(
@@ -322,19 +297,15 @@ def reference_config(
         warmup_steps=1,
         workers=0,
         sample_every=9,
-        identity_views=views,
         loss=LossWeights(ssim=0.1, identity=1.0),
     )
 
 
-@pytest.mark.parametrize("views", [1, 3])
-def test_training_reaches_the_reference_channels(
-    architecture: Architecture, folder: Path, backbone: Path, views: int
-) -> None:
+def test_training_reaches_the_reference_channels(architecture: Architecture, folder: Path, backbone: Path) -> None:
     recogniser = folder.parent / "net.pt"
     torch.manual_seed(0)
     torch.save(MobileFaceNet().state_dict(), recogniser)
-    config = reference_config(architecture, folder, backbone, (str(recogniser),), steps=3, views=views)
+    config = reference_config(architecture, folder, backbone, (str(recogniser),), steps=3)
     trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
     weight = "unet.conv_in.weight"
     before = trainer.networks.get_parameter(weight).detach().clone()

@@ -17,11 +17,11 @@ SMALL = IDFSRArchitecture(
 )  # fmt: skip
 
 
-def write_idfsr(path: Path) -> None:
-    """Write the model to a file."""
-    network = IDFSRNetwork(SMALL)
+def write_idfsr(path: Path, architecture: IDFSRArchitecture = SMALL) -> None:
+    """Write a model of random weights to a file."""
+    network = IDFSRNetwork(architecture)
     generator = torch.Generator().manual_seed(0)
     for parameter in network.parameters():
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_idfsr(path, IDFSRModel(network, SMALL))
+    save_idfsr(path, IDFSRModel(network, architecture))
