@@ -7,9 +7,11 @@ line, records and documentation read them with `declared_options`, so nothing ab
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from .errors import InputError
@@ -30,7 +32,8 @@ class OptionField:
         step: by which a slider moves; None: the host's own choice.
         unit: of a number, for people ("px", "megapixels"); "" without one.
         choices: the allowed texts; () for any.
-        optional: None is allowed, and means that the default is chosen when the option is used.
+        optional: None is allowed, and means that the value is chosen when the option is used.
+        unset: what None means, to stand after a colon ("chosen by the free memory"); "" when None is not allowed.
         multiline: the text may have several lines.
         advanced: few people need it; interfaces may fold it away.
     """
@@ -45,6 +48,7 @@ class OptionField:
     unit: str = ""
     choices: tuple[str, ...] = ()
     optional: bool = False
+    unset: str = ""
     multiline: bool = False
     advanced: bool = False
 
@@ -100,6 +104,7 @@ def option(
     step: float | None = None,
     unit: str = "",
     choices: tuple[str, ...] = (),
+    unset: str = "",
     multiline: bool = False,
     advanced: bool = False,
 ) -> Any:  # noqa: ANN401 - a dataclass field, which stands for a value of the annotated type
@@ -115,13 +120,15 @@ def option(
         "step": step,
         "unit": unit,
         "choices": choices,
+        "unset": unset,
         "multiline": multiline,
         "advanced": advanced,
     }
     return dataclasses.field(default=default, metadata={_KEY: described})
 
 
-def declared_options(options: type) -> dict[str, OptionField]:
+@functools.cache
+def declared_options(options: type) -> Mapping[str, OptionField]:
     """The options of a dataclass by name, in the order in which they were written.
 
     Raises:
@@ -136,7 +143,17 @@ def declared_options(options: type) -> dict[str, OptionField]:
         kind, choices, optional = _kind_of(hints[each.name])
         record: dict[str, Any] = {**described, "choices": described["choices"] or choices}
         found[each.name] = OptionField(name=each.name, kind=kind, default=each.default, optional=optional, **record)
-    return found
+    return MappingProxyType(found)
+
+
+def check_options(options: object) -> None:
+    """Check every option of an instance, for its `__post_init__`; a whole number given for a `float` becomes one.
+
+    Raises:
+        InputError: as `OptionField.check`.
+    """
+    for name, field in declared_options(type(options)).items():
+        object.__setattr__(options, name, field.check(getattr(options, name)))
 
 
 def _kind_of(annotation: Any) -> tuple[type, tuple[str, ...], bool]:  # noqa: ANN401 - any type expression
