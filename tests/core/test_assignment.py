@@ -9,6 +9,7 @@ import pytest
 import torch
 from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, faces_of, paint, person
+from harness.refusals import raises_naming
 
 import headsup_core as hu
 from headsup_core.faces import NOBODY, Face, Faces
@@ -120,27 +121,27 @@ def test_overrides() -> None:
     changed = with_overrides(faces, " 0 = Ada; 1=nobody,", ["Ada", "Grace"])
     assert [[face.identity for face in found] for found in changed] == [["Ada", NOBODY], ["Ada"]]
     assert with_overrides(faces, " ", ["Ada"])[0][0].identity is None
-    for text, message in (
-        ("Ada", "override 'Ada': write index=name, as 0=Ada, 2=nobody"),
-        ("x=Ada", "write index=name"),
-        ("0=", "write index=name"),
-        ("0=Bob", "nobody is called 'Bob'; known: Ada, Grace"),
-        ("0=Ada,1=Ada", "a face or a person is named twice"),
-        ("0=Ada,0=nobody", "a face or a person is named twice"),
-        ("2=Ada", "override 2=Ada: no picture has more than 2 faces, counted from 0"),
+    for text, named in (
+        ("Ada", ("Ada", "index=name")),
+        ("x=Ada", ("x=Ada",)),
+        ("0=", ("0=",)),
+        ("0=Bob", ("Bob", "Ada", "Grace")),
+        ("0=Ada,1=Ada", ()),
+        ("0=Ada,0=nobody", ()),
+        ("2=Ada", ("2=Ada", 2, 0)),
     ):
-        with pytest.raises(hu.InputError, match=message):
+        with raises_naming(hu.InputError, *named):
             with_overrides(faces, text, ["Ada", "Grace"])
-    with pytest.raises(hu.InputError, match="there are no faces"):
+    with pytest.raises(hu.InputError):
         with_overrides(faces_of(GREY), "0=Ada", ["Ada"])
 
 
 def test_contradictions_are_refused() -> None:
     picture = painted(RED, GREEN)
     twice = faces_of(picture, replace(LEFT, identity="Ada"), replace(RIGHT, identity="Ada"))
-    with pytest.raises(hu.InputError, match="two faces of one picture are said to be 'Ada'"):
+    with raises_naming(hu.InputError, "Ada"):
         assign(picture, twice, PEOPLE, ColourAnalyzer())
-    with pytest.raises(hu.InputError, match="two people called 'Ada'"):
+    with raises_naming(hu.InputError, "Ada"):
         assign(picture, faces_of(picture, LEFT), (PEOPLE[0], PEOPLE[0]), ColourAnalyzer())
-    with pytest.raises(hu.InputError, match="faces of 1 pictures do not fit a batch of 2"):
+    with raises_naming(hu.InputError, 1, 2):
         assign(torch.cat([picture] * 2), faces_of(picture, LEFT), PEOPLE, ColourAnalyzer())

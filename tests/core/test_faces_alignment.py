@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError
 from headsup_core.faces.alignment import (
@@ -166,11 +167,11 @@ def test_templates_are_the_published_ones() -> None:
 
 
 def test_impossible_landmarks_are_refused() -> None:
-    with pytest.raises(InputError, match="all 5 landmarks lie in one place"):
+    with raises_naming(InputError, 5, "landmarks"):
         similarity(torch.ones(5, 2), FFHQ_512)
-    with pytest.raises(InputError, match="NaN"):
+    with raises_naming(InputError, "NaN"):
         similarity(torch.full((5, 2), float("nan")), FFHQ_512)
-    with pytest.raises(InputError, match=r"\(5, 3\)"):
+    with raises_naming(InputError, "(5, 3)"):
         similarity(torch.ones(5, 3), FFHQ_512)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 
 from headsup_core import InputError
 from headsup_core.faces import Face, Faces
@@ -57,9 +58,9 @@ def test_faces_are_scaled_to_the_picture() -> None:
 
 def test_wrong_use_is_refused_with_numbers() -> None:
     image = torch.rand(1, 3, 200, 300)
-    with pytest.raises(InputError, match=r"crop factor 0\.5"):
+    with raises_naming(InputError, "crop factor", 0.5):
         faces_to_segs(faces(), image, crop_factor=0.5)
-    with pytest.raises(InputError, match="2 pictures do not fit a batch of 1"):
+    with raises_naming(InputError, 2, 1):
         faces_to_segs(faces(pictures=2), image)
-    with pytest.raises(InputError, match="face 1 does not exist"):
+    with raises_naming(InputError, 1):
         faces_to_segs(faces((10.0, 10.0, 60.0, 60.0)), image, only=[1])

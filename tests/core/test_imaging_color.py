@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from harness.refusals import raises_naming
 from skimage import color as skcolor
 from skimage import data as skdata
 
@@ -168,9 +169,9 @@ def test_results_are_clamped_and_inputs_untouched(mode: str) -> None:
 
 def test_wrong_use_is_refused() -> None:
     image = random_image(4, 4, 0)
-    with pytest.raises(InputError, match="colour fix 'sepia': use one of none, adain, wavelet, lab"):
+    with raises_naming(InputError, "sepia", "none", "adain", "wavelet", "lab"):
         apply_color_fix(image, image, "sepia")
-    with pytest.raises(InputError, match=r"\(1, 3, 4, 4\) with reference \(1, 3, 4, 5\)"):
+    with raises_naming(InputError, "(1, 3, 4, 4)", "(1, 3, 4, 5)"):
         apply_color_fix(image, random_image(4, 5, 0), "adain")
-    with pytest.raises(InputError, match="of one size"):
+    with pytest.raises(InputError):
         apply_color_fix(image[:, :1], image[:, :1], "adain")

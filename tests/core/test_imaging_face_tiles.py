@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import time
 from dataclasses import replace
 from random import Random
 
@@ -231,11 +230,9 @@ def test_starts_keep_as_many_as_any_placement(seed: int) -> None:
     assert kept(starts) == max(kept(each) for each in placements)
 
 
-def test_forty_faces_on_a_large_picture_are_planned_at_once() -> None:
+def test_forty_faces_on_a_large_picture_cost_less_than_twice_the_plain_plan() -> None:
     generator = torch.Generator().manual_seed(1)
     places = torch.rand(40, 2, generator=generator) * 1000
     boxes: list[Box] = [(x, y, x + 30, y + 40) for x, y in places.tolist()]
-    begun = time.perf_counter()
     plan = plan_face_tiles(1024, 1024, 256, 32, 4, boxes)
-    assert time.perf_counter() - begun < 1
     assert plan.work_ratio < 2 * plan_tiles(1024, 1024, 256, 32, 4).work_ratio

