@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core.personalize import Fitted, FittingOptions, fit_identity, loss_curve
+from ..headsup_core.idfsr.identity_fitting import Fitted, FittingOptions, fit_identity, loss_curve
 from .comfy import (
     ComfyNode,
     IdentitiesSocket,
@@ -22,7 +22,7 @@ from .host import DEVICES, ComfyHost
 from .identity_list import check_somebody
 
 if TYPE_CHECKING:
-    from ..headsup_core.idfsr.model import IDFSRModel
+    from ..headsup_core.idfsr.idfsr_model import IDFSRModel
     from .identity_list import Identities
 
 

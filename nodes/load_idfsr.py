@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from ..headsup_core.idfsr.files import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
+from ..headsup_core.idfsr.idfsr_file import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
 from .comfy import ComfyNode, IDFSRModelSocket, io, schema
 from .model_files import BUNDLED_MARK, find_choice, fingerprint, idfsr_choices
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..headsup_core.idfsr.model import IDFSRModel
+    from ..headsup_core.idfsr.idfsr_model import IDFSRModel
 
 DEFAULT_CHOICE = DEFAULT_IDFSR + BUNDLED_MARK
 _shared: WeakValueDictionary[tuple[Path, int, int], IDFSRModel] = WeakValueDictionary()

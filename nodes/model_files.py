@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ..headsup_core import HeadsUpModel, InputError, ModelFileError, load_model
-from ..headsup_core.idfsr.files import is_idfsr_file
+from ..headsup_core.idfsr.idfsr_file import is_idfsr_file
 from ..headsup_core.models.file_formats.weights_files import read_weights
 from ..headsup_core.models.loading import DEFAULT_MODEL, bundled_models, find_model_file
 from ..headsup_core.models.systems import COMPANIONS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core.restoring.idfsr_faces import PersonOptions, restore_people
+from ..headsup_core.idfsr.restore_faces import PersonOptions, restore_people
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
 from .host import DEVICES, ComfyHost
 from .identity_list import check_somebody
@@ -14,7 +14,7 @@ from .pictures import Canvas, Pictures
 
 if TYPE_CHECKING:
     from ..headsup_core.faces import Faces
-    from ..headsup_core.idfsr.model import IDFSRModel
+    from ..headsup_core.idfsr.idfsr_model import IDFSRModel
     from .identity_list import Identities
 
 

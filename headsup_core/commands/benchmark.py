@@ -242,11 +242,11 @@ def _targets(args: argparse.Namespace) -> int:
 
 def _idfsr(args: argparse.Namespace) -> int:
     from ..benchmark.comparing.aligned_faces import AlignedFaces
-    from ..benchmark.idfsr import idfsr_systems
     from ..benchmark.reporting.report_files import stacked
     from ..idfsr.conditioning import aligned_face
-    from ..idfsr.files import find_idfsr_file, load_idfsr
-    from ..personalize import FittingOptions
+    from ..idfsr.identity_fitting import FittingOptions
+    from ..idfsr.idfsr_benchmark import idfsr_systems
+    from ..idfsr.idfsr_file import find_idfsr_file, load_idfsr
 
     host, file = make_host(args), find_idfsr_file(args.idfsr)
     model = load_idfsr(file)

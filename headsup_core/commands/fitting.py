@@ -15,9 +15,9 @@ from ..faces.analyzer import FaceAnalyzer
 from ..identity.encoding import IdentityEncoder
 from ..identity.identity import Identity
 from ..identity.identity_file import SUFFIX, file_name, load_identity, save_identity
-from ..idfsr.files import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
+from ..idfsr.identity_fitting import Fitted, FittingOptions, fit_identity, loss_curve
+from ..idfsr.idfsr_file import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
 from ..image_files import picture_files, read_picture, write_picture
-from ..personalize import Fitted, FittingOptions, fit_identity, loss_curve
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .hosting import add_host_arguments, check_folder, make_host
 

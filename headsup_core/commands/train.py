@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train_idfsr(record: dict[str, Any], args: argparse.Namespace) -> int:
-    from ..training.idfsr_config import IDFSRConfig
-    from ..training.idfsr_trainer import IDFSRTrainer
+    from ..idfsr.pretraining.idfsr_config import IDFSRConfig
+    from ..idfsr.pretraining.idfsr_trainer import IDFSRTrainer
 
     config = IDFSRConfig.from_record(record, args.data or Path())
     trainer = IDFSRTrainer(config, args.folder, pick_device(args.device))

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .architecture import Prediction
+from .network.idfsr_architecture import Prediction
 
 STEPS = 1000
 BETAS = (1e-4, 0.02)

@@ -7,7 +7,7 @@ import torch
 from ..errors import InputError
 from ..faces.analyzer import FaceAnalyzer
 from ..identity.identity import Identity
-from .model import IDFSRModel
+from .idfsr_model import IDFSRModel
 
 
 def identity_vector(

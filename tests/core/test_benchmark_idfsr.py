@@ -10,10 +10,10 @@ import torch
 from harness.people import astronaut, hanks
 
 from headsup_core.cli import main
-from headsup_core.idfsr.architecture import IDFSRArchitecture
-from headsup_core.idfsr.files import save_idfsr
-from headsup_core.idfsr.model import IDFSRModel
-from headsup_core.idfsr.unet import IDFSRNetwork
+from headsup_core.idfsr.idfsr_file import save_idfsr
+from headsup_core.idfsr.idfsr_model import IDFSRModel
+from headsup_core.idfsr.network.idfsr_architecture import IDFSRArchitecture
+from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 from headsup_core.image_files import write_picture
 
 SMALL = IDFSRArchitecture(

@@ -14,9 +14,9 @@ from harness.people_stubs import RED, ColourAnalyzer, paint, person
 
 from headsup_core.cli import main
 from headsup_core.identity import load_identity, save_identity
-from headsup_core.idfsr.files import load_idfsr
+from headsup_core.idfsr.identity_fitting.fitting_task import IDFSRTask
+from headsup_core.idfsr.idfsr_file import load_idfsr
 from headsup_core.image_files import read_picture, write_picture
-from headsup_core.personalize.idfsr import IDFSRTask
 
 FACE = face_at(24, 24, 14)
 

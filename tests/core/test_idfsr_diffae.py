@@ -9,9 +9,9 @@ import torch
 from harness.diffae import checkpoint, layout
 
 from headsup_core.errors import ModelFileError
-from headsup_core.idfsr.architecture import FFHQ128, FFHQ256, IDFSRArchitecture
-from headsup_core.idfsr.diffae import load_diffae, take_diffae
-from headsup_core.idfsr.unet import IDFSRNetwork
+from headsup_core.idfsr.network.diffae import load_diffae, take_diffae
+from headsup_core.idfsr.network.idfsr_architecture import FFHQ128, FFHQ256, IDFSRArchitecture
+from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 
 SMALL = IDFSRArchitecture(
     32, 16, (1, 2, 3), (1, 2, 3, 3), attention_level=2, embedding=8, token_width=8, style=24, time=24

@@ -11,7 +11,7 @@ from headsup_core.errors import InputError
 from headsup_core.faces.reference import EMPTY
 from headsup_core.idfsr.conditioning import Seen, compose
 from headsup_core.idfsr.left_out import CONDITIONS, chance_of_leaving_out, leave_out
-from headsup_core.training.idfsr_config import IDFSRConfig
+from headsup_core.idfsr.pretraining.idfsr_config import IDFSRConfig
 
 MEAN = torch.full((4,), 7.0)
 

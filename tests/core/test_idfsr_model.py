@@ -9,12 +9,18 @@ import torch
 import torch.nn.functional as F
 
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.idfsr.architecture import FFHQ256, PRESETS, TINY, IDFSRArchitecture
-from headsup_core.idfsr.blocks import Attention, Conditions, IdentityAttention, IdentityTokens, StyledResidual
 from headsup_core.idfsr.conditioning import Seen
 from headsup_core.idfsr.diffusion import add_noise, alphas_bar, sample, starting_noise
-from headsup_core.idfsr.model import IDFSRModel
-from headsup_core.idfsr.unet import IDFSRNetwork
+from headsup_core.idfsr.idfsr_model import IDFSRModel
+from headsup_core.idfsr.network.idfsr_architecture import FFHQ256, PRESETS, TINY, IDFSRArchitecture
+from headsup_core.idfsr.network.idfsr_blocks import (
+    Attention,
+    Conditions,
+    IdentityAttention,
+    IdentityTokens,
+    StyledResidual,
+)
+from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 
 SMALL = IDFSRArchitecture(
     16, 16, (1, 2), (1, 2), 1, residuals=1, embedding=6, token_width=8, style=10, time=12, groups=4, dropout=0.0

@@ -19,16 +19,16 @@ from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.alignment import template
 from headsup_core.faces.analyzer import FaceAnalyzer
 from headsup_core.faces.registry import load_face_analyzer
-from headsup_core.idfsr.architecture import IDFSRArchitecture
-from headsup_core.idfsr.files import load_idfsr, save_idfsr
-from headsup_core.idfsr.model import IDFSRModel
-from headsup_core.idfsr.unet import IDFSRNetwork
+from headsup_core.idfsr.idfsr_file import load_idfsr, save_idfsr
+from headsup_core.idfsr.idfsr_model import IDFSRModel
+from headsup_core.idfsr.network.idfsr_architecture import IDFSRArchitecture
+from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
+from headsup_core.idfsr.pretraining.aligned_photos import AlignedPhoto, FaceSource, margin_of, prepare_photos
+from headsup_core.idfsr.pretraining.face_samples import LOW, FaceDataset
+from headsup_core.idfsr.pretraining.idfsr_config import IDFSRConfig
+from headsup_core.idfsr.pretraining.idfsr_trainer import IDFSRTrainer, learning_rate
 from headsup_core.models.file_formats.weights_files import write_safetensors
-from headsup_core.training.aligned_photos import AlignedPhoto, FaceSource, margin_of, prepare_photos
 from headsup_core.training.degradation import degrade
-from headsup_core.training.idfsr_config import IDFSRConfig
-from headsup_core.training.idfsr_data import LOW, FaceDataset
-from headsup_core.training.idfsr_trainer import IDFSRTrainer, learning_rate
 from headsup_core.training.runs import RunFolder
 
 SIDE = 200

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from headsup_core.idfsr.architecture import IDFSRArchitecture
-from headsup_core.idfsr.files import save_idfsr
-from headsup_core.idfsr.model import IDFSRModel
-from headsup_core.idfsr.unet import IDFSRNetwork
+from headsup_core.idfsr.idfsr_file import save_idfsr
+from headsup_core.idfsr.idfsr_model import IDFSRModel
+from headsup_core.idfsr.network.idfsr_architecture import IDFSRArchitecture
+from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 
 SMALL = IDFSRArchitecture(
     64, 8, (1, 2), (1, 2), 1, residuals=1, embedding=128, embedder="dlib_resnet_v1", token_width=8, style=8, time=8,

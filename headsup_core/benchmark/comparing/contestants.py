@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -46,6 +46,14 @@ class System(Protocol):
     def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
         """`[1,3,height,width]` in 0..1 from a small picture `[1,3,h,w]`, and whoever is said to be in it."""
         ...
+
+
+@runtime_checkable
+class FromFile(Protocol):
+    """A system whose weights are a file, which the figures' provenance names."""
+
+    @property
+    def file(self) -> Path: ...
 
 
 @dataclass(frozen=True)

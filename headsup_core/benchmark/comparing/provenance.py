@@ -13,9 +13,8 @@ import torch
 
 from ...downloads import sha256_of
 from ...training.degradation import find_degradation
-from ..idfsr import FaceModel
 from .cases import CleanFolder, PairFolders
-from .contestants import Restorer, System
+from .contestants import FromFile, System
 
 UNTOLD = ("folder", "analyzer")
 """Of the cases: a path, and what is no text."""
@@ -43,7 +42,7 @@ def provenance(
     """
     return {
         "cases": _cases(cases),
-        "models": {system.name: _file(system.file) for system in systems if isinstance(system, Restorer | FaceModel)},
+        "models": {system.name: _file(system.file) for system in systems if isinstance(system, FromFile)},
         "weights": [_file(path) for path in weights if path is not None],
         "versions": {"python": platform.python_version(), **_versions()},
         "threads": torch.get_num_threads(),

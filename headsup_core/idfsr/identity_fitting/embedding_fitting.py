@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError
-from ..faces.analyzer import FaceAnalyzer
-from ..host import Host, PlainHost
-from ..identity.identity import Identity
-from ..idfsr.identity_vector import identity_vector
-from ..idfsr.model import IDFSRModel
-from .idfsr import IDFSRTask
-from .loop import FittingLoop
-from .options import MAX_PHOTOS, FittingOptions
+from ...errors import InputError
+from ...faces.analyzer import FaceAnalyzer
+from ...host import Host, PlainHost
+from ...identity.identity import Identity
+from ..identity_vector import identity_vector
+from ..idfsr_model import IDFSRModel
+from .fitting_loop import FittingLoop
+from .fitting_options import MAX_PHOTOS, FittingOptions
+from .fitting_task import IDFSRTask
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
-from .architecture import IDFSRArchitecture
 from .conditioning import Seen
 from .diffusion import STEPS, add_noise, sample, starting_noise, velocity
-from .unet import IDFSRNetwork
+from .network.idfsr_architecture import IDFSRArchitecture
+from .network.idfsr_unet import IDFSRNetwork
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .architecture import IDFSRArchitecture
-from .blocks import (
+from .idfsr_architecture import IDFSRArchitecture
+from .idfsr_blocks import (
     Attention,
     Conditions,
     IdentityAttention,

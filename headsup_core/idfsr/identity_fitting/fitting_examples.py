@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from ..idfsr.conditioning import Seen, aligned_face, see
-from ..idfsr.model import IDFSRModel
+from ..conditioning import Seen, aligned_face, see
+from ..idfsr_model import IDFSRModel
 
 
 class FittingExamples:

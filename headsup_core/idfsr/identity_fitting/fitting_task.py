@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from ..idfsr.model import IDFSRModel
-from .examples import FittingExamples
-from .options import FittingOptions
-from .weights import normal_copy
+from ..idfsr_model import IDFSRModel
+from .differentiable_copy import normal_copy
+from .fitting_examples import FittingExamples
+from .fitting_options import FittingOptions
 
 HELD_OUT_FROM = 3
 """With this many photos one is held out: two are needed as target and reference."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from ..host import Host, Progress
-from ..whole_files import whole_file
-from .idfsr import IDFSRTask
-from .options import FittingOptions
+from ...host import Host, Progress
+from ...whole_files import whole_file
+from .fitting_options import FittingOptions
+from .fitting_task import IDFSRTask
 
 
 @dataclass(frozen=True, eq=False)

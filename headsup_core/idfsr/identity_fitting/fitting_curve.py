@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from ..faces.drawing import font_of
-from .fitting import Fitted
+from ...faces.drawing import font_of
+from .embedding_fitting import Fitted
 
 EDGE, TOP = 40, 44
 SMOOTH = 0.9

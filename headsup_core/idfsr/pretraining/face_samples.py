@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..faces.alignment import crop, similarity, template, transform_points, turned
+from ...faces.alignment import crop, similarity, template, transform_points, turned
+from ...training.data import enlarge
+from ...training.degradation import FirstOrder, degrade
+from ...training.portraits import as_image, make_reference, mirrored_landmarks
+from ...training.schedule import normalised
 from .aligned_photos import AlignedPhoto, FaceSource
-from .data import enlarge
-from .degradation import FirstOrder, degrade
-from .portraits import as_image, make_reference, mirrored_landmarks
-from .schedule import normalised
 
 EmbeddingFrom = Literal["truth", "reference"]
 Sample = dict[str, torch.Tensor]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ..errors import ModelFileError
-from ..models.file_formats.weights_files import check_finite, read_weights
-from .unet import IDFSRNetwork
+from ...errors import ModelFileError
+from ...models.file_formats.weights_files import check_finite, read_weights
+from .idfsr_unet import IDFSRNetwork
 
 CONV_IN = "input_blocks.0.0.weight"
 OURS = ("identity_tokens.", ".identity.")

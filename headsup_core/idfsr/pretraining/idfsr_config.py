@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..idfsr.architecture import IDFSRArchitecture
-from ..idfsr.left_out import CONDITIONS
+from ...errors import InputError
+from ...training.schedule import rooted_sources
+from ..left_out import CONDITIONS
+from ..network.idfsr_architecture import IDFSRArchitecture
 from .aligned_photos import FaceSource
-from .idfsr_data import LOW, EmbeddingFrom
-from .schedule import rooted_sources
+from .face_samples import LOW, EmbeddingFrom
 
 
 @dataclass(frozen=True)

@@ -13,22 +13,22 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
-from ..errors import InputError, ModelFileError
-from ..faces.registry import load_face_analyzer
-from ..host import PlainHost
-from ..idfsr.conditioning import Seen, compose
-from ..idfsr.diffae import load_diffae
-from ..idfsr.files import is_idfsr_file, save_idfsr
-from ..idfsr.left_out import chance_of_leaving_out, leave_out
-from ..idfsr.model import IDFSRModel
-from ..idfsr.unet import IDFSRNetwork
-from ..models.file_formats.weights_files import read_weights
+from ...errors import InputError, ModelFileError
+from ...faces.registry import load_face_analyzer
+from ...host import PlainHost
+from ...models.file_formats.weights_files import read_weights
+from ...training.landmark_data import Teacher
+from ...training.runs import RunFolder
+from ...training.schedule import learning_rate, one_thread, warm_average
+from ..conditioning import Seen, compose
+from ..idfsr_file import is_idfsr_file, save_idfsr
+from ..idfsr_model import IDFSRModel
+from ..left_out import chance_of_leaving_out, leave_out
+from ..network.diffae import load_diffae
+from ..network.idfsr_unet import IDFSRNetwork
 from .aligned_photos import AlignedPhoto, prepare_photos
+from .face_samples import FaceDataset, Sample
 from .idfsr_config import IDFSRConfig
-from .idfsr_data import FaceDataset, Sample
-from .landmark_data import Teacher
-from .runs import RunFolder
-from .schedule import learning_rate, one_thread, warm_average
 
 log = logging.getLogger(__name__)
 OVERSAMPLING = 2

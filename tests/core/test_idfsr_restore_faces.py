@@ -15,11 +15,11 @@ from headsup_core.faces.faces import Faces
 from headsup_core.faces.masks import faces_mask
 from headsup_core.host import PlainHost
 from headsup_core.identity.identity import Identity
-from headsup_core.idfsr.architecture import IDFSRArchitecture
-from headsup_core.idfsr.model import IDFSRModel
-from headsup_core.idfsr.unet import IDFSRNetwork
+from headsup_core.idfsr.idfsr_model import IDFSRModel
+from headsup_core.idfsr.network.idfsr_architecture import IDFSRArchitecture
+from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
+from headsup_core.idfsr.restore_faces import PersonOptions, restore_people
 from headsup_core.restoring.aligned_crops import soft_square
-from headsup_core.restoring.idfsr_faces import PersonOptions, restore_people
 
 SMALL = IDFSRArchitecture(
     32, 8, (1, 2), (1, 2), 1, residuals=1, embedding=6, embedder="ours", token_width=8, style=8, time=8, groups=4,

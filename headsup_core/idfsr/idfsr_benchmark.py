@@ -1,4 +1,9 @@
-"""IDFSR (arXiv 2508.10937) against its peers on aligned faces: pretrained, fitted, and with conditions left out."""
+"""IDFSR (arXiv 2508.10937) against its peers on aligned faces: pretrained, fitted, and with conditions left out.
+
+The subcommand `benchmark idfsr` gives `idfsr_systems` as contestants to the comparison of every other system, with
+`AlignedFaces` of the model's size as cases and a likeness whose faces lie at `conditioning.aligned_face(size)`. Nothing
+below this folder knows of it: what a comparison asks of a contestant are the protocols `System` and `FromFile`.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +14,15 @@ from pathlib import Path
 
 import torch
 
+from ..benchmark.comparing.contestants import Bicubic, Reference, System
 from ..host import Host
 from ..identity.identity import Identity
-from ..idfsr.conditioning import Seen, aligned_face, see
-from ..idfsr.identity_vector import identity_vector
-from ..idfsr.left_out import leave_out
-from ..idfsr.model import IDFSRModel
 from ..imaging.resizing import resize
-from ..personalize import FittingOptions, fit_identity
-from .comparing.contestants import Bicubic, Reference, System
+from .conditioning import Seen, aligned_face, see
+from .identity_fitting import FittingOptions, fit_identity
+from .identity_vector import identity_vector
+from .idfsr_model import IDFSRModel
+from .left_out import leave_out
 
 PRETRAINED, FITTED, WARPED = "pretrained", "fitted", "reference warped"
 

@@ -16,11 +16,11 @@ from ..faces.masks import faces_mask
 from ..host import Host, PlainHost
 from ..identity.identity import Identity
 from ..identity.similarity import compare
-from ..idfsr.conditioning import AlignedFace, cut_face, see
-from ..idfsr.identity_vector import identity_vector
-from ..idfsr.model import IDFSRModel
 from ..image_files import check_image
-from .aligned_crops import FEATHER, soft_square
+from ..restoring.aligned_crops import FEATHER, soft_square
+from .conditioning import AlignedFace, cut_face, see
+from .identity_vector import identity_vector
+from .idfsr_model import IDFSRModel
 
 BYTES_PER_VALUE = 118
 """Of activations, by (places of the first level) x (its channels); measured with idfsr-tiny on a CPU in fp32."""

@@ -12,12 +12,12 @@ from harness.cancelling import CancellingHost
 from headsup_core.errors import InputError
 from headsup_core.identity import load_identity, save_identity
 from headsup_core.identity.identity import Identity
-from headsup_core.idfsr.architecture import IDFSRArchitecture
+from headsup_core.idfsr.identity_fitting import Fitted, FittingOptions, fit_identity, loss_curve
+from headsup_core.idfsr.identity_fitting.fitting_examples import FittingExamples
 from headsup_core.idfsr.identity_vector import identity_vector
-from headsup_core.idfsr.model import IDFSRModel
-from headsup_core.idfsr.unet import IDFSRNetwork
-from headsup_core.personalize import Fitted, FittingOptions, fit_identity, loss_curve
-from headsup_core.personalize.examples import FittingExamples
+from headsup_core.idfsr.idfsr_model import IDFSRModel
+from headsup_core.idfsr.network.idfsr_architecture import IDFSRArchitecture
+from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 
 SMALL = IDFSRArchitecture(
     16, 8, (1, 2), (1, 2), 1, residuals=1, embedding=6, embedder="ours", token_width=8, style=8, time=8, groups=4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ...errors import InputError
 
 MAX_PHOTOS = 10
 """The paper sweeps 2 to 10 and finds the knee at about 5."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from ..errors import InputError, ModelFileError
-from ..models.one_step import ModelCard
+from ...errors import InputError, ModelFileError
+from ...models.one_step import ModelCard
 
 Prediction = Literal["noise", "velocity"]
 

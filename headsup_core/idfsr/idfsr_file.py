@@ -21,9 +21,9 @@ from ..models.file_formats.weights_files import (
     read_weights,
     write_safetensors,
 )
-from .architecture import IDFSRArchitecture
-from .model import IDFSRModel
-from .unet import IDFSRNetwork
+from .idfsr_model import IDFSRModel
+from .network.idfsr_architecture import IDFSRArchitecture
+from .network.idfsr_unet import IDFSRNetwork
 
 DEFAULT_IDFSR = "idfsr-tiny"
 """The one that comes with the pack."""

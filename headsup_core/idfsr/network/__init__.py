@@ -1,0 +1,1 @@
+"""The network of IDFSR: architecture records, blocks, UNet, and weights of DiffAE as a start."""

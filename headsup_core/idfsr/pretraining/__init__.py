@@ -1,0 +1,1 @@
+"""Training an IDFSR network: its configuration, aligned photos, samples and loop."""
