@@ -2,6 +2,6 @@
 identity's embedding.
 
 `network/` is the network alone, `idfsr_model` asks it for noise or faces, `restore_faces` lays them into pictures,
-`identity_fitting/` fits an embedding to a person's photos, `pretraining/` trains the network, `idfsr_benchmark` measures
-it.
+`identity_fitting/` fits an embedding to a person's photos, `pretraining/` trains the network, `idfsr_benchmark`
+measures it.
 """
