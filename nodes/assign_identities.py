@@ -11,10 +11,9 @@ from ..headsup_core.faces import NOBODY
 from ..headsup_core.faces.drawing import annotate, short_name
 from ..headsup_core.identity import assign, with_overrides
 from ..headsup_core.identity.similarity import calibration_of
-from ..headsup_core.restoring.people.recognise import recogniser_for
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, model_management, schema
 from .detection import analyzer_input, place, shown
-from .host import ComfyHost
+from .face_analyzers import recogniser_of
 from .inject_identity import match_threshold_input
 from .pictures import Pictures
 
@@ -81,7 +80,7 @@ class HeadsUpAssignIdentities(ComfyNode):
         pictures = Pictures.from_image(image).rgb.float().cpu()
         faces.check_batch(len(pictures))
         chosen = with_overrides(faces, override, [identity.name for identity in identities])
-        used = recogniser_for(chosen, analyzer, ComfyHost.on("cpu"))
+        used = recogniser_of(chosen, analyzer)
         named, decided = assign(pictures, chosen, identities, used, threshold)
         final = named.map(_final)
         drawn = [

@@ -83,7 +83,7 @@ def detect_each(
 def together(found: Sequence[Faces], analyzer: FaceAnalyzer) -> Faces:
     """The faces of pictures of one size as those of a batch."""
     pictures = tuple(faces[0] for faces in found)
-    return Faces(pictures, found[0].height, found[0].width, analyzer)
+    return Faces(pictures, found[0].height, found[0].width, analyzer.analyzer_id)
 
 
 def require_faces(found: Sequence[Faces], analyzer: FaceAnalyzer, options: DetectionOptions) -> None:

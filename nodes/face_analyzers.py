@@ -9,12 +9,13 @@ from weakref import WeakValueDictionary
 from ..headsup_core import ModelFileError
 from ..headsup_core.faces import DEFAULT_ANALYZER, load_face_analyzer
 from ..headsup_core.faces.backends import facexlib, insightface, opencv
+from ..headsup_core.faces.registry import parse_analyzer_id
 from .comfy import folder_paths
 from .host import ComfyHost
 from .model_files import find_file, fingerprint
 
 if TYPE_CHECKING:
-    from ..headsup_core.faces import FaceAnalyzer
+    from ..headsup_core.faces import FaceAnalyzer, Faces
     from ..headsup_core.faces.analyzer import AnalyzerBase
 
 KNOWN_PACKS = ("buffalo_l", "antelopev2", "buffalo_m", "buffalo_s", "buffalo_sc")
@@ -87,3 +88,23 @@ def load_shared_analyzer(backend: str, pack: str, device: str) -> AnalyzerBase:
 def analyzer_or_default(analyzer: FaceAnalyzer | None) -> FaceAnalyzer:
     """What is connected, else the analyzer that needs no files."""
     return load_shared_analyzer(DEFAULT_ANALYZER, "", "cpu") if analyzer is None else analyzer
+
+
+def finder_of(faces: Faces) -> FaceAnalyzer | None:
+    """The analyzer that found the faces, the same object while a node holds it; None for faces made by hand.
+
+    Raises:
+        ModelFileError, InputError: as the core's `load_face_analyzer`.
+    """
+    if not faces.analyzer:
+        return None
+    name, options = parse_analyzer_id(faces.analyzer)
+    return load_shared_analyzer(name, options.get("pack", ""), "cpu" if name == DEFAULT_ANALYZER else "auto")
+
+
+def recogniser_of(faces: Faces | None, analyzer: FaceAnalyzer | None = None) -> FaceAnalyzer:
+    """What is connected, else what found the faces where it can recognise them, else the default."""
+    if analyzer is not None:
+        return analyzer
+    finder = None if faces is None else finder_of(faces)
+    return finder if finder is not None and finder.embedder_id else analyzer_or_default(None)

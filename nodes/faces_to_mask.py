@@ -11,6 +11,7 @@ from ..headsup_core import InputError
 from ..headsup_core.faces.masks import SHAPES, faces_mask
 from .comfy import ComfyNode, FacesSocket, io, model_management, schema
 from .detection import analyzer_input
+from .face_analyzers import finder_of
 from .face_choice import chosen_in, feather_input, grow_input, parse_which, which_input
 from .pictures import Pictures
 
@@ -75,7 +76,7 @@ class HeadsUpFacesToMask(ComfyNode):
             faces = faces.scaled_to(*rgb.shape[-2:])
         parser: Any = None
         if shape == PARSING:
-            parser = _parser(analyzer or faces.analyzer)
+            parser = _parser(analyzer or finder_of(faces))
             if rgb is None:
                 raise InputError("shape parsing looks at the face's pixels: connect image")
         masks = [

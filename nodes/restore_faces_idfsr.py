@@ -8,6 +8,7 @@ import torch
 
 from ..headsup_core.idfsr.restore_faces import PersonOptions, restore_people
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
+from .face_analyzers import finder_of
 from .host import DEVICES, ComfyHost
 from .identity_list import check_somebody
 from .pictures import Canvas, Pictures
@@ -101,7 +102,7 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
         pictures = Pictures.from_image(image)
         options = PersonOptions(steps, seed, feather, allow_smaller)
         host = ComfyHost.on(device)
-        result = restore_people(pictures.rgb, faces, identities, idfsr_model, options, host)
+        result = restore_people(pictures.rgb, faces, identities, idfsr_model, options, host, finder_of(faces))
         canvas = Canvas(pictures, *pictures.rgb.shape[-2:])
         for index, picture in enumerate(result.image.split(1)):
             canvas.put(index, picture)

@@ -11,6 +11,7 @@ from ..headsup_core import HeadsUpError, HeadsUpModel, InputError, RestoreResult
 from ..headsup_core.faces import Face, Faces
 from ..headsup_core.imaging.resizing import output_size, resize
 from ..headsup_core.restoring.tile_memory import check_picture_fits
+from .face_analyzers import recogniser_of
 from .pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Options:
             strength=self.strength,
             mask=None if self.mask is None else self.mask[index : index + 1],
             faces=None if self.faces is None else replace(self.faces, pictures=(self.faces[index],)),
+            analyzer=recogniser_of(self.faces) if model.identities else None,
             identity_gate=self.identity_gate,
             seed=(self.seed + index) % SEEDS,
             references=references,

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..headsup_core import InputError
-from ..headsup_core.faces.drawing import annotate, score_label
+from ..headsup_core.faces.drawing import annotate
 from ..headsup_core.imaging.color import COLOR_FIXES
 from ..headsup_core.imaging.resizing import resize
 from ..headsup_core.restoring.people.gate import GATE_MODES
+from ..headsup_core.restoring.people.identity_score import score_label
 from .comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
 from .host import ComfyHost
 from .messages import show_on_node

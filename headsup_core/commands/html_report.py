@@ -22,9 +22,9 @@ from typing_extensions import Self
 
 from ..errors import HeadsUpError, InputError
 from ..faces.faces import Faces
-from ..faces.scores import OUTCOME_WORDS
 from ..identity.similarity import calibration_of
 from ..image_files import read_picture
+from ..restoring.people.identity_score import OUTCOME_WORDS
 from ..restoring.restore_report import RestoreReport
 from ..whole_files import whole_file
 from .batch import Job

@@ -3,8 +3,7 @@
 from .analyzer import DetectionOptions, FaceAnalyzer, Licence
 from .face import LANDMARK_NAMES, NOBODY, Face
 from .faces import Faces, in_order
-from .registry import BACKENDS, DEFAULT_ANALYZER, load_face_analyzer
-from .scores import IdentityScore
+from .registry import BACKENDS, DEFAULT_ANALYZER, analyzer_of, load_face_analyzer
 
 __all__ = [
     "BACKENDS",
@@ -15,8 +14,8 @@ __all__ = [
     "Face",
     "FaceAnalyzer",
     "Faces",
-    "IdentityScore",
     "Licence",
+    "analyzer_of",
     "in_order",
     "load_face_analyzer",
 ]

@@ -63,6 +63,11 @@ class FaceAnalyzer(Protocol):
         ...
 
     @property
+    def analyzer_id(self) -> str:
+        """What `Faces.analyzer` holds: the name, and what loads it again, as "insightface:buffalo_l"."""
+        ...
+
+    @property
     def licence(self) -> Licence: ...
 
     @property
@@ -96,13 +101,18 @@ class AnalyzerBase(ABC):
     needs: str
     """Files that the user has to put somewhere; "" for none."""
 
+    @property
+    def analyzer_id(self) -> str:
+        """As the protocol says."""
+        return self.name
+
     def detect(self, image: torch.Tensor, options: DetectionOptions | None = None) -> Faces:
         """As the protocol says."""
         check_image(image)
         options = options or DetectionOptions()
         pictures = [image[index : index + 1].float().cpu().clamp(0, 1) for index in range(len(image))]
         found = tuple(select(self._find(picture, options), options) for picture in pictures)
-        return Faces(found, image.shape[-2], image.shape[-1], self)
+        return Faces(found, image.shape[-2], image.shape[-1], self.analyzer_id)
 
     def embed(self, image: torch.Tensor, faces: Faces) -> Faces:
         """As the protocol says."""
@@ -118,7 +128,7 @@ class AnalyzerBase(ABC):
             embedded.append(
                 tuple(replace(face, embedding=unit(vector)) for face, vector in zip(here, vectors, strict=True))
             )
-        return replace(faces, pictures=tuple(embedded), analyzer=self)
+        return replace(faces, pictures=tuple(embedded), analyzer=self.analyzer_id)
 
     @abstractmethod
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:

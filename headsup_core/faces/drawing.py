@@ -16,7 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 from .analyzer import to_bytes
 from .face import Box, Face
 from .labels import lay_out
-from .scores import OUTCOME_LABELS, certainty
 
 Mark = Literal["good", "bad", "none"]
 
@@ -38,6 +37,8 @@ NAME_LETTERS = 16
 SYSTEM_FONTS = ("msyh.ttc", "PingFang.ttc", "NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "arial.ttf", "Arial.ttf")
 """For letters beyond ASCII, the widest first; Pillow looks for them where the system keeps fonts."""
 GAP = 12
+SURE, LIKELY = 0.9, 0.7
+"""Least scores of a detector for these words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,20 +93,16 @@ def annotate(picture: torch.Tensor, faces: Sequence[Face], labels: Sequence[str]
     return tensor_of(canvas)
 
 
+def certainty(score: float) -> str:
+    """A detector's score, 0..1, as one word."""
+    if score >= SURE:
+        return "sure"
+    return "likely" if score >= LIKELY else "doubtful"
+
+
 def found_label(index: int, face: Face) -> str:
     """Index, how sure the detector is, and how large the face is."""
     return f"{index}: {certainty(face.score)} {face.score:.2f}\neyes {face.eye_distance:.0f} px"
-
-
-def score_label(index: int, face: Face) -> str:
-    """Name, identity before -> after in numbers and words, and what came of the face, where it was scored; else who it
-    is."""
-    name = face.identity or ("unknown" if face.identity is None else "nobody")
-    title = f"{index}: {short_name(name)}"
-    if face.scores is None:
-        return title
-    scores = [] if face.scores.outcome == "unscored" else [face.scores.change, face.scores.change_in_words]
-    return "\n".join([title, *scores, OUTCOME_LABELS[face.scores.outcome]])
 
 
 def short_name(name: str) -> str:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .scores import IdentityScore
-
 Box = tuple[float, float, float, float]
 
 NOBODY = ""
@@ -30,7 +28,6 @@ class Face:
         embedding: unit vector `[D]` of the analyzer that embedded it, or None.
         identity: name of the identity that it is assigned to; `NOBODY`: of none; None: nobody has said.
         identity_score: calibrated similarity to that identity, or None.
-        scores: how alike to that identity before and after restoring, or None.
     """
 
     box: Box
@@ -39,7 +36,6 @@ class Face:
     embedding: torch.Tensor | None = None
     identity: str | None = None
     identity_score: float | None = None
-    scores: IdentityScore | None = None
 
     @property
     def eye_distance(self) -> float:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from .face import Face
-
-if TYPE_CHECKING:
-    from .analyzer import FaceAnalyzer
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +16,14 @@ class Faces:
     Attributes:
         pictures: B tuples, each sorted by `in_order`.
         height, width: size in pixels of the pictures that they were found in.
-        analyzer: what found them; None when they were made by hand.
+        analyzer: id of the analyzer that found them, or that embedded them last (`FaceAnalyzer.analyzer_id`); "" when
+            they were made by hand. `registry.analyzer_of` loads it.
     """
 
     pictures: tuple[tuple[Face, ...], ...]
     height: int
     width: int
-    analyzer: FaceAnalyzer | None = None
+    analyzer: str = ""
 
     def __len__(self) -> int:
         """B."""

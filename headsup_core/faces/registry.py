@@ -12,6 +12,7 @@ from .backends.dlib import DlibAnalyzer
 from .backends.facexlib import FacexlibAnalyzer
 from .backends.insightface import InsightFaceAnalyzer
 from .backends.opencv import OpenCvAnalyzer
+from .faces import Faces
 
 BACKENDS: Mapping[str, type[AnalyzerBase]] = {
     backend.name: backend for backend in (DlibAnalyzer, InsightFaceAnalyzer, OpenCvAnalyzer, FacexlibAnalyzer)
@@ -42,3 +43,24 @@ def load_face_analyzer(name: str = DEFAULT_ANALYZER, host: Host | None = None, *
         if "unexpected keyword" in str(error):
             raise InputError(f"face analyzer {name}: {str(error).split('() ')[-1]}") from error
         raise
+
+
+def analyzer_of(faces: Faces, host: Host | None = None) -> AnalyzerBase | None:
+    """The analyzer that found the faces, loaded again; None for faces that were made by hand.
+
+    Raises:
+        InputError: an analyzer that the registry does not know, or whose library is not installed.
+        ModelFileError: its files are not where `host` looks.
+    """
+    if not faces.analyzer:
+        return None
+    name, options = parse_analyzer_id(faces.analyzer)
+    if name not in BACKENDS:
+        raise InputError(f"the faces were found by {faces.analyzer!r}, which cannot be loaded: pass the analyzer")
+    return load_face_analyzer(name, host, **options)
+
+
+def parse_analyzer_id(analyzer_id: str) -> tuple[str, dict[str, str]]:
+    """Name and options, as `load_face_analyzer` takes them, of a `FaceAnalyzer.analyzer_id`."""
+    name, _, pack = analyzer_id.partition(":")
+    return name, {"pack": pack} if pack else {}

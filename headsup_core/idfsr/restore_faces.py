@@ -13,6 +13,7 @@ from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import Face
 from ..faces.faces import Faces
 from ..faces.masks import faces_mask
+from ..faces.registry import analyzer_of
 from ..host import Host, PlainHost
 from ..identity.identity import Identity
 from ..identity.similarity import compare
@@ -114,7 +115,7 @@ def restore_people(
     if len(people) != len(identities):
         raise InputError("two identities have the same name: rename one, faces are assigned by name")
     faces = faces.scaled_to(*image.shape[-2:])
-    analyzer = analyzer or faces.analyzer
+    analyzer = analyzer or analyzer_of(faces, host)
     vectors = {name: identity_vector(person, model, analyzer) for name, person in people.items()}
     places = (model.architecture.size // model.architecture.patch) ** 2
     host.load([model.network], places * model.architecture.channels * BYTES_PER_VALUE)
@@ -200,7 +201,7 @@ def _likeness(
     wanted = model.architecture.embedder
     if analyzer is None or analyzer.embedder_id != wanted or wanted not in person.embeddings:
         return None, ""
-    vector = face.embedding if faces.analyzer is analyzer else None
+    vector = face.embedding if faces.analyzer == analyzer.analyzer_id else None
     if vector is None:
         one = Faces(((face,),), picture.shape[-2], picture.shape[-1])
         vector = analyzer.embed(picture, one)[0][0].embedding

@@ -12,7 +12,7 @@ from harness.face_models import SCRFD_POINTS, make_arcface, make_pack, make_pars
 from harness.faces import face_at
 
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.faces import BACKENDS, DetectionOptions, Faces, load_face_analyzer
+from headsup_core.faces import BACKENDS, DetectionOptions, Faces, analyzer_of, load_face_analyzer
 from headsup_core.faces.backends import yunet as yunet_module
 from headsup_core.faces.backends.facexlib import FACE_LABELS, FacexlibAnalyzer
 from headsup_core.faces.backends.yunet import YuNet
@@ -207,6 +207,22 @@ def test_yunet_without_a_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_file_of_yunet_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"yunet\.onnx"):
         YuNet(tmp_path / "yunet.onnx")
+
+
+def test_faces_say_who_found_them_and_that_loads_it_again(tmp_path: Path, host: PlainHost) -> None:
+    make_pack(_pack(tmp_path, "antelopev2"))
+    analyzer = load_face_analyzer("insightface", host, pack="antelopev2")
+    faces = analyzer.detect(torch.rand(1, 3, 64, 64))
+    assert faces.analyzer == "insightface:antelopev2"
+
+    again = analyzer_of(faces, host)
+    assert isinstance(again, type(analyzer))
+    assert again.analyzer_id == faces.analyzer
+    assert analyzer_of(Faces(((),), 8, 8), host) is None
+    with pytest.raises(InputError, match="'yolo:7'"):
+        analyzer_of(Faces(((),), 8, 8, "yolo:7"), host)
+    with pytest.raises(ModelFileError, match="buffalo_l"):
+        analyzer_of(Faces(((),), 8, 8, "insightface:buffalo_l"), host)
 
 
 def test_unknown_names_and_options_are_refused(host: PlainHost) -> None:

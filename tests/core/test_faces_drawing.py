@@ -8,7 +8,7 @@ import pytest
 import torch
 from harness.faces import face_at
 
-from headsup_core.faces import NOBODY, Face, IdentityScore
+from headsup_core.faces import NOBODY, Face
 from headsup_core.faces.drawing import (
     COLOURS,
     MARKS,
@@ -18,10 +18,10 @@ from headsup_core.faces.drawing import (
     comparison,
     contact_sheet,
     found_label,
-    score_label,
 )
 from headsup_core.faces.labels import lay_out
 from headsup_core.imaging.resizing import resize
+from headsup_core.restoring.people.identity_score import IdentityScore, score_label, with_scores
 
 POINTS = torch.tensor([[90.0, 80.0], [130.0, 80.0], [110.0, 100.0], [95.0, 120.0], [125.0, 120.0]])
 FACE = Face((70.0, 50.0, 150.0, 150.0), POINTS, 0.87)
@@ -167,12 +167,12 @@ def test_change_of_identity_has_words(before: float | None, after: float, words:
 
 def test_name_and_scores_are_written() -> None:
     score = IdentityScore(0.62, 0.7, 0.75, 0.9, 0.744, "injected")
-    known = replace(FACE, identity="Ada", scores=score)
+    known = with_scores(replace(FACE, identity="Ada"), score)
     lost = IdentityScore(None, None, None, None, None, "unscored", "too small")
 
     assert score_label(3, known) == "3: Ada\n0.62 -> 0.74\nmore alike\nwith reference"
-    assert score_label(0, replace(known, scores=replace(score, outcome="enlarged"))).endswith("only enlarged")
-    assert score_label(0, replace(known, scores=lost)) == "0: Ada\nnot scored"
+    assert score_label(0, with_scores(known, replace(score, outcome="enlarged"))).endswith("only enlarged")
+    assert score_label(0, with_scores(known, lost)) == "0: Ada\nnot scored"
     assert score_label(0, replace(FACE, identity="A" * 20)) == f"0: {'A' * 14}..."
     assert score_label(1, FACE) == "1: unknown"
     assert score_label(1, replace(FACE, identity=NOBODY)) == "1: nobody"

@@ -15,9 +15,9 @@ from headsup_core.errors import InputError
 from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
 from headsup_core.faces.reference import face_location
-from headsup_core.faces.scores import IdentityScore
 from headsup_core.identity.similarity import ASSUMED
 from headsup_core.restoring.people.gate import FEATHER, Candidates, GateMode, GateRules, gate, region, scored_after
+from headsup_core.restoring.people.identity_score import IdentityScore, scores_of
 
 HEIGHT, WIDTH, EYES = 160, 320, 24.0
 LEFT = replace(face_at(80, 80, EYES), identity="Ada")
@@ -83,7 +83,7 @@ def judged(
 ) -> tuple[torch.Tensor, tuple[IdentityScore, ...]]:
     candidates = Candidates(before, plain, injected, faces, scale=4.0)
     picture, judged_faces = gate(candidates, people, AngleAnalyzer(), mode, rules)
-    return picture, tuple(face.scores for face in judged_faces if face.scores is not None)
+    return picture, tuple(scores for face in judged_faces if (scores := scores_of(face)) is not None)
 
 
 def red_at(picture: torch.Tensor, face: Face) -> float:
@@ -241,7 +241,7 @@ def test_neighbours_share_the_pixels_between_them() -> None:
 
     picture, faces = gate(candidates, people, AngleAnalyzer(), "on", replace(RULES, keep=0.3))
 
-    assert [face.scores.outcome for face in faces if face.scores] == ["uninjected", "injected"]
+    assert [scores.outcome for face in faces if (scores := scores_of(face))] == ["uninjected", "injected"]
     assert red_at(picture, LEFT) > 70
     assert red_at(picture, NEIGHBOUR) < 15
 
@@ -318,11 +318,12 @@ def test_final_score_is_of_the_final_picture() -> None:
 
     known, nobody = scored_after(final, larger, PEOPLE, AngleAnalyzer())
 
-    assert known.scores is not None
-    assert known.scores.after == pytest.approx(alike(25))
-    assert known.scores.change == f"{alike(60):.2f} -> {alike(25):.2f}"
-    assert str(known.scores) == (
+    scores = scores_of(known)
+    assert scores is not None
+    assert scores.after == pytest.approx(alike(25))
+    assert scores.change == f"{alike(60):.2f} -> {alike(25):.2f}"
+    assert str(scores) == (
         f"identity {alike(60):.2f} -> {alike(25):.2f}, without the reference {alike(50):.2f}: restored with the "
         "reference"
     )
-    assert nobody.scores is None
+    assert scores_of(nobody) is None

@@ -15,9 +15,10 @@ from harness.stand_ins import ModelMaker
 from torch import nn
 
 import headsup_core as hu
-from headsup_core.faces import Face, IdentityScore
+from headsup_core.faces import Face
 from headsup_core.models.one_step import HeadsUpModel
 from headsup_core.restoring.people.gate import GateMode
+from headsup_core.restoring.people.identity_score import IdentityScore, scores_of
 
 HOST = hu.PlainHost("cpu", quiet=True)
 FACTOR = 4
@@ -74,7 +75,7 @@ def restored(
         **options,
     )  # fmt: skip
     assert result.faces is not None
-    return result, [face.scores for face in result.faces[0]]
+    return result, [scores_of(face) for face in result.faces[0]]
 
 
 def test_right_people_stay_injected(make_model: ModelMaker) -> None:
@@ -125,7 +126,7 @@ def test_face_that_restoring_spoils_is_only_enlarged(make_model: ModelMaker) -> 
     result = hu.restore(image, model, 1, faces=faces, analyzer=ANALYZER, identities=[wrong_photo], host=HOST)
 
     assert result.faces is not None
-    score = result.faces[0][0].scores
+    score = scores_of(result.faces[0][0])
     assert score is not None
     assert score.outcome == "enlarged"
     assert score.uninjected == pytest.approx(SAME / 2**0.5, abs=1e-3)
@@ -160,7 +161,7 @@ def test_pictures_of_a_batch_are_judged_one_by_one(make_model: ModelMaker) -> No
 
     assert result.faces is not None
     assert (result.faces.height, result.faces.width) == (240, 400)
-    outcomes = [[face.scores.outcome for face in found if face.scores] for found in result.faces]
+    outcomes = [[scores.outcome for face in found if (scores := scores_of(face))] for found in result.faces]
     assert outcomes == [["injected"] * 2, ["uninjected"] * 2]
     assert result.report.gate[2].startswith("picture 2, face 0: Ada, identity 0.00 -> 0.00")
     records = json.loads(json.dumps(result.report.identity_scores))

@@ -55,7 +55,8 @@ def picture(count: int = 1) -> torch.Tensor:
 class Recogniser:
     """Sees the same vector in every face."""
 
-    name, embedder_id = "test", "ours"
+    name = analyzer_id = "test"
+    embedder_id = "ours"
 
     def __init__(self, vector: torch.Tensor) -> None:
         self._vector = vector

@@ -49,6 +49,7 @@ class InsightFaceAnalyzer(AnalyzerBase):
         wanted = PROVIDERS[-1:] if host.device.type == "cpu" else PROVIDERS
         providers = [name for name in runtime.get_available_providers() if name in wanted]
         folder = find_pack(host, pack)
+        self._pack = pack
         self._detector: Any = None
         self._recogniser: Any = None
         for path in sorted(folder.glob("*.onnx")):
@@ -67,6 +68,11 @@ class InsightFaceAnalyzer(AnalyzerBase):
             self.embedder_id = ""
         side = DETECTION_SIDES[1]
         self._detector.prepare(ctx_id=0 if _on_gpu(providers) else -1, input_size=(side, side))
+
+    @property
+    @override
+    def analyzer_id(self) -> str:
+        return f"{self.name}:{self._pack}"
 
     @override
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:

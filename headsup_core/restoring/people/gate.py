@@ -14,8 +14,8 @@ from ...faces.face import Face
 from ...faces.faces import Faces
 from ...faces.masks import faces_mask
 from ...faces.reference import MASK_GROW
-from ...faces.scores import IdentityScore, Outcome
 from ...identity.similarity import calibration_of, compare
+from .identity_score import IdentityScore, Outcome, scores_of, with_scores
 
 GateMode = Literal["on", "report", "off"]
 GATE_MODES: tuple[GateMode, ...] = ("on", "report", "off")
@@ -105,7 +105,7 @@ def gate(
     if mode == "off":
         return restored, candidates.faces
     faces = tuple(
-        replace(face, scores=_judged(face, candidates, people[face.identity], analyzer, rules, mode))
+        with_scores(face, _judged(face, candidates, people[face.identity], analyzer, rules, mode))
         if face.identity is not None and face.identity in people
         else face
         for face in candidates.faces
@@ -125,10 +125,11 @@ def scored_after(
     """`faces`, in pixels of the final `picture` `[1,3,H,W]`, with `scores.after`."""
 
     def scored(face: Face) -> Face:
-        if face.scores is None or face.identity is None or face.scores.outcome == "unscored":
+        scores = scores_of(face)
+        if scores is None or face.identity is None or scores.outcome == "unscored":
             return face
         after = _similarity(_embedding(picture, face, analyzer), people.get(face.identity), analyzer)
-        return replace(face, scores=replace(face.scores, after=after))
+        return with_scores(face, replace(scores, after=after))
 
     return tuple(scored(face) for face in faces)
 
@@ -232,7 +233,8 @@ def _composed(candidates: Candidates, restored: torch.Tensor, faces: Sequence[Fa
     Where regions overlap, each face has its share, so that a face that falls back does not take its neighbour along.
     """
     sources: dict[Outcome, torch.Tensor] = {"uninjected": candidates.plain, "enlarged": candidates.before}
-    scored = [(face, sources.get(face.scores.outcome, restored)) for face in faces if face.scores is not None]
+    judged = [(face, scores_of(face)) for face in faces]
+    scored = [(face, sources.get(scores.outcome, restored)) for face, scores in judged if scores is not None]
     fallen = [(face, source) for face, source in scored if source is not restored]
     if not fallen:
         return restored

@@ -15,6 +15,7 @@ from ...faces.faces import Faces
 from ...identity.identity import Identity
 from ...models.one_step import HeadsUpModel
 from .gate import Candidates, GateMode, gate, scored_after
+from .identity_score import scores_of
 from .recognise import People
 
 
@@ -64,9 +65,9 @@ class Gatekeeper:
 
 def gatekeeper_of(people: People | None, model: HeadsUpModel, mode: GateMode) -> Gatekeeper | None:
     """None when there is nobody to score, or the gate is off."""
-    if people is None or mode == "off" or people.faces.analyzer is None:
+    if people is None or mode == "off":
         return None
-    analyzer, shown = people.faces.analyzer, {face.identity for found in people.faces for face in found}
+    analyzer, shown = people.recogniser, {face.identity for found in people.faces for face in found}
     known: list[Identity] = [one for one in model.identities if one.name in shown]
     vectors = {one.name: one.embedding_for(analyzer) for one in known}
     spill = math.sqrt(2) * model.one_step.codec.factor  # the diagonal of a latent
@@ -77,18 +78,18 @@ def score_lines(faces: Faces) -> list[str]:
     """Each scored face in words."""
     several = len(faces) > 1
     return [
-        f"{f'picture {picture + 1}, ' * several}face {index}: {face.identity}, {face.scores}"
+        f"{f'picture {picture + 1}, ' * several}face {index}: {face.identity}, {scores}"
         for picture, found in enumerate(faces)
         for index, face in enumerate(found)
-        if face.scores is not None
+        if (scores := scores_of(face)) is not None
     ]
 
 
 def score_records(faces: Faces) -> list[dict[str, Any]]:
     """Each scored face in numbers, as JSON can hold it; scores are on the calibrated scale."""
     return [
-        {"picture": picture, "face": index, "identity": face.identity, **asdict(face.scores)}
+        {"picture": picture, "face": index, "identity": face.identity, **asdict(scores)}
         for picture, found in enumerate(faces)
         for index, face in enumerate(found)
-        if face.scores is not None
+        if (scores := scores_of(face)) is not None
     ]

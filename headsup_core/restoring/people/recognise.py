@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ...faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, load_face_analyzer
+from ...faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, analyzer_of, load_face_analyzer
 from ...host import Host
 from ...identity.assignment import Assignment, assign, default_threshold
 from ...models.one_step import HeadsUpModel
@@ -25,12 +25,14 @@ class People:
         assignments: of each picture, face by face.
         told: of each picture, index of a face -> what the model is told of it; in pixels of the input.
         injects: whether it is told at all.
+        recogniser: the analyzer that told them apart.
     """
 
     faces: Faces
     assignments: tuple[tuple[Assignment, ...], ...]
     told: tuple[dict[int, KnownFace], ...]
     injects: bool
+    recogniser: FaceAnalyzer
 
     def known(self, picture: int, size: torch.Size, margin: int) -> dict[int, KnownFace]:
         """By face, what the model is told of a picture that is enlarged to `size` and continued by `margin` pixels."""
@@ -109,7 +111,7 @@ def recognise(
         told.append(here)
     if model.identity_strength == 0:
         notes.append("identity strength 0: the people were recognised, not injected")
-    return People(named, decided, tuple(told), injects=model.identity_strength > 0)
+    return People(named, decided, tuple(told), model.identity_strength > 0, used)
 
 
 def _only_strangers(named: Faces) -> bool:
@@ -122,6 +124,5 @@ def recogniser_for(faces: Faces | None, analyzer: FaceAnalyzer | None, host: Hos
     """The given one, that of the faces when it can recognise them, or the default."""
     if analyzer is not None:
         return analyzer
-    if faces is not None and faces.analyzer is not None and faces.analyzer.embedder_id:
-        return faces.analyzer
-    return load_face_analyzer(host=host)
+    finder = None if faces is None else analyzer_of(faces, host)
+    return finder if finder is not None and finder.embedder_id else load_face_analyzer(host=host)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Literal
+
+from ...faces.drawing import short_name
+from ...faces.face import Face
 
 Outcome = Literal["injected", "uninjected", "enlarged", "unscored"]
 
@@ -23,17 +26,8 @@ OUTCOME_LABELS: Mapping[Outcome, str] = {
 }
 """The same where there is little room."""
 
-SURE, LIKELY = 0.9, 0.7
-"""Least scores of a detector for these words."""
 AS_ALIKE = 0.05
 """Differences of a calibrated similarity up to this are called none, as the identity gate allows them."""
-
-
-def certainty(score: float) -> str:
-    """A detector's score, 0..1, as one word."""
-    if score >= SURE:
-        return "sure"
-    return "likely" if score >= LIKELY else "doubtful"
 
 
 @dataclass(frozen=True)
@@ -78,3 +72,38 @@ class IdentityScore:
 
 def _number(score: float | None) -> str:
     return "?" if score is None else f"{score:.2f}"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFace(Face):
+    """A face that the gate has looked at.
+
+    Attributes:
+        scores: how alike to its person before and after restoring, and what came of it.
+    """
+
+    scores: IdentityScore | None = None
+
+
+def with_scores(face: Face, scores: IdentityScore) -> ScoredFace:
+    """`face` with these scores."""
+    if isinstance(face, ScoredFace):
+        return replace(face, scores=scores)
+    return ScoredFace(**{field.name: getattr(face, field.name) for field in fields(Face)}, scores=scores)
+
+
+def scores_of(face: Face) -> IdentityScore | None:
+    """The scores of a face; None when the gate did not look at it."""
+    return face.scores if isinstance(face, ScoredFace) else None
+
+
+def score_label(index: int, face: Face) -> str:
+    """Name, identity before -> after in numbers and words, and what came of the face, where it was scored; else who it
+    is."""
+    name = face.identity or ("unknown" if face.identity is None else "nobody")
+    title = f"{index}: {short_name(name)}"
+    scores = scores_of(face)
+    if scores is None:
+        return title
+    changes = [] if scores.outcome == "unscored" else [scores.change, scores.change_in_words]
+    return "\n".join([title, *changes, OUTCOME_LABELS[scores.outcome]])
