@@ -16,7 +16,7 @@ from harness.stand_ins import ModelMaker, ShuffleCodec
 from torch import nn
 
 import headsup_core as hu
-from headsup_core.faces import NOBODY, Face, Faces
+from headsup_core.faces import NOBODY, Face, Faces, registry
 from headsup_core.faces.reference import face_location, warped_reference
 from headsup_core.imaging.resizing import resize
 from headsup_core.imaging.tile_plan import Tile
@@ -299,10 +299,14 @@ def test_report_and_faces(make_model: ModelMaker) -> None:
     assert torch.allclose(result.faces[0][0].landmarks, (LEFT.landmarks + 0.5) * 2 - 0.5)
 
 
-def test_faces_bring_their_analyzer_and_an_own_one_overrides(make_model: ModelMaker) -> None:
+def test_the_analyzer_that_faces_name_is_loaded_and_a_given_one_overrides(
+    make_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, image = telling(make_model, "mask").with_identities([ADA]), photo()
-    own = ColourAnalyzer([LEFT])
-    faces = own.detect(image)
+    faces = ColourAnalyzer([LEFT]).detect(image)
+    with pytest.raises(hu.InputError, match="'colours'"):  # not one that has a name in the registry
+        hu.restore(image, model, 1, faces=faces, host=HOST)
+    monkeypatch.setattr(registry, "BACKENDS", {**registry.BACKENDS, "colours": lambda _host: ColourAnalyzer([LEFT])})
     found = hu.restore(image, model, 1, faces=faces, host=HOST).faces
     assert found is not None
     assert found[0][0].identity == "Ada"
