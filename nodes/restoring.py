@@ -11,12 +11,12 @@ from ..headsup_core import HeadsUpError, HeadsUpModel, InputError, RestoreResult
 from ..headsup_core.faces import Face, Faces
 from ..headsup_core.imaging.resizing import output_size, resize
 from ..headsup_core.restoring.tile_memory import check_picture_fits
-from .face_analyzers import recogniser_of
 from .pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..headsup_core.faces import FaceAnalyzer
     from ..headsup_core.restoring.people.conditions import UprightReferences
     from ..headsup_core.restoring.people.gate import GateMode
     from .host import ComfyHost
@@ -32,6 +32,7 @@ class Options:
         mask: `[B,1,h,w]` in 0..1, 1 = restore.
         tags: comma-separated words of a tagger.
         faces: of the pictures of the batch.
+        analyzer: recognises the model's people.
         prompt: text, or the text encoder's states `[1,77n,D]`.
     """
 
@@ -49,6 +50,7 @@ class Options:
     tags: str | None = None
     faces: Faces | None = None
     identity_gate: GateMode = "on"
+    analyzer: FaceAnalyzer | None = None
 
     def size_of(self, height: int, width: int, *, capped: bool = True) -> tuple[int, int]:
         """The output's (height, width) for a picture. Raises `InputError` when there is none."""
@@ -85,7 +87,7 @@ class Options:
             strength=self.strength,
             mask=None if self.mask is None else self.mask[index : index + 1],
             faces=None if self.faces is None else replace(self.faces, pictures=(self.faces[index],)),
-            analyzer=recogniser_of(self.faces) if model.identities else None,
+            analyzer=self.analyzer,
             identity_gate=self.identity_gate,
             seed=(self.seed + index) % SEEDS,
             references=references,

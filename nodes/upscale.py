@@ -13,6 +13,7 @@ from ..headsup_core.imaging.resizing import resize
 from ..headsup_core.restoring.people.gate import GATE_MODES
 from ..headsup_core.restoring.people.identity_score import score_label
 from .comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
+from .face_analyzers import recogniser_of
 from .host import ComfyHost
 from .messages import show_on_node
 from .pictures import mask_planes, prompt_states
@@ -112,6 +113,7 @@ class HeadsUpUpscale(ComfyNode):
             tags=tags.strip() or None,
             faces=faces,
             identity_gate=identity_gate,
+            analyzer=recogniser_of(faces) if model.identities else None,
         )
         host = ComfyHost.on(model.options.get("device", "auto"))
         done = restore_batch(image, model, options, host, keep_going=on_error != STOP)
