@@ -9,8 +9,7 @@ from .errors import HeadsUpError, InputError, ModelFileError
 from .faces import DetectionOptions, Face, FaceAnalyzer, Faces, load_face_analyzer
 from .host import Host, PlainHost
 from .identity import Identity, compare, encode_identity, encode_people, load_identity, save_identity
-from .models.loading import load_model
-from .models.one_step import HeadsUpModel
+from .restoring.headsup_model import HeadsUpModel, load_model
 from .restoring.pipeline import RestoreResult, restore
 
 __all__ = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -122,4 +121,4 @@ def load_shared(path: Path, dtype: str, device: str, host: Host) -> HeadsUpModel
     if weights is None:
         weights = load_model(path, dtype=dtype, host=host).one_step
         _shared[key] = weights
-    return replace(HeadsUpModel(weights), options={"device": device})
+    return HeadsUpModel(weights, device=device)

@@ -98,7 +98,7 @@ class HeadsUpPlanUpscale(ComfyNode):
             faces=faces,
             calibrate=calibrate,
             one_by_one=True,  # as HeadsUp Upscale does
-            host=ComfyHost.on(model.options.get("device", "auto")),
+            host=ComfyHost.on(model.device),
         )
         drawn = [draw_plan(decodable(pictures.one(index)), plan, index) for index in range(len(pictures))]
         drawing = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()

@@ -70,8 +70,7 @@ def load_adapted(
         shared = load_base(base, precision)
         _bases[key] = shared
     handle = load_model(adapter=adapter, base=shared, system=system, host=host, **options)
-    kept = {**handle.options, "device": device, "base": shared}  # the handle keeps the shared base alive
-    return replace(handle, options=kept)
+    return replace(handle, device=device, base=shared)
 
 
 def _diffusers_folders() -> dict[str, Path]:

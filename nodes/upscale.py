@@ -115,7 +115,7 @@ class HeadsUpUpscale(ComfyNode):
             identity_gate=identity_gate,
             analyzer=recogniser_of(faces) if model.identities else None,
         )
-        host = ComfyHost.on(model.options.get("device", "auto"))
+        host = ComfyHost.on(model.device)
         done = restore_batch(image, model, options, host, keep_going=on_error != STOP)
         if done.failures:
             show_on_node("\n".join(done.failures))

@@ -11,7 +11,7 @@ from ..identity.encoding import encode_identity
 from ..identity.identity import Identity
 from ..identity.identity_file import load_identity
 from ..image_files import picture_files, read_picture
-from ..models.one_step import HeadsUpModel
+from ..restoring.headsup_model import HeadsUpModel
 from ..restoring.people.gate import GATE_MODES
 from .analyzing import detection_options
 

@@ -11,7 +11,7 @@ from ..errors import HeadsUpError, InputError
 from ..faces import FaceAnalyzer
 from ..host import Host
 from ..image_files import picture_files, read_picture, write_picture
-from ..models.one_step import HeadsUpModel
+from ..restoring.headsup_model import HeadsUpModel
 from ..restoring.plan.plan_drawing import draw_plan
 from ..restoring.plan.upscale_plan import plan_upscale
 from .analyzing import add_analyzer_arguments, add_faces_argument, analyzer_if_there, detection_options

@@ -8,9 +8,9 @@ from typing import Any
 from ..errors import InputError
 from ..host import Host
 from ..imaging.color import COLOR_FIXES
-from ..models.loading import DEFAULT_MODEL, load_model
-from ..models.one_step import HeadsUpModel
+from ..models.loading import DEFAULT_MODEL
 from ..models.systems import SYSTEMS
+from ..restoring.headsup_model import HeadsUpModel, load_model
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

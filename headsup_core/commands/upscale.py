@@ -16,7 +16,7 @@ from ..host import Host
 from ..image_files import read_picture, write_picture
 from ..imaging.resizing import resize
 from ..models.loading import DEFAULT_MODEL, find_base, find_model_file
-from ..models.one_step import HeadsUpModel
+from ..restoring.headsup_model import HeadsUpModel
 from ..restoring.pipeline import restore
 from ..restoring.restore_report import RestoreReport
 from .analyzing import (

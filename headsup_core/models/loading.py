@@ -1,4 +1,4 @@
-"""`load_model`: from a name or file to the handle that restores."""
+"""`load_one_step`: from a name or file to the networks that restore."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .bases.base import NEEDED, Base, load_base
 from .file_formats.headsup_adapter import is_headsup_adapter, read_record
 from .file_formats.headsup_file import is_headsup_file, load_headsup
 from .file_formats.weights_files import WeightsFile, checksum, read_weights
-from .one_step import HeadsUpModel, OneStepModel
+from .one_step import OneStepModel
 from .systems import find_system
 
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
@@ -23,7 +23,7 @@ SMALL_MODEL_BYTES = 200_000_000
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load_model(
+def load_one_step(
     model: str | Path | None = None,
     *,
     adapter: str | Path | None = None,
@@ -33,7 +33,7 @@ def load_model(
     dtype: str = "auto",
     host: Host | None = None,
     **options: Any,  # noqa: ANN401 - each system names its own
-) -> HeadsUpModel:
+) -> OneStepModel:
     """Load a one-step restorer: one that is complete in itself (`model`), or a published system's `adapter` and `base`.
 
     Args:
@@ -73,7 +73,7 @@ def load_model(
             f"{file.path} is a weights file, but not a HeadsUp model (it holds {some} ...): expected a .safetensors "
             f"whose header says format = headsup; a published system's file is loaded as adapter, with its base"
         )
-    return HeadsUpModel(_named(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size)), file))
+    return _named(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size)), file)
 
 
 def _load_adapted(
@@ -84,7 +84,7 @@ def _load_adapted(
     dtype: str,
     host: Host | None,
     options: dict[str, Any],
-) -> HeadsUpModel:
+) -> OneStepModel:
     file: WeightsFile = read_weights(find_model_file(adapter, host))
     found = find_system(file, system)
     if isinstance(base, Base):
@@ -93,18 +93,18 @@ def _load_adapted(
         weights = base
     else:
         weights = load_base(find_base(base, host), resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1))
-    return HeadsUpModel(_named(found.build(file, weights, options, merge=merge), file), options=dict(options))
+    return _named(found.build(file, weights, options, merge=merge), file)
 
 
 def _named(model: OneStepModel, file: WeightsFile) -> OneStepModel:
     """With the id that what is fitted to these weights is stored under; a model that knows nobody needs none."""
-    if not model.takes_identity:
+    if not model.takes_reference:
         return model
     return replace(model, model_id=f"{model.card.name}-{checksum(file.content)}")
 
 
 def find_base(base: str | Path, host: Host | None = None) -> Path:
-    """The folder or file that `load_model` would read as base. Raises `ModelFileError` when there is none."""
+    """The folder or file that `load_one_step` would read as base. Raises `ModelFileError` when there is none."""
     path = Path(base)
     if path.exists() or isinstance(base, Path) or host is None:
         if not path.exists():
@@ -117,7 +117,7 @@ def find_base(base: str | Path, host: Host | None = None) -> Path:
 
 
 def find_model_file(model: str | Path, host: Host | None = None) -> Path:
-    """The file that `load_model` would read."""
+    """The file that `load_one_step` would read."""
     bundled = bundled_models()
     if str(model) in bundled:
         return bundled[str(model)]
@@ -135,7 +135,7 @@ def bundled_models() -> dict[str, Path]:
 
 
 def resolve_dtype(dtype: str, host: Host | None, file_bytes: int = 0) -> torch.dtype:
-    """The torch dtype of a choice; see `load_model`. Raises `InputError` when it is none."""
+    """The torch dtype of a choice; see `load_one_step`. Raises `InputError` when it is none."""
     if dtype == "auto":
         on_gpu = host is not None and host.device.type != "cpu"
         return torch.float16 if on_gpu and file_bytes > SMALL_MODEL_BYTES else torch.float32

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import nn
 
-from ..errors import InputError
 from .codecs.codec import Codec
 from .id_tokens import FULL, IdTokens, TokenScales
 from .lora.branches import Adapter, Modulation, call_adapted
@@ -267,54 +265,3 @@ def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> None:
     widened: Any = unet
     widened.conv_in = new
     widened.register_to_config(in_channels=in_channels)
-
-
-@dataclass(frozen=True, eq=False)
-class HeadsUpModel:
-    """The handle that travels between nodes: shared weights, plus what this branch of a workflow adds. Immutable.
-
-    Attributes:
-        identities: people (`Identity`) who may be in the pictures.
-        identity_strength: how much of their injection counts, 0 (bit-equal to none) to 1.
-        match_threshold: least calibrated similarity of a face and a person; None: the recogniser's own.
-        token_scales: how much identity tokens count in each group of layers.
-    """
-
-    one_step: OneStepModel
-    identities: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    identity_strength: float = 1.0
-    match_threshold: float | None = None
-    token_scales: TokenScales = FULL
-
-    def with_identities(
-        self,
-        identities: Iterable[Any],
-        strength: float = 1.0,
-        match_threshold: float | None = None,
-        token_scales: TokenScales = FULL,
-    ) -> HeadsUpModel:
-        """A new handle on the same weights that knows these people; this one is not changed.
-
-        Raises:
-            InputError: `strength` outside of 0..1, a threshold outside of -1..1, or two people of one name.
-        """
-        if not 0.0 <= strength <= 1.0:
-            raise InputError(f"identity strength {strength}: must be between 0 (no injection) and 1")
-        if match_threshold is not None and not -1.0 <= match_threshold <= 1.0:
-            raise InputError(f"match threshold {match_threshold}: must be between -1 and 1 (1 = two good photos)")
-        people = tuple(identities)
-        names = [person.name for person in people]
-        if doubles := [name for index, name in enumerate(names) if name in names[:index]]:
-            raise InputError(f"there are two people called {doubles[0]!r}: give them different names")
-        return replace(
-            self,
-            identities=people,
-            identity_strength=strength,
-            match_threshold=match_threshold,
-            token_scales=token_scales,
-        )
-
-    @property
-    def card(self) -> ModelCard:
-        return self.one_step.card

@@ -15,8 +15,9 @@ from ..identity.identity import Identity
 from ..image_files import check_image
 from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
-from ..models.one_step import HeadsUpModel, OneStepModel
+from ..models.one_step import OneStepModel
 from .aligned_crops import restore_faces
+from .headsup_model import HeadsUpModel
 from .own_tiles import faces_note, restore_around_faces
 from .people.conditions import Conditions, KnownFace, UprightReferences
 from .people.gate import GateMode, check_mode
@@ -107,7 +108,7 @@ def restore(
     check_image(image)
     host = PlainHost() if host is None else host
     if identities:
-        model = model.with_identities(identities, model.identity_strength, model.match_threshold, model.token_scales)
+        model = model.with_identities(identities, model.identity_strength, model.match_threshold)
     one_step = model.one_step
     check_mode(identity_gate)
     if faces is None and model.identities and strength > 0 and sizing == "pad":
@@ -127,7 +128,6 @@ def restore(
         strength=strength,
         sizing=sizing,
         faces=faces,
-        by_people=bool(model.identities),
     )
     notes: list[str] = []
     hidden = _prompt_embeddings(one_step, prompt, tags, notes)
@@ -159,7 +159,7 @@ def restore(
     upright: UprightReferences = {} if references is None else references
 
     def conditions(known: Sequence[KnownFace]) -> Conditions:
-        return Conditions(known, one_step, host, model.identity_strength, model.token_scales, upright)
+        return Conditions(known, one_step, host, model.identity_strength, upright)
 
     opacity = strength if mask is None else strength * _output_mask(mask, len(image), *before.shape[-2:])
     restored: list[torch.Tensor] = []

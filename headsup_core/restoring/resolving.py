@@ -93,14 +93,12 @@ def resolve(
     strength: float = 1.0,
     sizing: Sizing = "pad",
     faces: Faces | None = None,
-    by_people: bool = False,
 ) -> Resolved:
     """Every choice of `restore()` that needs no pixels; arguments as there.
 
     Args:
         input_size: (height, width) of each picture.
         pictures: how many there are.
-        by_people: people are known, for whom the faces are of use to every model.
 
     Raises:
         InputError: an option that cannot be used, or a result that does not fit into main memory.
@@ -117,7 +115,7 @@ def resolve(
     asked = output_size(*input_size, scale=scale, long_edge=long_edge or None, max_megapixels=max_megapixels or None)
     check_picture_fits(*asked, pictures)
     notes: list[str] = []
-    found = _aligned_faces(model, faces, pictures, *asked, notes, by_people=by_people)
+    found = _aligned_faces(model, faces, pictures, *asked, notes)
     way = _sizing(model, sizing, input_size, notes, by_faces=found is not None)
     around = _faces_around(model, faces, way, *asked, notes)
     # a tensor without values takes the very path that the picture will take
@@ -192,8 +190,6 @@ def _aligned_faces(
     height: int,
     width: int,
     notes: list[str],
-    *,
-    by_people: bool,
 ) -> Faces | None:
     """The faces to cut out, in pixels of the output; None when the model is to see whole pictures."""
     if faces is None:

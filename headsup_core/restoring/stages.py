@@ -203,14 +203,14 @@ def unet_stage(
         return model.denoise(tiles, prompt, observation=observation)
 
     if conditions is None:
-        return Stage("the UNet", plain, model.codec.channels, 1, 1, model.unet_radius)
+        return Stage("the UNet", plain, model.codec.channels, 1, 1)
 
     def both(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
         if conditions.prepare(places, needed):  # after out of memory: smaller tiles, whose references are new
             host.load(model.denoisers, needed)
         return denoise_both(model, tiles, places, prompt, observation, conditions)
 
-    return Stage("the UNet", both, 2 * model.codec.channels, 1, 1, model.unet_radius)
+    return Stage("the UNet", both, 2 * model.codec.channels, 1, 1)
 
 
 def codec_stages(model: OneStepModel, observation: Observation | None) -> tuple[Stage, Stage]:

@@ -66,8 +66,6 @@ def auto_tile(
         calibration: what was measured of the model; None: a cautious guess from the networks' widths.
         multiple: pixels that sizes are multiples of; None: the model's size rule.
     """
-    if model.default_tile:
-        return model.default_tile
     multiple = multiple or model.size_rule.multiple
     most, least = (AUTO_TILE_LIMIT + 2 * model.margin) // multiple * multiple, smallest_tile(model)
     if calibration is None:

@@ -81,7 +81,7 @@ class Stage:
     channels: int
     in_scale: int
     out_scale: int
-    radius: int | None
+    radius: int | None = None
 
 
 @torch.no_grad()

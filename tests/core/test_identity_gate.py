@@ -16,7 +16,7 @@ from torch import nn
 
 import headsup_core as hu
 from headsup_core.faces import Face
-from headsup_core.models.one_step import HeadsUpModel
+from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.people.gate import GateMode
 from headsup_core.restoring.people.identity_score import IdentityScore, scores_of
 
@@ -50,7 +50,7 @@ class Copying(nn.Module):
 def copying(make_model: ModelMaker, blue: float = 0.0) -> HeadsUpModel:
     unet: Any = Copying(blue)
     return HeadsUpModel(
-        replace(make_model(factor=FACTOR).one_step, unet=unet, reference_placement="warped", unet_radius=0)
+        replace(make_model(factor=FACTOR).one_step, unet=unet, reference_placement="warped")
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness.faces import face_at
-from harness.people_stubs import EMBEDDER, GREEN, RED, ColourAnalyzer, faces_of, paint, person
+from harness.people_stubs import GREEN, RED, ColourAnalyzer, faces_of, paint, person
 from harness.stand_ins import ModelMaker, ShuffleCodec
 from torch import nn
 
@@ -20,9 +20,9 @@ from headsup_core.faces import NOBODY, Face, Faces, registry
 from headsup_core.faces.reference import face_location, warped_reference
 from headsup_core.imaging.resizing import resize
 from headsup_core.imaging.tile_plan import Tile
-from headsup_core.models.id_tokens import IdTokenRecord, IdTokens
-from headsup_core.models.one_step import HeadsUpModel, OneStepModel, ReferencePlacement
+from headsup_core.models.one_step import OneStepModel, ReferencePlacement
 from headsup_core.models.prediction import LatentResidual
+from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.own_tiles import around_faces
 from headsup_core.restoring.people.conditions import Condition, Conditions, KnownFace, UprightReferences
 from headsup_core.restoring.people.injection import shares
@@ -68,7 +68,7 @@ def telling(make_model: ModelMaker, what: str, placement: ReferencePlacement = "
     unet: Any = Telling(what)
     plain = make_model(factor=FACTOR).one_step
     parts = {"codec": CountingCodec(), "unet": unet, "rule": LatentResidual(), "reference_placement": placement}
-    return HeadsUpModel(replace(plain, unet_radius=0, **(parts | fields)))
+    return HeadsUpModel(replace(plain, **(parts | fields)))
 
 
 def photo(left: Sequence[float] = RED, right: Sequence[float] = GREEN) -> torch.Tensor:
@@ -154,7 +154,7 @@ def test_only_tiles_with_a_known_face_take_another_pass(make_model: ModelMaker) 
 
 def test_overlapping_faces_share() -> None:
     masks = torch.tensor([[[[1.0, 0.8, 0.2]]]]), torch.ones(1, 1, 1, 3)
-    first, second = shares([Condition(mask, None, None) for mask in masks])
+    first, second = shares([Condition(mask, mask) for mask in masks])
     assert torch.allclose(first, torch.tensor([[[[0.5, 0.8 / 1.8, 0.2 / 1.2]]]]))
     assert torch.allclose(first + second, torch.ones(1, 1, 1, 3))
 
@@ -322,7 +322,7 @@ def test_model_that_takes_nobody_says_so(make_model: ModelMaker) -> None:
     plain = hu.restore(photo(), model, 1, host=HOST)
     result = hu.restore(photo(), model, 1, identities=[ADA], analyzer=ANALYZER, host=HOST)
     assert torch.equal(result.image, plain.image)
-    assert "stand-in takes neither reference nor identity tokens: people were not injected" in result.report.text()
+    assert "stand-in takes no reference: people were recognised, but not injected" in result.report.text()
     assert "face 0: Ada" in result.report.text()
     assert result.report.faces[0].endswith("not conditioned")
 
@@ -348,43 +348,6 @@ def test_no_face_and_no_photos_are_said(make_model: ModelMaker) -> None:
 def test_wrong_people_are_refused(make_model: ModelMaker, call: Any, message: str) -> None:
     with pytest.raises(hu.InputError, match=message):
         call(make_model())
-
-
-def with_tokens(toy_model: OneStepModel, embedder: str = EMBEDDER) -> HeadsUpModel:
-    with torch.random.fork_rng():
-        torch.manual_seed(6)
-        tokens = IdTokens.beside(toy_model.unet, IdTokenRecord(embedder, 3, 2))
-        for layer in tokens.values:
-            nn.init.normal_(layer.get_parameter("weight"), std=2.0)
-    return toy(toy_model, id_tokens=tokens.requires_grad_(False))
-
-
-def test_identity_tokens_condition_their_face(toy_model: OneStepModel) -> None:
-    model, image = with_tokens(toy_model), photo()
-    options: dict[str, Any] = {"tile": 64, "overlap": 16, "host": HOST, "analyzer": ANALYZER}
-    bare = [replace(who, crops=torch.zeros(0, 3, 512, 512)) for who in (ADA, GRACE)]
-    plain = hu.restore(image, model, 1, **options)
-    ada = hu.restore(image, model.with_identities(bare[:1]), 1, **options)
-    grace = hu.restore(image, model.with_identities(bare), 1, **options)
-    assert ada.report.faces[0].endswith("conditioned by identity tokens")
-    assert (ada.image - plain.image).abs().max() > 1e-3
-    difference = (grace.image - ada.image).abs()
-    assert difference[..., 100:].max() > 1e-3
-    assert difference[..., 100:].max() > 10 * difference[..., :80].max()
-    both = hu.restore(image, model.with_identities([ADA]), 1, **options)
-    assert both.report.faces[0].endswith("conditioned by reference and identity tokens")
-
-
-def test_tokens_of_another_recogniser(toy_model: OneStepModel) -> None:
-    model = with_tokens(toy_model, "arcface")
-    with pytest.raises(hu.InputError, match=r"'Ada' holds embeddings of colour and 1 photos, toy needs arcface: give"):
-        hu.restore(photo(), model, 1, identities=[ADA], analyzer=ANALYZER, host=HOST)
-    bare = replace(ADA, crops=torch.zeros(0, 3, 512, 512))
-    with pytest.raises(hu.InputError, match="no photos, toy needs arcface: encode the person again"):
-        hu.restore(photo(), model, 1, identities=[bare], analyzer=ANALYZER, host=HOST)
-    arcface = ColourAnalyzer([LEFT], "arcface")
-    result = hu.restore(photo(), model, 1, identities=[ADA], analyzer=arcface, host=HOST)  # its photos are embedded
-    assert result.report.faces[0].endswith("conditioned by reference and identity tokens")
 
 
 def test_many_small_faces_ask_only_their_tiles(make_model: ModelMaker) -> None:

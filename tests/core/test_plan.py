@@ -24,7 +24,8 @@ from headsup_core.imaging.published import (
     Prepared,
     PublishedSizing,
 )
-from headsup_core.models.one_step import HeadsUpModel, OneStepModel
+from headsup_core.models.one_step import OneStepModel
+from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.plan.calibration import (
     Calibration,
     PartsCost,
@@ -230,7 +231,7 @@ def test_own_tiles_and_people_by_hand(make_model: Any, cache: Path, monkeypatch:
     assert plan.unet_calls == len(tiles.tiles) + 1
     assert plan.further_calls == 0
     assert plan_upscale((256, 256), model.with_identities([_person("x")]), faces=faces, **size).further_calls == 0
-    monkeypatch.setattr(OneStepModel, "takes_identity", property(lambda _: True))
+    monkeypatch.setattr(OneStepModel, "takes_reference", property(lambda _: True))
     for people, calls in ((1, 1), (2, 2), (5, 3)):
         told = model.with_identities([_person("x" * number) for number in range(1, people + 1)])
         plan = plan_upscale((256, 256), told, faces=faces, **size)

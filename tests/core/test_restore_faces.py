@@ -15,7 +15,8 @@ from headsup_core.errors import ModelFileError
 from headsup_core.faces import Face, Faces
 from headsup_core.imaging.resizing import resize
 from headsup_core.models.architecture import Architecture
-from headsup_core.models.one_step import HeadsUpModel, eye_range
+from headsup_core.models.one_step import eye_range
+from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.own_tiles import around_faces, face_box, own_tiles
 from headsup_core.restoring.resolving import resolve_tiling
 

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from headsup_core.models.codecs.codec import Codec
-from headsup_core.models.one_step import HeadsUpModel, ModelCard, OneStepModel, SizeRule
+from headsup_core.models.one_step import ModelCard, OneStepModel, SizeRule
 from headsup_core.models.prediction import LatentResidual
 from headsup_core.models.prompts import CachedPrompt
+from headsup_core.restoring.headsup_model import HeadsUpModel
 
 
 class ShuffleCodec(Codec):
@@ -74,6 +75,5 @@ class ModelMaker:
             trained_size=64,
             default_color_fix="none",
             card=ModelCard("stand-in", "MIT"),
-            unet_radius=layers,
         )
         return HeadsUpModel(model)

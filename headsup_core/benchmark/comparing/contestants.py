@@ -20,8 +20,8 @@ from ...imaging.blending import TileAccumulator, tile_weights
 from ...imaging.resizing import resize
 from ...imaging.tile_plan import plan_tiles
 from ...libraries import need
-from ...models.loading import find_base, find_model_file, load_model
-from ...models.one_step import HeadsUpModel
+from ...models.loading import find_base, find_model_file
+from ...restoring.headsup_model import HeadsUpModel, load_model
 from ...restoring.pipeline import restore
 
 Reference = Literal["", "reference", "assigned", "stranger"]

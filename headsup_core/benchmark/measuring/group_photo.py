@@ -15,7 +15,7 @@ from ...faces import Face, FaceAnalyzer, Faces, in_order
 from ...host import Host
 from ...image_files import read_picture
 from ...imaging.resizing import resize
-from ...models.loading import load_model
+from ...restoring.headsup_model import load_model
 from ...restoring.pipeline import restore
 from ...training.people import list_pictures
 

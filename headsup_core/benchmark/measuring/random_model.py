@@ -14,10 +14,11 @@ from torch import nn
 from ...host import Host
 from ...models.bases.base import SD2_UNET, SD_VAE
 from ...models.codecs.codec import Codec
-from ...models.loading import load_model, resolve_dtype
-from ...models.one_step import HeadsUpModel, ModelCard, OneStepModel, SizeRule
+from ...models.loading import resolve_dtype
+from ...models.one_step import ModelCard, OneStepModel, SizeRule
 from ...models.prediction import Epsilon
 from ...models.prompts import CachedPrompt
+from ...restoring.headsup_model import HeadsUpModel, load_model
 
 NAME = "random-sd21-quarter"
 UNET_WIDTHS, VAE_WIDTHS = [96, 160, 320, 320], [32, 64, 128, 128]

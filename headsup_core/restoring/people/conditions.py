@@ -1,4 +1,4 @@
-"""Conditions belong to places: the reference, mask and embedding that a known face gives to each tile that shows it."""
+"""Conditions belong to places: the reference and mask that a known face gives to each tile that shows it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ...errors import InputError
-from ...faces.analyzer import FaceAnalyzer
 from ...faces.face import Face
 from ...faces.reference import REACH, face_location, warped_reference
 from ...host import Host
-from ...identity.fitted import fitted_embedding, fitted_reference, is_fitted
 from ...identity.identity import Identity
 from ...imaging.resizing import resize
 from ...imaging.tile_plan import Tile
-from ...models.id_tokens import FULL, TokenScales
 from ...models.one_step import OneStepModel
 
 UprightReferences = dict[tuple[str, int, int], torch.Tensor]
@@ -30,38 +26,25 @@ class KnownFace:
 
     Attributes:
         face: in pixels of the picture that the network sees, margin and padding included.
-        crop: the person's reference `[1,3,512,512]` in 0..1, aligned (FFHQ); None: none is taken or there is
-            none.
-        embedding: `[1,D]` for the identity tokens, or None.
-        fitted: reference, embedding or both were fitted to the model.
+        crop: the person's reference `[1,3,512,512]` in 0..1, aligned (FFHQ).
     """
 
     face: Face
     name: str
-    crop: torch.Tensor | None = None
-    embedding: torch.Tensor | None = None
-    fitted: bool = False
-
-    @property
-    def by(self) -> str:
-        """How it is conditioned, in words."""
-        ways = (("reference", self.crop), ("identity tokens", self.embedding))
-        return "fitted " * self.fitted + " and ".join(way for way, part in ways if part is not None)
+    crop: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """Of one known face in one tile of h x w latents.
+    """What one known face gives to one tile of h x w latents.
 
     Attributes:
         mask: `[1,1,h,w]` in 0..1, where the face is.
-        reference: latent `[1,C,h,w]`, or None.
-        embedding: `[1,D]`, or None.
+        reference: latent `[1,C,h,w]`.
     """
 
     mask: torch.Tensor
-    reference: torch.Tensor | None
-    embedding: torch.Tensor | None
+    reference: torch.Tensor
 
 
 class Conditions:
@@ -82,10 +65,9 @@ class Conditions:
         model: OneStepModel,
         host: Host,
         strength: float = 1.0,
-        token_scales: TokenScales = FULL,
         upright: UprightReferences | None = None,
     ) -> None:
-        self.known, self.strength, self.token_scales = tuple(known), strength, token_scales
+        self.known, self.strength = tuple(known), strength
         self._model, self._host = model, host
         self._upright = {} if upright is None else upright
         self._tiles: dict[Tile, tuple[Condition, ...]] = {}
@@ -104,13 +86,11 @@ class Conditions:
             if not loaded and any(self._must_encode(one, tile) for one, _ in shown):
                 self._host.load(self._model.codec.networks, bytes_needed)
                 loaded = True
-            self._tiles[tile] = tuple(
-                Condition(mask, self._reference(one, tile), one.embedding) for one, mask in shown
-            )
+            self._tiles[tile] = tuple(Condition(mask, self._reference(one, tile)) for one, mask in shown)
         return loaded
 
     def of(self, tile: Tile) -> tuple[Condition, ...]:
-        """Of a prepared tile; () when it shows no known face."""
+        """The conditions of a prepared tile; () when it shows no known face."""
         return self._tiles[tile]
 
     def _shown(self, tile: Tile) -> list[tuple[KnownFace, torch.Tensor]]:
@@ -128,13 +108,9 @@ class Conditions:
         return found
 
     def _must_encode(self, one: KnownFace, tile: Tile) -> bool:
-        if one.crop is None:
-            return False
         return self._model.reference_placement == "warped" or (one.name, tile.height, tile.width) not in self._upright
 
-    def _reference(self, one: KnownFace, tile: Tile) -> torch.Tensor | None:
-        if one.crop is None:
-            return None
+    def _reference(self, one: KnownFace, tile: Tile) -> torch.Tensor:
         factor = self._model.codec.factor
         height, width = tile.height * factor, tile.width * factor
         if self._model.reference_placement == "warped":
@@ -161,49 +137,6 @@ def _in_tile(face: Face, tile: Tile, factor: int) -> Face:
     return face.moved(-tile.x0 * factor, -tile.y0 * factor)
 
 
-def known_face(
-    face: Face, identity: Identity, model: OneStepModel, analyzer: FaceAnalyzer | None
-) -> KnownFace:
-    """What `model` can take of a person for a face: what was fitted to it, else the best photo as its reference and the
-    photos' embedding.
-
-    Raises:
-        InputError: the model has identity tokens, and the person neither an embedding for them nor photos that
-            `analyzer` could embed; both recognisers are named.
-    """
-    crop = fitted_reference(identity, model.model_id) if model.takes_reference else None
-    if crop is None and model.takes_reference and len(identity.crops):
-        crop = identity.crops[:1]
-    embedding = None if model.id_tokens is None else token_embedding(identity, model, analyzer)
-    return KnownFace(face, identity.name, crop, embedding, is_fitted(identity, model.model_id))
-
-
-def token_embedding(
-    identity: Identity, model: OneStepModel, analyzer: FaceAnalyzer | None, *, fitted: bool = True
-) -> torch.Tensor:
-    """`[1,D]` of a person for the identity tokens of a model that has them. Raises as `known_face`.
-
-    Args:
-        fitted: False: the photos' even when one was fitted to the model.
-    """
-    if model.id_tokens is None:
-        raise ValueError("this model has no identity tokens")
-    record = model.id_tokens.record
-    vector = fitted_embedding(identity, model.model_id) if fitted else None
-    vector = identity.embeddings.get(record.embedder) if vector is None else vector
-    if vector is None and analyzer is not None and analyzer.embedder_id == record.embedder:
-        vector = identity.embedding_for(analyzer)
-    if vector is None:
-        held = ", ".join(identity.embeddings) or "none"
-        photos = f"{len(identity.crops)} photos" if len(identity.crops) else "no photos"
-        remedy = "give the analyzer of that recogniser" if len(identity.crops) else "encode the person again with it"
-        raise InputError(
-            f"identity {identity.name!r} holds embeddings of {held} and {photos}, {model.card.name} needs "
-            f"{record.embedder}: {remedy}"
-        )
-    if len(vector) != record.dim:
-        raise InputError(
-            f"identity {identity.name!r} has an embedding of {len(vector)} numbers of {record.embedder}, "
-            f"{model.card.name} needs {record.dim}: encode the person again"
-        )
-    return vector[None]
+def known_face(face: Face, identity: Identity) -> KnownFace | None:
+    """What a model with references is told of a face of `identity`; None when the person has no photos."""
+    return KnownFace(face, identity.name, identity.crops[:1]) if len(identity.crops) else None

@@ -13,7 +13,7 @@ from ...faces.analyzer import FaceAnalyzer
 from ...faces.face import Face
 from ...faces.faces import Faces
 from ...identity.identity import Identity
-from ...models.one_step import HeadsUpModel
+from ..headsup_model import HeadsUpModel
 from .gate import Candidates, GateMode, gate, scored_after
 from .identity_score import scores_of
 from .recognise import People

@@ -33,16 +33,15 @@ def denoise_both(
     if not pairs:
         return torch.cat([plain, plain], dim=1)
     mixed = plain.clone()
-    for group in _batches(pairs, len(latents)):
+    for start in range(0, len(pairs), len(latents)):
+        group = pairs[start : start + len(latents)]
         inputs = latents[[index for index, _, _ in group]]
         predicted = model.denoise(
             inputs,
             prompt,
-            reference=_stacked([one.reference for _, one, _ in group], latents),
-            face_mask=_stacked([None if one.reference is None else one.mask for _, one, _ in group], latents),
+            reference=torch.cat([one.reference for _, one, _ in group]).to(latents.device),
+            face_mask=torch.cat([one.mask for _, one, _ in group]).to(latents.device),
             observation=observation,
-            embedding=_stacked([one.embedding for _, one, _ in group], latents),
-            token_scales=conditions.token_scales,
         )
         for (index, _, share), latent in zip(group, predicted, strict=True):
             weight = conditions.strength * share[0].to(plain)
@@ -56,16 +55,3 @@ def shares(conditions: Sequence[Condition]) -> list[torch.Tensor]:
         return []
     total = torch.stack([one.mask for one in conditions]).sum(0).clamp(min=1)
     return [one.mask / total for one in conditions]
-
-
-def _batches(
-    pairs: Sequence[tuple[int, Condition, torch.Tensor]], size: int
-) -> list[list[tuple[int, Condition, torch.Tensor]]]:
-    """At most `size` together, those with a reference apart from those without."""
-    kinds = [[pair for pair in pairs if (pair[1].reference is None) == bare] for bare in (False, True)]
-    return [kind[start : start + size] for kind in kinds for start in range(0, len(kind), size)]
-
-
-def _stacked(parts: Sequence[torch.Tensor | None], like: torch.Tensor) -> torch.Tensor | None:
-    present = [part for part in parts if part is not None]
-    return torch.cat(present).to(like.device) if present else None

@@ -9,7 +9,7 @@ import torch
 from ...faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, analyzer_of, load_face_analyzer
 from ...host import Host
 from ...identity.assignment import Assignment, assign, default_threshold
-from ...models.one_step import HeadsUpModel
+from ..headsup_model import HeadsUpModel
 from .conditions import KnownFace, known_face
 
 FOR_PEOPLE = DetectionOptions(min_eye_distance=6.0)
@@ -57,7 +57,7 @@ class People:
         if one.identity is None:
             return ""
         known = self.told[picture].get(one.face)
-        return f", conditioned by {known.by}" if known is not None and self.injects else ", not conditioned"
+        return ", conditioned by reference" if known is not None and self.injects else ", not conditioned"
 
 
 @torch.no_grad()
@@ -95,19 +95,19 @@ def recognise(
             f"nobody is like {names} ({least:g} of 1 is needed), so no photo was used: "
             "lower the match threshold, or assign the face by hand"
         )
-    if not one_step.takes_identity:
-        notes.append(f"{one_step.card.name} takes neither reference nor identity tokens: people were not injected")
+    if not one_step.takes_reference:
+        notes.append(f"{one_step.card.name} takes no reference: people were recognised, but not injected")
     by_name = {identity.name: identity for identity in model.identities}
     told: list[dict[int, KnownFace]] = []
     for found in named:
         here: dict[int, KnownFace] = {}
         for index, face in enumerate(found):
-            if one_step.takes_identity and face.identity not in (None, NOBODY) and face.identity in by_name:
-                known = known_face(face, by_name[face.identity], one_step, used)
-                if known.by:
-                    here[index] = known
+            if one_step.takes_reference and face.identity not in (None, NOBODY) and face.identity in by_name:
+                known = known_face(face, by_name[face.identity])
+                if known is None:
+                    notes.append(f"{face.identity} has no photos, and {one_step.card.name} takes nothing else")
                 else:
-                    notes.append(f"{known.name} has no photos, and {one_step.card.name} takes nothing else")
+                    here[index] = known
         told.append(here)
     if model.identity_strength == 0:
         notes.append("identity strength 0: the people were recognised, not injected")

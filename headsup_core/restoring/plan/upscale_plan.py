@@ -9,7 +9,7 @@ from ...errors import InputError
 from ...faces import Faces
 from ...host import Host, PlainHost
 from ...imaging.tile_plan import Tile, TilePlan
-from ...models.one_step import HeadsUpModel
+from ..headsup_model import HeadsUpModel
 from ..own_tiles import OwnTile, faces_note
 from ..resolving import Sizing, resolve
 from ..tile_memory import FLOAT
@@ -176,7 +176,6 @@ def plan_upscale(
         color_fix=color_fix,
         sizing=sizing,
         faces=faces,
-        by_people=bool(model.identities),
     )
     tiling, plan = options.tiling, options.plan
     work = workload_of(options, model)

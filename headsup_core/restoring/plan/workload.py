@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...faces.face import Face
 from ...faces.reference import REACH
 from ...imaging.tile_plan import Tile
-from ...models.one_step import HeadsUpModel
+from ..headsup_model import HeadsUpModel
 from ..own_tiles import OwnTile, own_tiles, side_by_side
 from ..resolving import Resolved
 from ..tiled_run import Tiling
@@ -44,7 +44,7 @@ def workload_of(options: Resolved, model: HeadsUpModel) -> Workload:
     calls = sum(-(-len(plan.tiles) // tiling.batch) for plan in plans)
     calls += sum(_own_calls(here, tiling) for here in own)
     further: int | None = 0
-    if model.identities and model.identity_strength > 0 and one_step.takes_identity and not one_step.aligned_face:
+    if model.identities and model.identity_strength > 0 and one_step.takes_reference and not one_step.aligned_face:
         further = None
         if around:
             shown = zip(around, own, options.plans, strict=True)
