@@ -16,7 +16,7 @@ from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .hosting import add_host_arguments, check_folder, make_host
 
 if TYPE_CHECKING:
-    from ..training.face_index import IndexedPicture
+    from ..training.data.face_index import IndexedPicture
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     """Write the index; photos that cannot be read are named and left out. Status 2 when there were any."""
-    from ..training.face_index import SUFFIX, FaceIndex, mine_pairs, write_index
+    from ..training.data.face_index import SUFFIX, FaceIndex, mine_pairs, write_index
 
     if args.output.suffix != SUFFIX:
         raise InputError(f"--output {args.output}: the index is a {SUFFIX} file")
@@ -80,7 +80,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _index_picture(path: Path, analyzer: AnalyzerBase, options: DetectionOptions) -> IndexedPicture:
-    from ..training.face_index import IndexedPicture
+    from ..training.data.face_index import IndexedPicture
 
     image = read_picture(path).rgb
     faces = analyzer.embed(image, analyzer.detect(image, options))

@@ -110,7 +110,7 @@ def _identity_of(path: Path, analyzer: AnalyzerBase, args: argparse.Namespace) -
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    from ..training.people import person_of
+    from ..training.data.people_by_name import person_of
 
     analyzer = make_analyzer(args, make_host(args))
     options = detection_options(args)

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import yaml
 
-    from ..training.config import read_config, read_record
-    from ..training.landmark_trainer import LandmarkConfig, LandmarkTrainer
+    from ..training.landmarks.landmark_subject import LandmarkConfig, LandmarkTrainer
+    from ..training.restorer.restorer_config import read_config, read_record
     from ..training.trainer import Trainer
 
     pairs = [setting.partition("=") for setting in args.set]

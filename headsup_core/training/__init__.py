@@ -1,0 +1,1 @@
+"""Training: one loop for whatever is trained, and what it is trained on and by."""

@@ -14,15 +14,15 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
-from .checkpointing import checkpoint_activations
-from .config import TrainConfig
-from .data import CropSource, RestorationDataset, Sample
-from .landmark_data import Teacher
-from .objective import Objective, restore
+from .activation_checkpointing import checkpoint_activations
+from .landmarks.landmark_crops import Teacher
 from .processes import Processes
-from .runs import RunFolder
+from .restorer.objective import Objective, restore
+from .restorer.restorer_config import TrainConfig
+from .restorer.restorer_networks import make_subject
+from .restorer.restorer_samples import CropSource, RestorationDataset, Sample
+from .run_folder import RunFolder
 from .schedule import learning_rate, one_thread, warm_average
-from .subjects import make_subject
 
 log = logging.getLogger(__name__)
 

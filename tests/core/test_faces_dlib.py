@@ -16,7 +16,7 @@ from headsup_core.faces.backends.dlib import LOOKS, MAX_TURNED_PIXELS, MAX_WORK_
 from headsup_core.faces.landmarks import Candidate, find_landmarks
 from headsup_core.host import PlainHost
 from headsup_core.identity.similarity import calibration_of, compare
-from headsup_core.training.degradation import degrade
+from headsup_core.training.data.degradation import degrade
 
 # where the eyes, the nose and the mouth corners of the astronaut are, read off the picture at 800 %
 ASTRONAUT = torch.tensor([[203.0, 100.1], [246.6, 103.3], [223.0, 126.4], [202.3, 140.1], [243.3, 141.8]])

@@ -17,7 +17,7 @@ from support.console import ScriptError
 from support.graph_conversion import converted
 from support.human_recognisers import convert
 
-from headsup_core.training.recogniser import load_recogniser
+from headsup_core.training.losses.differentiable_recognisers import load_recogniser
 
 
 class GraphFile:

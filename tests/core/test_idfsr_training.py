@@ -28,8 +28,8 @@ from headsup_core.idfsr.pretraining.face_samples import LOW, FaceDataset
 from headsup_core.idfsr.pretraining.idfsr_config import IDFSRConfig
 from headsup_core.idfsr.pretraining.idfsr_trainer import IDFSRTrainer, learning_rate
 from headsup_core.models.file_formats.weights_files import write_safetensors
-from headsup_core.training.degradation import degrade
-from headsup_core.training.runs import RunFolder
+from headsup_core.training.data.degradation import degrade
+from headsup_core.training.run_folder import RunFolder
 
 SIDE = 200
 # eyes 40 px apart, upright

@@ -7,20 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness.training import CONFIGS
 from PIL import Image
 from safetensors.torch import save_file
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
-from headsup_core.training.config import LossWeights, TrainConfig, read_config
-from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
-from headsup_core.training.degradation import DEGRADATIONS, BlindFace, SecondOrder, degrade, jpeg
-from headsup_core.training.kernels import random_blur_kernel, sinc_kernel
-from headsup_core.training.losses import periodic_texture
-from headsup_core.training.people import person_of, split_by_person
-from headsup_core.training.perceptual import load_lpips, squeeze_lpips
-from headsup_core.training.runs import RunFolder
+from headsup_core.training.data.blur_kernels import random_blur_kernel, sinc_kernel
+from headsup_core.training.data.degradation import DEGRADATIONS, BlindFace, SecondOrder, degrade, jpeg
+from headsup_core.training.data.people_by_name import person_of, split_by_person
+from headsup_core.training.losses.loss_terms import periodic_texture
+from headsup_core.training.losses.perceptual import load_lpips, squeeze_lpips
+from headsup_core.training.restorer.restorer_config import LossWeights, TrainConfig, read_config
+from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
+from headsup_core.training.run_folder import RunFolder
 from headsup_core.training.schedule import learning_rate
 from headsup_core.training.trainer import Trainer
 
@@ -290,9 +291,7 @@ def test_run_starts_from_the_tensors_of_a_file_that_fit(
 
 
 def test_shipped_configuration_is_readable_and_small(tmp_path: Path) -> None:
-    import headsup_core.training.config as module
-
-    path = Path(module.__file__).parent / "configs" / "headsup-tiny.yaml"
+    path = CONFIGS / "headsup-tiny.yaml"
     config = read_config(path, {"steps": 7}, tmp_path)
     assert config.steps == 7
     assert Path(config.sources[0].folder).is_relative_to(tmp_path)

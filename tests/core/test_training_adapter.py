@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from harness.systems import base_folder, picture
-from harness.training import people_folder
+from harness.training import CONFIGS, people_folder
 
 import headsup_core as hu
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.bases.base import Base, load_base
 from headsup_core.models.one_step import ModelCard
-from headsup_core.training.config import LossWeights, TrainConfig, read_config
-from headsup_core.training.data import SourceConfig
-from headsup_core.training.recogniser import MobileFaceNet
-from headsup_core.training.subjects import AdapterConfig
+from headsup_core.training.losses.differentiable_recognisers import MobileFaceNet
+from headsup_core.training.restorer.restorer_config import LossWeights, TrainConfig, read_config
+from headsup_core.training.restorer.restorer_networks import AdapterConfig
+from headsup_core.training.restorer.restorer_samples import SourceConfig
 from headsup_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -164,9 +164,7 @@ def test_what_a_training_needs_is_said(config: TrainConfig, architecture: Archit
 
 @pytest.mark.parametrize(("stage", "portraits"), [("1", (0.15, 0.05)), ("2", (1.5, 0.5))])
 def test_shipped_configurations_are_the_papers(stage: str, portraits: tuple[float, float], tmp_path: Path) -> None:
-    import headsup_core.training.config as module
-
-    path = Path(module.__file__).parent / "configs" / f"headsup-sd21-stage{stage}.yaml"
+    path = CONFIGS / f"headsup-sd21-stage{stage}.yaml"
     config = read_config(path, None, tmp_path)
     assert [source.ratio for source in config.sources] == [*portraits, 1.7, 0.3]
     assert (config.crop, config.learning_rate, config.reference_drop) == (1024, 5e-5, 0.2)

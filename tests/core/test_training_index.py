@@ -15,8 +15,8 @@ from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
-from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
-from headsup_core.training.face_index import FaceIndex, IndexedPicture, mine_pairs, read_index, write_index
+from headsup_core.training.data.face_index import FaceIndex, IndexedPicture, mine_pairs, read_index, write_index
+from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
 
 PEOPLE = {"red": (200, 40, 40), "green": (40, 200, 40), "blue": (40, 40, 200)}
 

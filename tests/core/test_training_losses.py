@@ -12,9 +12,9 @@ from torch import nn
 
 from headsup_core.faces.alignment import template
 from headsup_core.models.bases.base import Base
-from headsup_core.training.companions import Restoration
-from headsup_core.training.critic import PatchCritic
-from headsup_core.training.distillation import (
+from headsup_core.training.losses.companions import Restoration
+from headsup_core.training.losses.differentiable_recognisers import aligned_faces
+from headsup_core.training.losses.distillation import (
     Distillation,
     DistillationConfig,
     clean_latent,
@@ -22,9 +22,9 @@ from headsup_core.training.distillation import (
     distillation_gradient,
     distillation_loss,
 )
-from headsup_core.training.losses import face_fidelity, hinge_critic, hinge_generator, squared_error
+from headsup_core.training.losses.face_critic import PatchCritic
+from headsup_core.training.losses.loss_terms import face_fidelity, hinge_critic, hinge_generator, squared_error
 from headsup_core.training.processes import Processes
-from headsup_core.training.recogniser import aligned_faces
 
 
 def _half_as_far(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -16,8 +16,8 @@ from torch import nn
 
 from headsup_core.errors import InputError
 from headsup_core.models.architecture import Architecture
-from headsup_core.training.config import read_config
 from headsup_core.training.processes import Processes
+from headsup_core.training.restorer.restorer_config import read_config
 from headsup_core.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]

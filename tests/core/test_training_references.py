@@ -13,32 +13,31 @@ import numpy as np
 import pytest
 import torch
 from harness.face_models import make_arcface, make_residual_recogniser, make_scrfd
-from harness.training import LANDMARKS, people_folder
+from harness.training import CONFIGS, LANDMARKS, people_folder
 from PIL import Image
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.alignment import template
 from headsup_core.models.architecture import Architecture
-from headsup_core.training import config
-from headsup_core.training.config import LossWeights, TrainConfig, read_config
-from headsup_core.training.data import CropSource, RestorationDataset, SourceConfig
-from headsup_core.training.losses import identity_loss
-from headsup_core.training.portraits import (
+from headsup_core.training.data.portraits import (
     align_portrait,
     lies_inside,
     make_reference,
     mirrored_landmarks,
     placed_landmarks,
 )
-from headsup_core.training.recogniser import (
+from headsup_core.training.losses.differentiable_recognisers import (
     MobileFaceNet,
     aligned_faces,
     load_mobilefacenet,
     load_recogniser,
 )
+from headsup_core.training.losses.loss_terms import identity_loss
+from headsup_core.training.restorer.restorer_config import LossWeights, TrainConfig, read_config
+from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
 from headsup_core.training.trainer import Trainer
 
-SHIPPED = Path(config.__file__).parent / "configs" / "headsup-tiny.yaml"
+SHIPPED = CONFIGS / "headsup-tiny.yaml"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""People to train on: plain pictures with landmarks beside them."""
+"""People to train on: plain pictures with landmarks beside them; where the shipped configurations lie."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+import headsup_core.training
 from headsup_core.faces.alignment import template
 
+CONFIGS = Path(headsup_core.training.__file__).parent / "configs"
 SIDE = 160
 LANDMARKS = template("ffhq", 512) * (40 / 126) - torch.tensor([0.0, 5.0])
 """Upright, eyes 40 px apart."""

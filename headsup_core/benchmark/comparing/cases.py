@@ -13,8 +13,8 @@ import torch
 from ...errors import InputError
 from ...image_files import read_picture
 from ...imaging.resizing import resize
-from ...training.degradation import degrade, find_degradation
-from ...training.people import list_pictures, person_of, split_by_person
+from ...training.data.degradation import degrade, find_degradation
+from ...training.data.people_by_name import list_pictures, person_of, split_by_person
 
 
 @dataclass(frozen=True, eq=False)

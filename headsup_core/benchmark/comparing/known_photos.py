@@ -8,7 +8,7 @@ from ...faces.analyzer import DetectionOptions, FaceAnalyzer
 from ...identity.encoding import encode_identity
 from ...identity.identity import Identity
 from ...image_files import read_picture
-from ...training.people import person_of
+from ...training.data.people_by_name import person_of
 from .cases import fit
 
 PHOTO_SIDE = 1024

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ...downloads import sha256_of
-from ...training.degradation import find_degradation
+from ...training.data.degradation import find_degradation
 from .cases import CleanFolder, PairFolders
 from .contestants import FromFile, System
 

@@ -15,7 +15,7 @@ from ...imaging.tile_plan import TilePlan
 from ...models.one_step import OneStepModel
 from ...restoring.pipeline import restore
 from ...restoring.resolving import resolve_tiling
-from ...training.people import list_pictures
+from ...training.data.people_by_name import list_pictures
 from ..metrics.measures import luma
 from .random_model import load_measured
 from .seams import seam_energy

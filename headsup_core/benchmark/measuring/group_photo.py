@@ -17,7 +17,7 @@ from ...image_files import read_picture
 from ...imaging.resizing import resize
 from ...restoring.headsup_model import load_model
 from ...restoring.pipeline import restore
-from ...training.people import list_pictures
+from ...training.data.people_by_name import list_pictures
 
 Portrait = tuple[torch.Tensor, Face]
 SMALLEST_SHARE = 0.6

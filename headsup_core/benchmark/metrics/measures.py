@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...libraries import need
-from ...training.perceptual import squeeze_lpips
+from ...training.losses.perceptual import squeeze_lpips
 from .niqe import Niqe
 
 DISTS_FILES = ("vgg16-397923af.pth", "dists_weights.pt")

@@ -13,7 +13,7 @@ from ...errors import HeadsUpError
 from ...faces.analyzer import DetectionOptions, FaceAnalyzer
 from ...faces.face import Face
 from ...identity.similarity import Calibration, measure
-from ...training.people import person_of
+from ...training.data.people_by_name import person_of
 from ..comparing.cases import CleanFolder, PairFolders
 from ..metrics.figures import IDENTITY, LANDMARKS, MISSED, TO_REFERENCE
 from .face_detection import landmark_error, same_place

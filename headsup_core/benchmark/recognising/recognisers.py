@@ -16,7 +16,7 @@ from ...faces.analyzer import FaceAnalyzer, unit
 from ...faces.face import Face
 from ...faces.faces import Faces
 from ...identity.similarity import ASSUMED, CALIBRATIONS, Calibration
-from ...training.recogniser import SIDE, load_recogniser
+from ...training.losses.differentiable_recognisers import SIDE, load_recogniser
 from ..metrics.figures import TO_REFERENCE
 
 

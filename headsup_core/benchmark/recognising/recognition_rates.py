@@ -17,7 +17,7 @@ from ...faces.face import Face
 from ...faces.faces import Faces
 from ...identity.assignment import default_threshold, match, similarities
 from ...imaging.resizing import resize
-from ...training.people import person_of
+from ...training.data.people_by_name import person_of
 from ..comparing.cases import CleanFolder
 from .face_detection import CONDITIONS
 

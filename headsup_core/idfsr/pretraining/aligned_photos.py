@@ -19,9 +19,9 @@ from ...faces.analyzer import FaceAnalyzer
 from ...faces.face import Face
 from ...faces.faces import Faces
 from ...models.file_formats.weights_files import read_weights, write_safetensors
-from ...training.people import list_pictures, person_of, split_by_person
-from ...training.photos import load_reduced
-from ...training.portraits import Bytes, FindLandmarks, References, as_image, find_landmarks
+from ...training.data.people_by_name import list_pictures, person_of, split_by_person
+from ...training.data.photos import load_reduced
+from ...training.data.portraits import Bytes, FindLandmarks, References, as_image, find_landmarks
 
 MARGIN = 0.15
 """What is kept about an aligned face, as a share of its side, so that it can be shifted and turned."""

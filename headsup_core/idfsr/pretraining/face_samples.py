@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import Dataset
 
 from ...faces.alignment import crop, similarity, template, transform_points, turned
-from ...training.data import enlarge
-from ...training.degradation import FirstOrder, degrade
-from ...training.portraits import as_image, make_reference, mirrored_landmarks
+from ...training.data.degradation import FirstOrder, degrade
+from ...training.data.portraits import as_image, make_reference, mirrored_landmarks
+from ...training.restorer.restorer_samples import enlarge
 from ...training.schedule import normalised
 from .aligned_photos import AlignedPhoto, FaceSource
 

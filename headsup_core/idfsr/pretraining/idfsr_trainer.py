@@ -17,8 +17,8 @@ from ...errors import InputError, ModelFileError
 from ...faces.registry import load_face_analyzer
 from ...host import PlainHost
 from ...models.file_formats.weights_files import read_weights
-from ...training.landmark_data import Teacher
-from ...training.runs import RunFolder
+from ...training.landmarks.landmark_crops import Teacher
+from ...training.run_folder import RunFolder
 from ...training.schedule import learning_rate, one_thread, warm_average
 from ..conditioning import Seen, compose
 from ..idfsr_file import is_idfsr_file, save_idfsr

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import InputError
-from ..image_files import picture_files
+from ...errors import InputError
+from ...image_files import picture_files
 
 
 def list_pictures(folder: Path) -> list[Path]:

@@ -18,10 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ..errors import InputError
-from ..faces.face import Box, Face
-from ..identity.similarity import calibration_of
-from ..whole_files import whole_file
+from ...errors import InputError
+from ...faces.face import Box, Face
+from ...identity.similarity import calibration_of
+from ...whole_files import whole_file
 
 SUFFIX = ".json"
 FORMAT = "headsup-faces"

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..models.bases.base import Base
-from ..models.lora.branches import Adapter, attached
-from ..models.prediction import alphas_bar
-from .adapting import DEFAULT_ALPHA, UNET_LAYERS, fresh_adapter
+from ...models.bases.base import Base
+from ...models.lora.branches import Adapter, attached
+from ...models.prediction import alphas_bar
+from ..fresh_adapters import DEFAULT_ALPHA, UNET_LAYERS, fresh_adapter
 from .companions import Companion, Restoration
 
 OSEDIFF_NEGATIVE = (

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ..models.one_step import ReferencePlacement
-from .degradation import degrade
-from .photos import Photos, Place
-from .portraits import (
+from ...models.one_step import ReferencePlacement
+from ..data.degradation import degrade
+from ..data.photos import Photos, Place
+from ..data.portraits import (
     FindLandmarks,
     Reference,
     References,
@@ -27,7 +27,7 @@ from .portraits import (
     no_reference,
     placed_landmarks,
 )
-from .schedule import normalised
+from ..schedule import normalised
 
 Sample = dict[str, torch.Tensor]
 

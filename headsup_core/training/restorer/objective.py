@@ -9,18 +9,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..errors import InputError
-from ..models.bases.base import Base
-from ..models.one_step import OneStepModel
-from .companions import Companion, Restoration
-from .config import TrainConfig
-from .critic import FaceCritic
-from .data import Sample
-from .distillation import Distillation
-from .losses import face_fidelity, identity_loss, periodic_texture, squared_error
-from .perceptual import load_lpips
-from .processes import Processes
-from .recogniser import aligned_faces, load_recogniser
+from ...errors import InputError
+from ...models.bases.base import Base
+from ...models.one_step import OneStepModel
+from ..losses.companions import Companion, Restoration
+from ..losses.differentiable_recognisers import aligned_faces, load_recogniser
+from ..losses.distillation import Distillation
+from ..losses.face_critic import FaceCritic
+from ..losses.loss_terms import face_fidelity, identity_loss, periodic_texture, squared_error
+from ..losses.perceptual import load_lpips
+from ..processes import Processes
+from .restorer_config import TrainConfig
+from .restorer_samples import Sample
 
 Losses = dict[str, torch.Tensor]
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import InputError, ModelFileError
+from ...errors import InputError, ModelFileError
 
 LpipsNet = Literal["squeeze", "vgg", "alex"]
 BACKBONES = dict(zip(get_args(LpipsNet), ("squeezenet1_1", "vgg16", "alexnet"), strict=True))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 
 from .face_index import SUFFIX, read_index
-from .people import list_pictures, person_of, split_by_person
+from .people_by_name import list_pictures, person_of, split_by_person
 from .portraits import Bytes, FindLandmarks, align_portrait, find_landmarks
 
 Place = tuple[int, int]

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError
-from ..models.architecture import Architecture
-from ..models.one_step import ModelCard
-from .data import SourceConfig
-from .distillation import DistillationConfig
-from .perceptual import LpipsNet
-from .processes import Precision
-from .schedule import rooted_sources
-from .subjects import AdapterConfig
+from ...errors import InputError
+from ...models.architecture import Architecture
+from ...models.one_step import ModelCard
+from ..losses.distillation import DistillationConfig
+from ..losses.perceptual import LpipsNet
+from ..processes import Precision
+from ..schedule import rooted_sources
+from .restorer_networks import AdapterConfig
+from .restorer_samples import SourceConfig
 
 
 @dataclass(frozen=True)

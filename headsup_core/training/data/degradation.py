@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .kernels import random_blur_kernel, random_gaussian_kernel, sinc_kernel
+from .blur_kernels import random_blur_kernel, random_gaussian_kernel, sinc_kernel
 
 Range = tuple[float, float]
 Rng = np.random.Generator

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..errors import ModelFileError
-from ..faces.alignment import align_matrix, crop
-from ..libraries import need
-from ..models.file_formats.weights_files import read_weights
+from ...errors import ModelFileError
+from ...faces.alignment import align_matrix, crop
+from ...libraries import need
+from ...models.file_formats.weights_files import read_weights
 
 SIDE = 112
 """Pixels of a face aligned to ArcFace's template."""

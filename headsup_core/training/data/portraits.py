@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ..errors import InputError
-from ..faces.alignment import align_matrix, crop, inverse, template, transform_points
-from ..faces.face import Face
-from ..faces.reference import face_location, warped_reference
-from ..models.one_step import ReferencePlacement
+from ...errors import InputError
+from ...faces.alignment import align_matrix, crop, inverse, template, transform_points
+from ...faces.face import Face
+from ...faces.reference import face_location, warped_reference
+from ...models.one_step import ReferencePlacement
+from ..landmarks.landmark_crops import MIRROR, read_tem
 from .degradation import resize_as
-from .landmark_data import MIRROR, read_tem
 
 References = Literal["none", "other_photo", "augmented_copy"]
 FindLandmarks = Callable[[torch.Tensor], torch.Tensor | None]

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from .companions import Companion, Restoration
-from .losses import hinge_critic, hinge_generator
+from .loss_terms import hinge_critic, hinge_generator
 
 SLOPE = 0.2
 

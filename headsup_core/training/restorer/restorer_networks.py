@@ -10,19 +10,19 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ..errors import InputError, ModelFileError
-from ..models.architecture import Architecture
-from ..models.bases.base import Base, load_base
-from ..models.codecs.codec import Codec
-from ..models.file_formats.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, save_headsup_adapter
-from ..models.file_formats.headsup_file import save_headsup
-from ..models.file_formats.weights_files import read_weights
-from ..models.lora.branches import Adapter
-from ..models.one_step import ModelCard, OneStepModel, Pass, SizeRule
-from ..models.prompts import CachedPrompt
-from ..models.systems import headsup
-from ..models.systems.system import epsilon_at
-from .adapting import DEFAULT_ALPHA, ENCODER_LAYERS, UNET_LAYERS, fresh_adapter
+from ...errors import InputError, ModelFileError
+from ...models.architecture import Architecture
+from ...models.bases.base import Base, load_base
+from ...models.codecs.codec import Codec
+from ...models.file_formats.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, save_headsup_adapter
+from ...models.file_formats.headsup_file import save_headsup
+from ...models.file_formats.weights_files import read_weights
+from ...models.lora.branches import Adapter
+from ...models.one_step import ModelCard, OneStepModel, Pass, SizeRule
+from ...models.prompts import CachedPrompt
+from ...models.systems import headsup
+from ...models.systems.system import epsilon_at
+from ..fresh_adapters import DEFAULT_ALPHA, ENCODER_LAYERS, UNET_LAYERS, fresh_adapter
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .processes import Processes
+from ..processes import Processes
 
 
 @dataclass(frozen=True, eq=False)

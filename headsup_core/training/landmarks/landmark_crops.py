@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..faces.alignment import transform_points
-from ..faces.landmarks import EYES_PER_SIDE, SIDE, Candidate
-from ..image_files import read_picture
-from ..libraries import need
-from .degradation import FirstOrder, degrade
-from .people import list_pictures, split_by_person
+from ...faces.alignment import transform_points
+from ...faces.landmarks import EYES_PER_SIDE, SIDE, Candidate
+from ...image_files import read_picture
+from ...libraries import need
+from ..data.degradation import FirstOrder, degrade
+from ..data.people_by_name import list_pictures, split_by_person
 
 OVERSAMPLING = 3
 """Crops are cut this much finer than the net's input, degraded, then reduced to it."""

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, Subset
 
-from ..errors import InputError
-from ..faces.landmarks import SIDE, LandmarkNet
-from ..models.file_formats.weights_files import write_safetensors
-from ..whole_files import whole_file
-from .landmark_data import LandmarkDataset, Teacher, load_faces, load_others
+from ...errors import InputError
+from ...faces.landmarks import SIDE, LandmarkNet
+from ...models.file_formats.weights_files import write_safetensors
+from ...whole_files import whole_file
+from .landmark_crops import LandmarkDataset, Teacher, load_faces, load_others
 
 log = logging.getLogger(__name__)
 CHECKPOINT_EVERY = 200

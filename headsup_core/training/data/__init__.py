@@ -1,0 +1,1 @@
+"""Pictures and people to train on: readers, degradations, references, indexes of faces."""

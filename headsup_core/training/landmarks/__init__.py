@@ -1,0 +1,1 @@
+"""Training the landmark net of the default face analyzer."""

@@ -1,0 +1,1 @@
+"""Training one-step restorers: a whole model, or adapters beside a base."""
