@@ -21,19 +21,39 @@ _TEMPORARY = re.compile(r"\.headsup-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{32}\.tmp")
 
 
 @contextmanager
-def whole_file(path: Path) -> Generator[Path]:
+def whole_file(path: Path, *, replace: bool = True) -> Generator[Path]:
     """A temporary path beside `path`, for the block to write: renamed to `path` at its end, removed when it fails.
 
     The content is on the disk before the name is, so that a power cut leaves no empty file either.
+
+    Args:
+        replace: a file of that name.
+
+    Raises:
+        FileExistsError: there is one, and it is not to be replaced; also when another process has just made it.
     """
     temporary = path.with_name(f".headsup-{_machine()}-{os.getpid()}-{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
         _flush(temporary)
-        os.replace(temporary, path)
+        if replace:
+            os.replace(temporary, path)
+        else:
+            _name_anew(temporary, path)
     finally:
         if os.path.lexists(temporary):  # after the rename there is nothing to remove
             temporary.unlink()
+
+
+def _name_anew(temporary: Path, path: Path) -> None:
+    """Rename, unless there is a file of that name; two processes cannot both succeed."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links (FAT, some networks'): the empty file holds the name
+        path.open("xb").close()
+        os.replace(temporary, path)
 
 
 def remove_leftovers(folder: Path) -> list[Path]:

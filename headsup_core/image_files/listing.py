@@ -1,0 +1,75 @@
+"""The pictures of a folder, and what in it is left out."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from .file_kinds import suffixes_read, why_left_out
+
+log = logging.getLogger(__name__)
+
+NAMED = 20
+"""Of left out files at most so many are named one by one."""
+# What lies beside pictures and is none: nobody wonders why it was not restored.
+_BESIDE = frozenset({
+    ".txt", ".json", ".jsonl", ".xmp", ".xml", ".html", ".htm", ".md", ".csv", ".yaml", ".yml", ".ini", ".db",
+    ".log", ".py", ".safetensors", ".caption", ".npz", ".npy", ".toml", ".tmp",
+})  # fmt: skip
+
+
+def picture_files(sources: Sequence[Path]) -> list[Path]:
+    """`sources` with every folder replaced by its pictures, sorted, one level deep.
+
+    Raises:
+        InputError: a folder without pictures, or one that cannot be read.
+    """
+    files: list[Path] = []
+    for source in sources:
+        files += pictures_in(source) if source.is_dir() else [source]
+    return files
+
+
+def pictures_in(folder: Path, *, recursive: bool = False, without: Path | None = None) -> list[Path]:
+    """The pictures in a folder by their suffix, sorted; hidden files and folders are left out.
+
+    Files that may be pictures, but cannot be read, are named in the log with what they are.
+
+    Args:
+        recursive: in the folders below it, too, but for those that are only linked to.
+        without: a folder that is not searched.
+
+    Raises:
+        InputError: there are none, or a folder cannot be read.
+    """
+    excluded = None if without is None else without.resolve()
+    suffixes = suffixes_read()
+    found: list[Path] = []
+    others: list[Path] = []
+    for here, folders, names in os.walk(folder, onerror=_unreadable):
+        below = [name for name in folders if not name.startswith(".") and Path(here, name).resolve() != excluded]
+        folders[:] = below if recursive else []
+        for path in sorted(Path(here, name) for name in names if not name.startswith(".")):
+            (found if path.suffix.lower() in suffixes else others).append(path)
+    left_out = [path for path in others if path.suffix.lower() not in _BESIDE]
+    if left_out:
+        log.warning("%s", _left_out(folder, left_out))
+    if not found:
+        deeper = "" if recursive else " itself"
+        hint = f"; {_left_out(folder, left_out)}" if left_out else ""
+        raise InputError(f"folder {folder}{deeper} holds no pictures ({', '.join(suffixes)}){hint}")
+    return sorted(found)
+
+
+def _left_out(folder: Path, paths: Sequence[Path]) -> str:
+    named = [f"{path.relative_to(folder)} ({why_left_out(path) or 'no picture by its suffix'})" for path in paths]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    which = "file of" if len(named) == 1 else "files of"
+    return f"{len(named)} {which} folder {folder} left out: {', '.join(named[:NAMED])}{more}"
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"folder {error.filename} cannot be read ({error.strerror}): allow it, or move it away") from error
