@@ -59,7 +59,7 @@ def find_identity(choice: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Of the file's content: another identity of the same name is read again, an unchanged one is not."""
+    """A checksum of the file's content: another identity of the same name is read again, an unchanged one is not."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

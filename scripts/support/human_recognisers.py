@@ -9,7 +9,7 @@ from .console import ScriptError, say
 from .graph_conversion import SIDE, converted
 
 VGG_MEAN = (103.939, 116.779, 123.68)
-"""Of blue, green and red, which HSE's networks are given in this order."""
+"""Means of blue, green and red, which HSE's networks are given in this order."""
 MODELS = {"faceres": ("global_pooling/Mean", 224, VGG_MEAN), "mobileface": ("batchnorm0/add_1", SIDE, None)}
 """Output, side of the faces and mean of each."""
 SHA256 = {
@@ -18,7 +18,7 @@ SHA256 = {
     "mobileface.json": "b62d89d9e1401a2572e011e8691699f2432c1a6f56cda0dad7ddbdecacf1bbab",
     "mobileface.bin": "403b53d95120c93c8417951b05d816197aa1794372b47e7629801156c701be5c",
 }
-"""Of version 3.0.4: what was checked to be translated rightly."""
+"""Checksums of the files of version 3.0.4, which was checked to be translated rightly."""
 
 
 def convert(models: Path, output: Path) -> None:

@@ -38,13 +38,13 @@ RUN_SECONDS = 400
 SECONDS = 900
 MARGIN = 14
 TITLE_HEIGHT = 46
-"""Of the title and the badge above it."""
+"""Height of the title and the badge above it."""
 PHOTO = "astronaut.png"
 SAVED = "Eileen Collins"
 NODE_WIDTH = 310
 """In canvas units: the page shows help some 300 px wide, so pictures of this width can be read there."""
 PLACE = (580, 220)
-"""Of a node alone on the canvas, in pixels of the page."""
+"""Where a node stands alone on the canvas, in pixels of the page."""
 SPACING = 1500
 """Canvas units between two pictures' nodes: no picture shows its neighbours."""
 

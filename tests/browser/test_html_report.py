@@ -25,7 +25,7 @@ FACE = face_at(120, 90, 30)
 
 @pytest.fixture
 def report(tmp_path: Path) -> Path:
-    """Of a black picture whose result is white, with a red face, and one that failed."""
+    """The report of a black picture whose result is white, with a red face, and of one that failed."""
     source, target = tmp_path / "in" / HOSTILE.replace("/", "|"), tmp_path / "out" / "a.png"
     for path, value, side in ((source, 0.0, 240), (target, 1.0, 960)):
         path.parent.mkdir()

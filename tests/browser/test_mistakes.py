@@ -61,7 +61,7 @@ def page(browser: Browser, comfy_server: ComfyServer, files: None) -> Iterator[C
 
 @pytest.fixture(autouse=True)
 def screenshot(page: ComfyPage, artifacts: Path, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Of each mistake's end."""
+    """A screenshot at the end of each test."""
     yield
     page.screenshot(artifacts / f"{request.node.name}.png")
 

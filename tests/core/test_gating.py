@@ -26,7 +26,7 @@ NEIGHBOUR = replace(face_at(130, 80, EYES), identity="Bob")
 RULES = GateRules(fall=0.05, worse=0.15)
 ALL = slice(0, HEIGHT), slice(0, WIDTH)
 UNSEEN = 1.0
-"""Of green: what makes a face unrecognisable."""
+"""How much green makes a face unrecognisable."""
 
 
 class AngleAnalyzer(AnalyzerBase):
