@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
 from .commands import average, benchmark, dataset, download, find_faces, identities, plan, train, upscale
 from .errors import HeadsUpError
+
+BROKEN_PIPE = 141
+"""Exit status of a program whose output nobody reads any more, as shells have it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,8 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text: what is none is shown as a question mark
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` does
+        with contextlib.suppress(OSError, io.UnsupportedOperation):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        return BROKEN_PIPE
     except HeadsUpError as error:
         sys.stderr.write(f"headsup_core {args.command}: {error}\n")
         return 2
@@ -39,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("dataset", dataset),
     ):
         description = (module.__doc__ or "").strip()
-        command = commands.add_parser(name, help=description.splitlines()[0], description=description)
+        command = commands.add_parser(name, help=description.partition("\n")[0], description=description)
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     return parser

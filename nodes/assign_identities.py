@@ -78,7 +78,7 @@ class HeadsUpAssignIdentities(ComfyNode):
         analyzer: FaceAnalyzer | None = None,
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         pictures = Pictures.from_image(image).rgb.float().cpu()
-        faces.check_batch(len(pictures))
+        faces.check_pictures(pictures)
         chosen = with_overrides(faces, override, [identity.name for identity in identities])
         used = recogniser_of(chosen, analyzer)
         named, decided = assign(pictures, chosen, identities, used, threshold)

@@ -10,7 +10,7 @@ from ..headsup_core.faces import DetectionOptions
 from ..headsup_core.faces.alignment import align_matrix, crop
 from ..headsup_core.faces.drawing import TILE, Card, contact_sheet
 from ..headsup_core.identity import encode_identity, encode_people
-from ..headsup_core.identity.encoding import checked_name
+from ..headsup_core.identity.names import checked_name, free_names, refuse_doubles
 from .comfy import ComfyNode, IdentitiesSocket, io, model_management, schema
 from .detection import (
     ERROR,
@@ -22,7 +22,8 @@ from .detection import (
     shown,
 )
 from .face_analyzers import analyzer_or_default
-from .identity_list import Identities, free_names, identities_input, with_photos_of
+from .identity_list import Identities, identities_input, with_photos_of
+from .messages import show_on_node
 from .pictures import Pictures
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def _one_person(
     labels = [str(number) for number in range(before + 1, before + len(pictures) + 1)]
     identity = encode_identity(pictures, analyzer, name, labels, faces=found)
     everyone = with_photos_of(known, identity, analyzer)
+    if surprises := [str(photo) for photo in identity.photos if photo.surprising]:
+        show_on_node("\n".join(surprises))
     cards = [
         _card(name, photo, _aligned(picture, faces))
         for picture, faces, photo in zip(pictures, found, identity.photos, strict=True)
@@ -143,8 +146,7 @@ def _everybody(
 ) -> Encoded:
     given = [] if name.strip() in ("", DEFAULT_NAME) else [checked_name(part) for part in re.split(r"[,\n]", name)]
     total = sum(faces.count for faces in found)
-    if doubles := [called for index, called in enumerate(given) if called in given[:index]]:
-        raise InputError(f"name {doubles[0]!r} is given twice: people need different names")
+    refuse_doubles(given)
     if len(given) > total:
         raise InputError(f"{len(given)} names for {total} faces: leave names out, or lower min_score")
     names = given + free_names([*given, *(identity.name for identity in known)], total - len(given))

@@ -72,7 +72,7 @@ class HeadsUpFacesToMask(ComfyNode):
         rgb: torch.Tensor | None = None
         if image is not None:
             rgb = Pictures.from_image(image).rgb
-            faces.check_batch(len(rgb))
+            faces.check_pictures(rgb)
             faces = faces.scaled_to(*rgb.shape[-2:])
         parser: Any = None
         if shape == PARSING:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..headsup_core import ModelFileError
-from ..headsup_core.identity import save_identity
-from ..headsup_core.identity.identity_file import SUFFIX, file_name
+from ..headsup_core.identity.identity_file import SUFFIX, save_identities
 from .comfy import folder_paths
 from .model_files import FOLDER, IDENTITIES, refuse_outside
 
@@ -64,19 +63,5 @@ def sha256_of(path: Path) -> str:
 
 
 def save_all(place: str, identities: Sequence[Identity], prefix: str) -> list[Path]:
-    """One file a person, called `prefix` and the name; raises `InputError` as the core's `save_identity`."""
-    folder = folders_of(place)[0]
-    paths: list[Path] = []
-    taken: set[str] = set()
-    names: list[str] = []
-    for identity in identities:
-        wanted, number = prefix + identity.name, 1
-        name = file_name(wanted)
-        while name.lower() in taken:  # two names may look alike as files: "A/B" and "A:B"
-            number += 1
-            name = file_name(wanted, f" {number}")
-        taken.add(name.lower())
-        names.append(name)
-    for identity, name in zip(identities, names, strict=True):
-        paths.append(save_identity(folder, identity, name))
-    return paths
+    """One file a person, called `prefix` and the name; raises `InputError` as the core's `save_identities`."""
+    return save_identities(folders_of(place)[0], identities, prefix)

@@ -9,7 +9,7 @@ from ..headsup_core.identity import merged
 from .comfy import IdentitiesSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from ..headsup_core.faces import FaceAnalyzer
     from ..headsup_core.identity import Identity
@@ -48,13 +48,3 @@ def with_person(known: Sequence[Identity], newcomer: Identity) -> Identities:
             f"there is a {newcomer.name!r} among the identities already: enter another name here, or leave one out"
         )
     return (*known, newcomer)
-
-
-def free_names(taken: Iterable[str], count: int) -> list[str]:
-    """`count` names person 1, person 2 ... that are not `taken`."""
-    used, names, number = set(taken), list[str](), 0
-    while len(names) < count:
-        number += 1
-        if f"person {number}" not in used:
-            names.append(f"person {number}")
-    return names

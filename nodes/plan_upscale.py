@@ -85,6 +85,8 @@ class HeadsUpPlanUpscale(ComfyNode):
         check_size(scale, long_edge)
         pictures = Pictures.from_image(image)
         height, width = pictures.rgb.shape[-2:]
+        if faces is not None:
+            faces.check_pictures(pictures.rgb)
         plan = plan_upscale(
             (height, width),
             model,

@@ -136,7 +136,7 @@ def restore_batch(
     pictures = Pictures.from_image(image)
     options.check(model, host)
     if options.faces is not None:
-        options.faces.check_batch(len(pictures))
+        options.faces.check_pictures(pictures.rgb)
     height, width = pictures.rgb.shape[-2:]
     try:
         size = options.size_of(height, width)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..headsup_core.faces.drawing import Card, contact_sheet
 from ..headsup_core.identity import load_identity
-from ..headsup_core.identity.encoding import checked_name
+from ..headsup_core.identity.names import checked_name
 from .comfy import ComfyNode, IdentitiesSocket, io, model_management, schema
 from .detection import shown
 from .identity_files import MODELS, NONE, OUTPUT, find_identity, identity_choices, save_all, sha256_of

@@ -48,7 +48,7 @@ class HeadsUpWarpReference(ComfyNode):
         cls, image: torch.Tensor, faces: Faces, reference: Identities, size: int
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         pictures = Pictures.from_image(image)
-        faces.check_batch(len(pictures))
+        faces.check_pictures(pictures.rgb)
         faces = faces.scaled_to(*pictures.rgb.shape[-2:])
         photos = {identity.name: identity.crops[:1] for identity in reference if len(identity.crops)}
         seen = [

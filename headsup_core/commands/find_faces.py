@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import HeadsUpError, InputError
 from ..faces.analyzer import DetectionOptions, FaceAnalyzer
 from ..faces.face import LANDMARK_NAMES, Face
+from ..identity.names import readable
 from ..image_files import picture_files, read_picture
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .hosting import add_host_arguments, make_host
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             record = find_faces(path, analyzer, options, embeddings=args.embeddings)
         except HeadsUpError as error:
-            failed.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+            failed.append(readable(str(error) if str(path) in str(error) else f"{path}: {error}"))
             continue
         sys.stdout.write((json.dumps(record) if args.json else _in_words(record)) + "\n")
         sys.stdout.flush()
@@ -50,7 +51,7 @@ def find_faces(path: Path, analyzer: FaceAnalyzer, options: DetectionOptions, *,
     if embeddings:
         faces = analyzer.embed(image, faces)
     return {
-        "picture": str(path),
+        "picture": readable(str(path)),
         "width": image.shape[-1],
         "height": image.shape[-2],
         "analyzer": analyzer.name,

@@ -14,7 +14,8 @@ from ..errors import InputError
 from ..faces.analyzer import FaceAnalyzer
 from ..identity.encoding import IdentityEncoder
 from ..identity.identity import Identity
-from ..identity.identity_file import SUFFIX, file_name, load_identity, save_identity
+from ..identity.identity_file import SUFFIX, file_name, load_identity, save_identities
+from ..identity.names import readable, shortened
 from ..idfsr.identity_fitting import Fitted, FittingOptions, fit_identity, loss_curve
 from ..idfsr.idfsr_file import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
 from ..image_files import picture_files, read_picture, write_picture
@@ -64,7 +65,7 @@ def run_fit(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped; the same command goes on from {state}\n")
         return INTERRUPTED
-    path = save_identity(args.output, fitted.identity)
+    (path,) = save_identities(args.output, [fitted.identity])
     if args.curve is not None:
         write_picture(args.curve, loss_curve(fitted), None)
     result = _Result(fitted, model.model_id, path, time.perf_counter() - started)
@@ -104,8 +105,8 @@ def _person(args: argparse.Namespace, analyzer: FaceAnalyzer) -> Identity:
             raise InputError("an identity file is fitted as it is: give it alone, without --name")
         return load_identity(args.person[0])
     first = args.person[0].resolve()
-    name = args.name or (first.name if first.is_dir() else first.stem)
+    name = args.name or shortened(first.name if first.is_dir() else first.stem)
     encoder = IdentityEncoder(analyzer, name, detection_options(args))
     for path in picture_files(args.person):
-        encoder.add(read_picture(path).rgb, str(path))
+        encoder.add(read_picture(path).rgb, readable(str(path)))
     return encoder.identity()

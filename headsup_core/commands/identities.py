@@ -17,7 +17,8 @@ from ..errors import HeadsUpError, InputError
 from ..faces.analyzer import AnalyzerBase
 from ..identity.encoding import IdentityEncoder, encode_identity, encode_people
 from ..identity.identity import Identity
-from ..identity.identity_file import SUFFIX, load_identity, save_identity
+from ..identity.identity_file import SUFFIX, load_identity, save_identities
+from ..identity.names import readable, shortened
 from ..identity.similarity import MeasuredMeans, compare, measure
 from ..image_files import picture_files, read_picture
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
@@ -72,8 +73,7 @@ def _encode(args: argparse.Namespace) -> int:
         if len(failed) == len(paths):
             raise InputError("no photo could be read:\n" + "\n".join(failed))
         people = [encoder.identity()]
-    for identity in people:
-        path = save_identity(args.output, identity)
+    for identity, path in zip(people, save_identities(args.output, people), strict=True):
         lines = [f"{identity.name}: {path}", *(f"  {photo}" for photo in identity.photos)]
         sys.stdout.write("\n".join(lines) + "\n")
     if failed:
@@ -90,7 +90,7 @@ def _add_all(encoder: IdentityEncoder, paths: Sequence[Path], *, quiet: bool) ->
         except HeadsUpError as error:
             failed.append(str(error))
             continue
-        encoder.add(picture, str(path))
+        encoder.add(picture, readable(str(path)))
     return failed
 
 
@@ -106,7 +106,8 @@ def _compare(args: argparse.Namespace) -> int:
 def _identity_of(path: Path, analyzer: AnalyzerBase, args: argparse.Namespace) -> Identity:
     if path.suffix == SUFFIX:
         return load_identity(path)
-    return encode_identity([read_picture(path).rgb], analyzer, path.stem, [str(path)], detection_options(args))
+    photo, label = read_picture(path).rgb, readable(str(path))
+    return encode_identity([photo], analyzer, shortened(path.stem), [label], detection_options(args))
 
 
 def _calibrate(args: argparse.Namespace) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import torch
+
 from ..errors import InputError
 from .face import Face
 
@@ -51,6 +53,20 @@ class Faces:
     def map(self, change: Callable[[Face], Face]) -> Faces:
         """`change` applied to every face."""
         return replace(self, pictures=tuple(tuple(change(face) for face in faces) for faces in self.pictures))
+
+    def check_pictures(self, images: torch.Tensor) -> None:
+        """Raises `InputError` when these cannot be the faces of `images` `[B,C,H,W]`: another number of pictures, or
+        sides in another proportion, which no resizing to whole pixels explains."""
+        self.check_batch(len(images))
+        height, width = images.shape[-2:]
+        pixel = max(1.0, height / self.height, width / self.width)  # of the smaller of the two sizes
+        lows = [(side - pixel) / own for side, own in ((height, self.height), (width, self.width))]
+        highs = [(side + pixel) / own for side, own in ((height, self.height), (width, self.width))]
+        if max(lows) > min(highs):  # no scale leads from the one size to the other
+            raise InputError(
+                f"the faces were found in a picture of {self.width}x{self.height} px, this one has {width}x{height} px "
+                "and other proportions: detect the faces in this picture"
+            )
 
     def check_batch(self, batch: int) -> None:
         """Raises `InputError` when these are not the faces of a batch of `batch` pictures."""

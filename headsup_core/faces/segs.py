@@ -65,7 +65,7 @@ def faces_to_segs(
     """
     if not crop_factor >= 1:
         raise InputError(f"crop factor {crop_factor}: must be 1 (the face's box) or more")
-    faces.check_batch(len(image))
+    faces.check_pictures(image)
     height, width = image.shape[-2:]
     faces = faces.scaled_to(height, width)
     segs: list[SEG] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +16,7 @@ from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import NOBODY, Face
 from ..faces.faces import Faces
 from .identity import Identity
+from .names import written
 from .similarity import calibration_of
 
 
@@ -117,7 +120,7 @@ def assign(
         InputError: two people of one name, a person without an embedding of this analyzer or photos, or faces of
             another batch.
     """
-    faces.check_batch(len(image))
+    faces.check_pictures(image)
     names = [identity.name for identity in identities]
     if doubles := [name for index, name in enumerate(names) if name in names[:index]]:
         raise InputError(f"there are two people called {doubles[0]!r}: give them different names")
@@ -188,7 +191,8 @@ def with_overrides(faces: Faces, text: str, names: Sequence[str]) -> Faces:
     """`faces` with names that somebody chose: "0=Ada, 2=nobody"; counted in each picture that has such a face.
 
     Args:
-        text: index=name, separated by commas, semicolons or line breaks; "nobody" forbids a match. Empty: no change.
+        text: index=name, separated by commas, semicolons or line breaks, which a name may hold, too ("0=Doe, Jane");
+            "nobody" forbids a match. Empty: no change.
         names: of the people who are known.
 
     Raises:
@@ -211,16 +215,31 @@ def with_overrides(faces: Faces, text: str, names: Sequence[str]) -> Faces:
 
 def _parse_overrides(text: str, names: Sequence[str]) -> dict[int, str]:
     chosen: dict[int, str] = {}
-    for entry in (part.strip() for part in text.replace(";", ",").replace("\n", ",").split(",")):
-        if not entry:
-            continue
-        index, equals, name = (part.strip() for part in entry.partition("="))
-        if not equals or not (index.isascii() and index.isdigit() and len(index) <= 6) or not name:
-            raise InputError(f"override {entry!r}: write index=name, as 0=Ada, 2=nobody")
-        if name not in names and name != "nobody":
-            raise InputError(f"override {entry!r}: nobody is called {name!r}; known: {', '.join(names) or 'nobody'}")
+    for index, name in _entries(text, names):
         who = NOBODY if name not in names else name
-        if int(index) in chosen or (who != NOBODY and who in chosen.values()):
-            raise InputError(f"override {entry!r}: a face or a person is named twice")
-        chosen[int(index)] = who
+        if index in chosen or (who != NOBODY and who in chosen.values()):
+            raise InputError(f"override '{index}={name}': a face or a person is named twice")
+        chosen[index] = who
     return chosen
+
+
+def _entries(text: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Index and name of each entry; a name that somebody has is taken whole, whatever separators it holds."""
+    known = {"nobody": "nobody", **{written(name): name for name in names}}
+    longest_first = sorted(known, key=len, reverse=True)
+    rest = unicodedata.normalize("NFC", text)
+    while rest := rest.lstrip(",; \t\r\n"):
+        entry = re.split(r"[,;\n]", rest, maxsplit=1)[0].strip()
+        begun = re.match(r"([0-9]{1,6})\s*=\s*(?=[^,;\s])", rest)
+        if begun is None:
+            raise InputError(f"override {entry!r}: write index=name, as 0=Ada, 2=nobody")
+        rest = rest[begun.end() :]
+        for plain in longest_first:
+            found = re.match(r"\s+".join(map(re.escape, plain.split())) + r"(?=\s*(?:[,;\n]|$))", rest)
+            if found is not None:
+                yield int(begun[1]), known[plain]
+                rest = rest[found.end() :]
+                break
+        else:
+            name = entry.partition("=")[2].strip()
+            raise InputError(f"override {entry!r}: nobody is called {name!r}; known: {', '.join(names) or 'nobody'}")

@@ -13,6 +13,7 @@ from ..faces.analyzer import DetectionOptions, FaceAnalyzer, unit
 from ..faces.face import Face
 from ..faces.faces import Faces
 from .identity import CROP_SIDE, Identity, PhotoReport
+from .names import checked_name, free_names, refuse_doubles
 from .quality import photo_quality
 from .similarity import calibration_of, compare
 
@@ -31,6 +32,7 @@ class _Photo:
     crop: torch.Tensor | None
     quality: float
     weakness: str
+    faces: int = 1
 
 
 class IdentityEncoder:
@@ -63,15 +65,18 @@ class IdentityEncoder:
             InputError: a photo with NaN, or an analyzer that recognises nobody.
         """
         label = label or str(len(self._labels) + 1)
+        if label in self._labels:  # reports go by label
+            label = f"{label} ({len(self._labels) + 1})"
         found = self._analyzer.detect(picture, self._options) if faces is None else faces
         largest = replace(found, pictures=(found[0][:1],))
         if largest.count:
-            self._found.append(_photo(label, picture, self._analyzer.embed(picture, largest)[0][0]))
+            photo = _photo(label, picture, self._analyzer.embed(picture, largest)[0][0])
+            self._found.append(replace(photo, faces=len(found[0])))
             self._let_go()
         else:
             size = f"{picture.shape[-1]}x{picture.shape[-2]}"
             reason = f"no face found in its {size} px by {self._analyzer.name}"
-            self._reports[label] = PhotoReport(label, 0.0, False, reason)
+            self._reports[label] = PhotoReport(label, 0.0, False, reason, faces=0)
         self._labels.append(label)
 
     def identity(self) -> Identity:
@@ -141,11 +146,12 @@ def encode_people(
     """All faces of one photo `[1,3,H,W]` as several people, from left to right.
 
     Args:
-        names: of the first people from the left; the others are called person 1, person 2 ...
+        names: of the first people from the left, which must differ; the others are called person and their
+            number from the left.
         faces: of the photo, when they were detected already; `options` do not matter then.
 
     Raises:
-        InputError: no face, more names than faces, or an analyzer that recognises nobody.
+        InputError: no face, more names than faces, a name given twice, or an analyzer that recognises nobody.
     """
     if faces is None:
         faces = analyzer.detect(picture, options or DetectionOptions())
@@ -155,20 +161,14 @@ def encode_people(
         raise InputError(f"no face was found in the photo by {analyzer.name}: use a sharper or larger one")
     if len(names) > len(people):
         raise InputError(f"{len(names)} names for {len(people)} faces: must not be more")
-    called = [*names, *(f"person {number}" for number in range(len(names) + 1, len(people) + 1))]
+    given = [checked_name(name) for name in names]
+    refuse_doubles(given)
+    called = [*given, *free_names(given, len(people) - len(given), after=len(given))]
     photos = [_photo(f"face {number}", picture, face) for number, face in enumerate(people, 1)]
     return [
-        _combine(checked_name(name), [photo], {}, [photo.label], analyzer.embedder_id)
+        _combine(name, [photo], {}, [photo.label], analyzer.embedder_id)
         for name, photo in zip(called, photos, strict=True)
     ]
-
-
-def checked_name(name: str) -> str:
-    """`name` without space around it. Raises `InputError` when nothing remains, or it is longer than 100 characters."""
-    stripped = " ".join(name.split())
-    if not stripped or len(stripped) > 100:
-        raise InputError(f"name of {len(stripped)} characters: a person's name has 1 to 100")
-    return stripped
 
 
 def _photo(label: str, picture: torch.Tensor, face: Face) -> _Photo:
@@ -184,8 +184,11 @@ def _combine(
 ) -> Identity:
     kept, dropped = agreeing(photos, embedder_id)
     for photo in photos:
-        reason = dropped.get(photo.label, photo.weakness)
-        reports[photo.label] = PhotoReport(photo.label, photo.quality, photo.label not in dropped, reason)
+        largest = f"the largest of {photo.faces} faces was taken" if photo.faces > 1 else ""
+        reason = ", ".join(filter(None, (largest, dropped.get(photo.label, photo.weakness))))
+        reports[photo.label] = PhotoReport(
+            photo.label, photo.quality, photo.label not in dropped, reason, photo.faces
+        )
     vector = unit(torch.stack([photo.embedding for photo in kept]).mean(0))
     best = [photo.crop for photo in sorted(kept, key=lambda photo: -photo.quality) if photo.crop is not None]
     crops = torch.cat(best[:MAX_CROPS]) if best else torch.zeros(0, 3, CROP_SIDE, CROP_SIDE)

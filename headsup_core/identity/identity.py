@@ -25,12 +25,19 @@ class PhotoReport:
         quality: 0..1, see `identity.quality`; 0 without a face.
         used: whether it went into the identity.
         reason: why not, or what is weak about it; "" when all is well.
+        faces: how many were found in it; the largest was taken.
     """
 
     photo: str
     quality: float
     used: bool
     reason: str = ""
+    faces: int = 1
+
+    @property
+    def surprising(self) -> bool:
+        """Whether the user should hear of it without asking: it was left out, or shows more than one person."""
+        return not self.used or self.faces > 1
 
     def __str__(self) -> str:
         verdict = "used" if self.used else "left out"

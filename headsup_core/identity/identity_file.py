@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from PIL import Image
 from ..errors import InputError, ModelFileError
 from ..host import resolve_inside
 from ..models.file_formats.weights_files import WeightsFile, check_finite, read_weights, write_safetensors
-from .encoding import MAX_CROPS, checked_name
+from .encoding import MAX_CROPS
 from .identity import CROP_SIDE, Identity, PhotoReport
+from .names import checked_name, refuse_doubles, written
 
 FORMAT = "headsup-identity"
 FORMAT_VERSION = 1
@@ -36,18 +39,64 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt
 def file_name(name: str, ending: str = "") -> str:
     """A plain file name, without suffix, that is valid on every system and cannot leave its folder.
 
+    Letters, digits and what is written above, below and between them (marks, joiners) of every script stay; all else
+    but space, - and _ becomes _.
+
     Args:
         ending: kept whole at the end when the name is cut to `MAX_NAME_BYTES`.
 
     Raises:
         InputError: nothing usable remains of the name.
     """
-    kept = "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in " ".join(name.split()))
+    kept = "".join(letter if _stays(letter) else "_" for letter in written(name))
     room = MAX_NAME_BYTES - len(ending.encode())
     plain = kept.strip(" .").encode()[:room].decode(errors="ignore").rstrip()
-    if not plain.strip("_- "):
+    if not any(letter.isalnum() for letter in plain):
         raise InputError(f"name {name!r} has no letter or digit: a file cannot be called that")
     return f"_{plain}{ending}" if plain.lower() in _RESERVED else plain + ending
+
+
+def _stays(letter: str) -> bool:
+    """Whether a file name takes the letter: vowel signs, accents and joiners (U+200C, U+200D) are part of a name."""
+    return letter.isalnum() or letter in " -_\u200c\u200d" or unicodedata.category(letter) in ("Mn", "Mc")
+
+
+def save_identities(folder: Path, identities: Sequence[Identity], prefix: str = "") -> list[Path]:
+    """Write each person into a file of their own, called `prefix` and the name.
+
+    A file that holds the same name is replaced; where one of somebody else stands, or two names look alike as files
+    ("A/B" and "A:B"), the file gets a number.
+
+    Raises:
+        InputError: two people of one name, an unusable name, or the folder cannot be written; nothing is written then
+            but what came before.
+    """
+    refuse_doubles([identity.name for identity in identities])
+    files: list[str] = []
+    for identity in identities:
+        wanted, number = prefix + identity.name, 1
+        free = file_name(wanted)
+        while _folded(free) in map(_folded, files) or _is_of_another(folder / f"{free}{SUFFIX}", identity.name):
+            number += 1
+            free = file_name(wanted, f" {number}")
+        files.append(free)
+    return [save_identity(folder, identity, file) for identity, file in zip(identities, files, strict=True)]
+
+
+def _folded(name: str) -> str:
+    """Alike for names that some disks do not tell apart."""
+    return unicodedata.normalize("NFD", name).casefold()
+
+
+def _is_of_another(path: Path, name: str) -> bool:
+    """Whether a file is there that is no identity of that name."""
+    if not path.exists():
+        return False
+    try:
+        metadata = read_weights(path, lambda _: False).metadata
+    except ModelFileError:
+        return True
+    return metadata.get("format") != FORMAT or written(metadata.get("name", "")) != name
 
 
 def save_identity(folder: Path, identity: Identity, name: str | None = None) -> Path:
@@ -144,7 +193,13 @@ def _reports(file: WeightsFile) -> tuple[PhotoReport, ...]:
     try:
         records: list[dict[str, Any]] = json.loads(file.metadata.get("photos", "[]"))
         return tuple(
-            PhotoReport(str(record["photo"]), float(record["quality"]), bool(record["used"]), str(record["reason"]))
+            PhotoReport(
+                str(record["photo"]),
+                float(record["quality"]),
+                bool(record["used"]),
+                str(record["reason"]),
+                int(record.get("faces", 1)),
+            )
             for record in records
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -109,7 +109,7 @@ def restore_people(
         InputError: another number of pictures, two identities of one name, or one that the model cannot use.
     """
     check_image(image)
-    faces.check_batch(len(image))
+    faces.check_pictures(image)
     options, host = options or PersonOptions(), host or PlainHost()
     people = {identity.name: identity for identity in identities}
     if len(people) != len(identities):

@@ -106,6 +106,8 @@ def restore(
     """
     started = time.perf_counter()
     check_image(image)
+    if faces is not None:
+        faces.check_pictures(image)
     host = PlainHost() if host is None else host
     if identities:
         model = model.with_identities(identities, model.identity_strength, model.match_threshold)
