@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,8 @@ from ..host import PlainHost
 from ..image_files import pictures_in
 from ..restoring.restore_report import RestoreReport
 from ..whole_files import remove_leftovers
-from .records import Settings, why_again
+from .records import Settings, is_own_result, why_again
+from .result_names import choose_name, name_key
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,24 @@ class Job:
     target: Path
 
 
-Restore = Callable[[Job, dict[str, str]], RestoreReport]
-"""Reads the source, restores it, writes the target with the given texts in it."""
+class Write(Protocol):
+    """Writes a restored picture into a file."""
+
+    def __call__(self, target: Path, /, *, replace: bool) -> None:
+        """Raise `FileExistsError` when there is such a file and it is not to be replaced."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A restored picture: what is said of it, and how it is written."""
+
+    report: RestoreReport
+    write: Write
+
+
+Restore = Callable[[Job, dict[str, str]], Restored]
+"""Reads the source and restores it; the given texts are to be written into the result."""
 
 
 class Watcher(Protocol):
@@ -98,11 +115,15 @@ class Outcome:
         return ", ".join(parts)
 
 
-def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False) -> list[Job]:
+def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False, ending: str = ".png") -> list[Job]:
     """What to restore into which file of `folder`; those in folders keep their place below the given folder.
 
     Of inputs whose results would have one name (also when only the case differs, which some disks do not tell apart)
-    the first gets it, the next keeps its suffix (a.jpg.png), further ones are numbered.
+    the first gets it, the next keeps its suffix (a.jpg.png), further ones are numbered. So it is with files that are
+    there already and are no earlier results of the same picture: they stay.
+
+    Args:
+        ending: of the results' names.
 
     Raises:
         InputError: a folder without pictures, or a result that would replace an input.
@@ -120,18 +141,21 @@ def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False
     taken: set[str] = set()
     jobs: list[Job] = []
     for source, place in found.items():
-        names = [f"{place.stem}.png", f"{place.name}.png"]
-        names += [f"{place.stem}_{number}.png" for number in range(2, len(found) + 2)]
-        target = next(path for path in (folder / place.parent / name for name in names) if _key(path) not in taken)
-        if target.resolve() in inputs:
-            raise InputError(f"the result of {source} would replace {target}, a picture given: choose another --output")
-        taken.add(_key(target))
+        plain = folder / place.parent / f"{place.stem}{ending}"
+        if plain.resolve() in inputs and name_key(plain) not in taken:
+            raise InputError(f"the result of {source} would replace {plain}, a picture given: choose another --output")
+        target = _target(plain.parent, source, ending, taken)
+        if target != plain and name_key(plain) not in taken:
+            log.info("%s is there and is no result of %s: that becomes %s", plain, source, target.name)
+        taken.add(name_key(target))
         jobs.append(Job(source, target))
     return jobs
 
 
-def _key(path: Path) -> str:
-    return str(path).casefold()
+def _target(folder: Path, source: Path, ending: str, taken: set[str]) -> Path:
+    return choose_name(
+        folder, source, ending, lambda path: name_key(path) in taken, lambda path: is_own_result(path, source)
+    )
 
 
 def run_batch(
@@ -156,7 +180,7 @@ def run_batch(
     for folder in dict.fromkeys(job.target.parent for job in jobs):
         for leftover in remove_leftovers(folder):
             log.info("%s, left by an interrupted run, was removed", leftover)
-    batch = _Batch(restore, settings, host, watchers)
+    batch = _Batch(restore, settings, host, watchers, {name_key(job.target) for job in jobs})
     with logging_redirect_tqdm():  # lines above the bars, not through them
         try:
             todo = [job for job in jobs if not resume or batch.is_open(job)]
@@ -177,8 +201,16 @@ def run_batch(
 class _Batch:
     """A running batch: restores, counts, and tells the watchers."""
 
-    def __init__(self, restore: Restore, settings: Settings, host: PlainHost, watchers: Sequence[Watcher]) -> None:
+    def __init__(
+        self,
+        restore: Restore,
+        settings: Settings,
+        host: PlainHost,
+        watchers: Sequence[Watcher],
+        taken: set[str],
+    ) -> None:
         self.outcome = Outcome()
+        self._taken = taken
         self._restore, self._settings, self._host, self._watchers = restore, settings, host, watchers
 
     def is_open(self, job: Job) -> bool:
@@ -201,7 +233,8 @@ class _Batch:
         """Restore a picture, or say why that cannot be done."""
         try:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            report = self._restore(job, self._settings.record(job.source))
+            restored = self._restore(job, self._settings.record(job.source))
+            job = self._written(job, restored.write)
         except HeadsUpError as error:
             self._fail(job, error)
         except OSError as error:
@@ -214,7 +247,19 @@ class _Batch:
         else:
             self.outcome.done += 1
             for watcher in self._watchers:
-                watcher.done(job, report)
+                watcher.done(job, restored.report)
+
+    def _written(self, job: Job, write: Write) -> Job:
+        """Write a result; under another name when another run has meanwhile made a file of that name."""
+        while True:
+            try:
+                write(job.target, replace=is_own_result(job.target, job.source))
+            except FileExistsError:
+                folder, ending = job.target.parent, job.target.suffix
+                job = replace(job, target=_target(folder, job.source, ending, self._taken))
+                self._taken.add(name_key(job.target))
+            else:
+                return job
 
     def _fail(self, job: Job, error: HeadsUpError) -> None:
         named = str(error) if str(job.source) in str(error) else f"{job.source}: {error}"

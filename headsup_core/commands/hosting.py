@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,8 @@ def check_folder(folder: Path, option: str = "--output") -> None:
     """Make the folder of an option. Raises `InputError` when nothing can be written into it, before work is spent."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".headsup-write-test"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):  # of no name, or of one that no other run has
+            pass
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"output folder {folder} cannot be written ({reason}): choose another {option}") from error

@@ -219,6 +219,21 @@ class HtmlReport:
             file.write("</main>\n</body>\n</html>\n")
 
 
+def check_report_file(path: Path) -> None:
+    """Refuse what is no HTML file, or replaces a file that is no earlier report. Raises `InputError`."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report {path}: a report ends in .html")
+    try:
+        with path.open("rb") as file:
+            is_report = b"HeadsUp" in file.read(4096)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InputError(f"--report {path} cannot be written ({error.strerror}): choose another name") from error
+    if not is_report:
+        raise InputError(f"--report {path} is there and is no report of this command: choose another name")
+
+
 def shown_side(pictures: int) -> int:
     """Longer side in pixels at which a batch of that many pictures is shown, so that all fit `PICTURE_BYTES`."""
     shown = max(1, min(pictures, MOST_SHOWN))

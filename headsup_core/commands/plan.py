@@ -17,6 +17,7 @@ from ..restoring.plan.upscale_plan import plan_upscale
 from .analyzing import add_analyzer_arguments, add_faces_argument, analyzer_if_there, detection_options
 from .batch import plan_jobs
 from .hosting import add_host_arguments, check_folder, make_host
+from .records import KEY, source_record
 from .restoring import add_model_arguments, add_size_arguments, load_asked_model
 
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     drawings: dict[Path, Path] = {}
     if args.output is not None:
         check_folder(args.output)
-        drawings = {job.source: job.target for job in plan_jobs(args.pictures, args.output)}
+        drawings = {job.source: job.target for job in plan_jobs(args.pictures, args.output, ending="_plan.png")}
     pictures = list(drawings or dict.fromkeys(picture_files(args.pictures)))
     model = load_asked_model(args, host)
     analyzer = analyzer_if_there(args, host) if args.faces and args.sizing == "pad" else None
@@ -83,4 +84,4 @@ def _plan_file(
     else:
         sys.stdout.write(f"{source}\n{plan.text()}\n")
     if target is not None:
-        write_picture(target.with_name(f"{target.stem}_plan.png"), draw_plan(rgb, plan))
+        write_picture(target, draw_plan(rgb, plan), text={KEY: json.dumps(source_record(source))})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,39 @@ class Settings:
         Raises:
             InputError: the file cannot be read.
         """
-        return {KEY: json.dumps({"picture": content_hash(source), "settings": self.values}, sort_keys=True)}
+        return {KEY: json.dumps({**source_record(source), "settings": self.values}, sort_keys=True)}
 
     def differing(self, others: dict[str, Any]) -> str:
         """In words, what is set otherwise in `others`."""
         names = sorted(name for name in self.values | others if self.values.get(name) != others.get(name))
         return ", ".join(f"{name} {_short(others.get(name))}, not {_short(self.values.get(name))}" for name in names)
+
+
+def source_record(source: Path) -> dict[str, str]:
+    """What tells the results of one picture file from those of others: its content, and its place, both as hashes.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return {"picture": content_hash(source), "place": _place(source)}
+
+
+def is_own_result(target: Path, source: Path) -> bool:
+    """Whether the file `target` may be replaced by the result of `source`: it is an earlier result of the same picture
+    or of an older picture in the same place, or it is empty. Whatever else it is, somebody may miss it."""
+    try:
+        if target.is_symlink() or not target.is_file():
+            return False
+        if target.stat().st_size == 0:
+            return True
+        record: Any = json.loads(picture_text(target, KEY) or "")
+        return _place(source) == record.get("place") or content_hash(source) == record["picture"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError):
+        return False
+
+
+def _place(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
 
 
 def why_again(target: Path, source: Path, settings: Settings) -> str | None:

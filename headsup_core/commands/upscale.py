@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +19,6 @@ from ..imaging.resizing import resize
 from ..models.loading import DEFAULT_MODEL, find_base, find_model_file
 from ..restoring.headsup_model import HeadsUpModel
 from ..restoring.pipeline import restore
-from ..restoring.restore_report import RestoreReport
 from .analyzing import (
     add_analyzer_arguments,
     add_faces_argument,
@@ -26,9 +26,9 @@ from .analyzing import (
     detection_options,
     make_analyzer,
 )
-from .batch import Job, JsonLines, LogLines, Watcher, plan_jobs, run_batch
+from .batch import Job, JsonLines, LogLines, Restored, Watcher, plan_jobs, run_batch
 from .hosting import add_host_arguments, check_folder, make_host
-from .html_report import HtmlReport
+from .html_report import HtmlReport, check_report_file
 from .people_arguments import add_people_arguments, names_people, with_people
 from .records import Settings
 from .restoring import add_model_arguments, add_size_arguments, load_asked_model
@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.output)
     if args.report is not None:
         check_folder(args.report.parent, "--report")
+        check_report_file(args.report)
     model = load_asked_model(args, host)
     analyzer: AnalyzerBase | None = None
     if names_people(args):
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             page = stack.enter_context(_page(args, jobs, analyzer or make_analyzer(args, host)))
         watchers: list[Watcher] = [JsonLines() if args.json else LogLines(), *([] if page is None else [page])]
 
-        def restore_one(job: Job, texts: dict[str, str]) -> RestoreReport:
+        def restore_one(job: Job, texts: dict[str, str]) -> Restored:
             return _restore_file(job, texts, model, host, args, analyzer, page)
 
         run_batch(jobs, restore_one, settings, host, resume=args.resume, watchers=watchers)
@@ -118,7 +119,7 @@ def _restore_file(
     args: argparse.Namespace,
     analyzer: FaceAnalyzer | None,
     page: HtmlReport | None,
-) -> RestoreReport:
+) -> Restored:
     picture = read_picture(job.source)
     faces = None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args))
     if page is not None and faces is not None:
@@ -144,7 +145,7 @@ def _restore_file(
         host=host,
     )
     alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
-    write_picture(job.target, result.image, alpha, text=texts)
     if picture.frames > 1:
         result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")
-    return result.report
+    result.report.notes.extend(picture.notes)
+    return Restored(result.report, partial(write_picture, rgb=result.image, alpha=alpha, text=texts))

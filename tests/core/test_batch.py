@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,12 @@ import torch
 from PIL import Image
 
 from headsup_core.cli import main
-from headsup_core.commands.batch import Job, plan_jobs, run_batch
+from headsup_core.commands.batch import Job, Restored, plan_jobs, run_batch
+from headsup_core.commands.hosting import check_folder
 from headsup_core.commands.records import BLOCK, BLOCKS, KEY, Settings, fingerprint
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
-from headsup_core.image_files import picture_text, read_picture
+from headsup_core.image_files import picture_text, read_picture, write_picture
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
@@ -55,7 +59,7 @@ def test_folders_keep_their_structure(tmp_path: Path) -> None:
         _save(given / name)
     (given / "deep" / "round").symlink_to(given, target_is_directory=True)
     output = given / "results"
-    _save(output / "a.png")
+    _save(output / "earlier.png")
     assert _places(plan_jobs([given], output), output) == ["a.png", "b.png"]
     assert _places(plan_jobs([given], output, recursive=True), output) == [
         "a.png", "b.png", "deep/a.png", "deep/er/c.png"
@@ -79,6 +83,108 @@ def test_pictures_are_never_overwritten_by_results(tmp_path: Path) -> None:
         plan_jobs([picture], tmp_path)
     with pytest.raises(InputError, match="itself holds no pictures"):
         plan_jobs([_save(tmp_path / "deep" / "below" / "b.png").parent.parent], tmp_path / "out")
+
+
+def test_a_file_that_was_not_given_is_never_replaced(upscale: Upscale, tmp_path: Path) -> None:
+    """A photo beside the input, a note, a folder, a link, another program's picture: all of them stay."""
+    out = tmp_path / "out"
+    for name in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+        _save(tmp_path / "in" / name)
+    photo = _save(out / "a.png").read_bytes()
+    (out / "b.png").mkdir()
+    (out / "c.png").symlink_to(_save(tmp_path / "elsewhere.png"))
+    (out / "d.png").write_text("a note")
+    elsewhere = (tmp_path / "elsewhere.png").read_bytes()
+    for _ in range(2):
+        status, records, _errors = upscale("--strength", "0")
+        assert status == 0
+        assert {Path(record["output"]).name for record in records.values()} == {
+            "a.jpg.png", "b.jpg.png", "c.jpg.png", "d.jpg.png"
+        }  # fmt: skip
+    assert (out / "a.png").read_bytes() == photo
+    assert list((out / "b.png").iterdir()) == []
+    assert (out / "c.png").is_symlink()
+    assert (tmp_path / "elsewhere.png").read_bytes() == elsewhere
+    assert (out / "d.png").read_text() == "a note"
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_pictures_of_one_name_from_two_folders_keep_their_results(model: Path, tmp_path: Path, resume: bool) -> None:
+    out = tmp_path / "out"
+    common = ["upscale", "--output", str(out), "--model", str(model), "--quiet", "--strength", "0"]
+    common += ["--resume"] * resume
+    sizes = {"x": (12, 9), "y": (10, 10), "z": (6, 8)}
+    sources = {name: _save(tmp_path / name / "IMG_1.png", size) for name, size in sizes.items()}
+    for source in sources.values():
+        assert main([*common, str(source)]) == 0
+    names = ["IMG_1.png", "IMG_1.png.png", "IMG_1_2.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+    for name, size in zip(names, sizes.values(), strict=True):
+        with Image.open(out / name) as image:
+            assert image.size == (4 * size[0], 4 * size[1])
+    first = {path.name: path.read_bytes() for path in out.iterdir()}
+    for source in reversed(sources.values()):  # each again: its own result, no further file
+        assert main([*common, str(source)]) == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+    assert main([*common, str(sources["y"]), str(sources["x"])]) == 0  # together, in another order
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == first
+
+
+def test_a_drawing_of_a_plan_replaces_only_its_own(model: Path, tmp_path: Path) -> None:
+    photo = _save(tmp_path / "out" / "a_plan.png").read_bytes()
+    common = ["plan", "--output", str(tmp_path / "out"), "--model", str(model), "--no-calibration", "--quiet"]
+    for _ in range(2):
+        assert main([*common, str(_save(tmp_path / "a.jpg"))]) == 0
+    assert (tmp_path / "out" / "a_plan.png").read_bytes() == photo
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg_plan.png", "a_plan.png"]
+
+
+def test_a_report_replaces_only_a_report(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, page = _save(tmp_path / "a.png"), tmp_path / "page.html"
+    common = ["upscale", str(source), "--output", str(tmp_path / "out"), "--model", str(model), "--quiet"]
+    common += ["--strength", "0", "--report"]
+    assert main([*common, str(page)]) == 0
+    assert main([*common, str(page)]) == 0
+    page.write_text("<html>my own page</html>")
+    assert main([*common, str(page)]) == 2
+    assert page.read_text() == "<html>my own page</html>"
+    before = source.read_bytes()
+    assert main([*common, str(source)]) == 2
+    assert source.read_bytes() == before
+    capsys.readouterr()
+
+
+def test_two_runs_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Both found the name free before either wrote; the second gives its result another one."""
+    jobs = [Job(_save(tmp_path / folder / "a.jpg", size), tmp_path / "out" / "a.png") for folder, size in
+            (("x", (12, 9)), ("y", (10, 10)))]  # fmt: skip
+    (tmp_path / "out").mkdir()
+    host = PlainHost("cpu", quiet=True)
+
+    def restore(job: Job, texts: dict[str, str]) -> Restored:
+        if job is jobs[0]:
+            run_batch(jobs[1:], restore, Settings({}), host)  # in the middle of the other
+        shade = torch.full((1, 3, 4, 4), 0.25 if job is jobs[0] else 0.75)
+        return Restored(_restored().report, partial(write_picture, rgb=shade, text=texts))
+
+    run_batch(jobs[:1], restore, Settings({}), host)
+    shades = {path.name: round(float(read_picture(path).rgb.mean()), 2) for path in (tmp_path / "out").iterdir()}
+    assert shades == {"a.png": 0.75, "a.jpg.png": 0.25}
+
+
+def test_a_folder_is_tried_without_getting_in_the_way_of_others(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _number: check_folder(tmp_path), range(400)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_long_and_odd_names_have_results(tmp_path: Path) -> None:
+    stems = ["a" * 251, "a" * 250 + "b", "ü" * 125, "Jose\u0301", "José"]
+    jobs = plan_jobs([tmp_path / f"{stem}.jpg" for stem in stems], tmp_path / "out")
+    names = [job.target.name for job in jobs]
+    assert max(len(name.encode()) for name in names) <= 255
+    assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == len(stems)
+    assert names[3:] == ["Jose\u0301.png", "José.jpg.png"]
 
 
 # --- what is done -----------------------------------------------------------------------------------------------------
@@ -149,13 +255,15 @@ def test_files_that_are_no_results_are_left_alone(upscale: Upscale, tmp_path: Pa
     _save(out / "b.png")
     strange = (out / "b.png").read_bytes()
     (out / "c.png").write_bytes(b"")  # of a disk that was full, or a power cut: nothing to lose
-    status, records, errors = upscale()
-    assert status == 2
-    assert _fates(records) == {"a.png": "failed", "b.png": "failed", "c.png": "done", "d.png": "kept"}
+    status, records, _errors = upscale()
+    assert status == 0
+    assert _fates(records) == {"a.png": "done", "b.png": "done", "c.png": "done", "d.png": "kept"}
     assert (out / "a.png").read_bytes() == cut
     assert (out / "b.png").read_bytes() == strange
-    assert "2 of 4 pictures failed:" in errors
-    assert "no whole result of this command: delete or move it" in errors
+    assert {name: Path(record["output"]).name for name, record in records.items()} == {
+        "a.png": "a.png.png", "b.png": "b.png.png", "c.png": "c.png", "d.png": "d.png"
+    }  # fmt: skip
+    assert set(_fates(upscale()[1]).values()) == {"kept"}
 
 
 def test_the_record_of_a_result(upscale: Upscale, tmp_path: Path) -> None:
@@ -227,29 +335,30 @@ def test_every_kind_of_picture_is_done_or_named(upscale: Upscale, tmp_path: Path
         assert any(name in line and reason in line for line in errors.splitlines()), (name, errors)
 
 
-def _report() -> RestoreReport:
-    return RestoreReport("toy", (1, 1), (4, 4), 8, 0, 1, "none", 1.0, 0)
+def _restored() -> Restored:
+    report = RestoreReport("toy", (1, 1), (4, 4), 8, 0, 1, "none", 1.0, 0)
+    return Restored(report, lambda path, *, replace: write_picture(path, torch.zeros(1, 3, 4, 4), replace=replace))
 
 
 def test_out_of_memory_is_the_pictures_fault_and_a_bug_is_not(tmp_path: Path) -> None:
     jobs = [Job(_save(tmp_path / f"{name}.png"), tmp_path / "out" / f"{name}.png") for name in "abc"]
     tried: list[str] = []
 
-    def restore(job: Job, texts: dict[str, str]) -> RestoreReport:
+    def restore(job: Job, texts: dict[str, str]) -> Restored:
         tried.append(job.source.stem)
         assert json.loads(texts[KEY])["settings"] == {"x": 1}
         if job.source.stem == "a":
             raise MemoryError
         if job.source.stem == "b":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return _report()
+        return _restored()
 
     host = PlainHost("cpu", quiet=True)
     with pytest.raises(InputError, match=r"2 of 3 pictures failed:\n.*a.png: memory ran out: .*\n.*b.png: memory"):
         run_batch(jobs, restore, Settings({"x": 1}), host)
     assert tried == ["a", "b", "c"]
 
-    def broken(job: Job, texts: dict[str, str]) -> RestoreReport:
+    def broken(job: Job, texts: dict[str, str]) -> Restored:
         raise RuntimeError("size mismatch")
 
     with pytest.raises(RuntimeError, match="size mismatch"):
@@ -260,10 +369,10 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path, caplog: pytest.LogCaptur
     caplog.set_level(logging.INFO)
     jobs = [Job(_save(tmp_path / f"{name}.png"), tmp_path / f"{name}_out.png") for name in "abc"]
 
-    def restore(job: Job, texts: dict[str, str]) -> RestoreReport:
+    def restore(job: Job, texts: dict[str, str]) -> Restored:
         if job.source.stem == "b":
             raise KeyboardInterrupt
-        return _report()
+        return _restored()
 
     with pytest.raises(KeyboardInterrupt):
         run_batch(jobs, restore, Settings({}), PlainHost("cpu", quiet=True))
