@@ -10,6 +10,7 @@ import pytest
 import torch
 from harness.face_models import SCRFD_POINTS, make_arcface, make_pack, make_parsenet, make_retinaface, spots
 from harness.faces import face_at
+from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces import BACKENDS, DetectionOptions, Faces, analyzer_of, load_face_analyzer
@@ -54,24 +55,24 @@ def test_insightface_without_faces_and_without_a_recogniser(tmp_path: Path, host
     analyzer = load_face_analyzer("insightface", host)
     assert analyzer.embedder_id == ""
     assert analyzer.detect(spots(200, 300)).count == 0
-    with pytest.raises(InputError, match="this insightface pack has no recognition model"):
+    with pytest.raises(InputError):
         analyzer.embed(spots(200, 300), Faces(((),), 200, 300))
 
 
 def test_insightface_packs_that_are_no_packs(tmp_path: Path, host: PlainHost) -> None:
-    with pytest.raises(ModelFileError, match=r"not found; looked in .*download buffalo_l"):
+    with raises_naming(ModelFileError, "download buffalo_l"):
         load_face_analyzer("insightface", host)
     _pack(tmp_path).mkdir(parents=True)
     (_pack(tmp_path) / "readme.txt").write_text("")
-    with pytest.raises(ModelFileError, match=r"holds no \.onnx file \(found: readme.txt\)"):
+    with raises_naming(ModelFileError, ".onnx", "readme.txt"):
         load_face_analyzer("insightface", host)
     make_arcface(_pack(tmp_path) / "w600k_r50.onnx")
-    with pytest.raises(ModelFileError, match=r"no detection model among .*w600k_r50.onnx.*incomplete"):
+    with raises_naming(ModelFileError, "w600k_r50.onnx"):
         load_face_analyzer("insightface", host)
     (_pack(tmp_path) / "det_10g.onnx").write_bytes(b"no network at all")
-    with pytest.raises(ModelFileError, match=r"det_10g.onnx cannot be loaded .*damaged"):
+    with raises_naming(ModelFileError, "det_10g.onnx"):
         load_face_analyzer("insightface", host)
-    with pytest.raises(InputError, match="leaves its folder"):
+    with pytest.raises(InputError):
         load_face_analyzer("insightface", host, pack="../../..")
 
 
@@ -83,9 +84,9 @@ def test_facexlib_finds_with_a_random_network_and_parses(tmp_path: Path, host: P
     assert faces.count == 1
     assert faces[0][0].eye_distance == pytest.approx(64, abs=1)
     assert not analyzer.parses
-    with pytest.raises(InputError, match=r"parsing_parsenet\.pth in models/facedetection"):
+    with raises_naming(InputError, "parsing_parsenet.pth", "models/facedetection"):
         analyzer.parse(torch.rand(1, 3, 80, 80), faces[0][0])
-    with pytest.raises(InputError, match="facexlib detects faces but cannot recognise them"):
+    with raises_naming(InputError, "facexlib"):
         analyzer.embed(torch.rand(1, 3, 80, 80), faces)
     make_parsenet(tmp_path / "facedetection" / "parsing_parsenet.pth")
     parsing = load_face_analyzer("facexlib", host)
@@ -111,29 +112,29 @@ def test_facexlib_finds_nothing_where_its_network_sees_nothing(tmp_path: Path, h
 
 def test_facexlib_files_that_are_none(tmp_path: Path, host: PlainHost) -> None:
     folder = tmp_path / "facedetection"
-    with pytest.raises(ModelFileError, match=r"detection_Resnet50_Final.pth.*download retinaface"):
+    with raises_naming(ModelFileError, "detection_Resnet50_Final.pth", "download retinaface"):
         load_face_analyzer("facexlib", host)
     path = make_retinaface(folder / "detection_mobilenet0.25_Final.pth")
     state = torch.load(path, weights_only=True)
     torch.save({name: value for name, value in state.items() if "BboxHead.1" not in name}, path)
-    with pytest.raises(ModelFileError, match=r"does not fit RetinaFace: .*BboxHead\.1"):
+    with raises_naming(ModelFileError, "RetinaFace", "BboxHead.1"):
         load_face_analyzer("facexlib", host)
     state["BboxHead.1.conv1x1.bias"] = torch.full_like(state["BboxHead.1.conv1x1.bias"], float("nan"))
     torch.save(state, path)
-    with pytest.raises(ModelFileError, match=r"BboxHead\.1\.conv1x1\.bias"):
+    with raises_naming(ModelFileError, "BboxHead.1.conv1x1.bias"):
         load_face_analyzer("facexlib", host)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ModelFileError, match=r"detection_mobilenet0\.25_Final\.pth"):
+    with raises_naming(ModelFileError, "detection_mobilenet0.25_Final.pth"):
         load_face_analyzer("facexlib", host)
 
 
 def test_opencv_files_that_are_none(tmp_path: Path, host: PlainHost) -> None:
-    with pytest.raises(ModelFileError, match=r"face_detection_yunet_2023mar\.onnx"):
+    with raises_naming(ModelFileError, "face_detection_yunet_2023mar.onnx"):
         load_face_analyzer("opencv", host)
     folder = tmp_path / "facedetection"
     folder.mkdir()
     (folder / "face_detection_yunet_2023mar.onnx").write_bytes(b"no network at all")
-    with pytest.raises(ModelFileError, match="is damaged or of another kind"):
+    with pytest.raises(ModelFileError):
         load_face_analyzer("opencv", host)
 
 
@@ -205,7 +206,7 @@ def test_yunet_without_a_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_file_of_yunet_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelFileError, match=r"yunet\.onnx"):
+    with raises_naming(ModelFileError, "yunet.onnx"):
         YuNet(tmp_path / "yunet.onnx")
 
 
@@ -219,16 +220,16 @@ def test_faces_say_who_found_them_and_that_loads_it_again(tmp_path: Path, host: 
     assert isinstance(again, type(analyzer))
     assert again.analyzer_id == faces.analyzer
     assert analyzer_of(Faces(((),), 8, 8), host) is None
-    with pytest.raises(InputError, match="'yolo:7'"):
+    with raises_naming(InputError, "yolo:7"):
         analyzer_of(Faces(((),), 8, 8, "yolo:7"), host)
-    with pytest.raises(ModelFileError, match="buffalo_l"):
+    with raises_naming(ModelFileError, "buffalo_l"):
         analyzer_of(Faces(((),), 8, 8, "insightface:buffalo_l"), host)
 
 
 def test_unknown_names_and_options_are_refused(host: PlainHost) -> None:
-    with pytest.raises(InputError, match="'yolo' is unknown: choose one of dlib, insightface, opencv, facexlib"):
+    with raises_naming(InputError, "yolo", "dlib", "insightface", "opencv", "facexlib"):
         load_face_analyzer("yolo")
-    with pytest.raises(InputError, match="face analyzer dlib: got an unexpected keyword argument 'pack'"):
+    with raises_naming(InputError, "dlib", "pack"):
         load_face_analyzer("dlib", host, pack="x")
 
 
@@ -241,7 +242,7 @@ def test_a_missing_library_is_named_with_its_pip_line(monkeypatch: pytest.Monkey
         ("opencv", "cv2", "opencv-python"),
     ):
         monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(InputError, match=rf"needs {module}, which cannot be imported .*pip install {package}"):
+        with raises_naming(InputError, module, f"pip install {package}"):
             load_face_analyzer(backend, host)
         monkeypatch.undo()
 

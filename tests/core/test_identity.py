@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from harness.faces import face_at
 from harness.people import group_photo
+from harness.refusals import raises_naming
 from safetensors.torch import save_file
 
 from headsup_core.errors import InputError, ModelFileError
@@ -116,15 +117,15 @@ def test_photos_that_come_one_by_one_are_let_go(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_impossible_photos_are_refused() -> None:
-    with pytest.raises(InputError, match="no photo was given"):
+    with pytest.raises(InputError):
         encode_identity([], ColourAnalyzer())
-    with pytest.raises(InputError, match="no face was found in any of the 2 photos of 'Ada' by colour"):
+    with raises_naming(InputError, 2, "Ada", "colour"):
         encode_identity([GREY, GREY], ColourAnalyzer(), "Ada")
-    with pytest.raises(InputError, match="1 labels for 2 photos"):
+    with raises_naming(InputError, 1, 2):
         encode_identity([RED, RED], ColourAnalyzer(), labels=["a"])
-    with pytest.raises(InputError, match="a person's name has 1 to 100"):
+    with raises_naming(InputError, 1, 100):
         encode_identity([RED], ColourAnalyzer(), "  ")
-    with pytest.raises(InputError, match="NaN"):
+    with raises_naming(InputError, "NaN"):
         encode_identity([RED * float("nan")], ColourAnalyzer())
 
 
@@ -136,9 +137,9 @@ def test_everybody_in_a_photo_from_left_to_right() -> None:
     scores = [compare(alone.embedding_for(analyzer), p.embedding_for(analyzer), "dlib_resnet_v1").score for p in people]
     assert scores[0] > 0.9
     assert max(scores[1:]) < 0.6
-    with pytest.raises(InputError, match="7 names for 6 faces"):
+    with raises_naming(InputError, 7, 6):
         encode_people(group_photo(), analyzer, ["x"] * 7, DetectionOptions(min_eye_distance=30))
-    with pytest.raises(InputError, match="no face was found in the photo by colour"):
+    with raises_naming(InputError, "colour"):
         encode_people(GREY, ColourAnalyzer())
 
 
@@ -183,7 +184,7 @@ def test_similarity_is_on_the_calibrated_scale() -> None:
     assert compare(a, a, "dlib_resnet_v1").verdict == "same person"
     assert "assumed" not in str(compare(a, a, "dlib_resnet_v1"))
     assert calibration_of("dlib_resnet_v1") is CALIBRATIONS["dlib_resnet_v1"]
-    with pytest.raises(InputError, match="embeddings of 2 and 3 numbers"):
+    with raises_naming(InputError, 2, 3):
         compare(a, torch.ones(3), "x")
 
 
@@ -200,7 +201,7 @@ def test_measured_means_are_those_of_the_pairs() -> None:
     scores = (cosines - means.different) / (means.same - means.different)
     assert means.false_accept == pytest.approx(float((scores >= 0.6).double().mean()))
     assert means.false_reject == 0
-    with pytest.raises(InputError, match="2 people, 0 of them with two photos"):
+    with raises_naming(InputError, 2, 0):
         measure([[at(0)], [at(1)]])
 
 
@@ -231,7 +232,7 @@ def test_another_analyzer_embeds_the_crops(identity: Identity) -> None:
     vector = identity.embedding_for(other)
     assert vector.shape == (4,)
     assert identity.embedding_for(ColourAnalyzer()) is identity.embeddings["colour"]
-    with pytest.raises(InputError, match=r"holds embeddings of colour and no photos, the analyzer colour needs other"):
+    with raises_naming(InputError, "colour", "other"):
         replace(identity, crops=identity.crops[:0]).embedding_for(other)
 
 
@@ -261,10 +262,10 @@ def test_ending_of_a_long_file_name_is_kept() -> None:
 
 def test_unusable_names_and_folders_are_refused(identity: Identity, tmp_path: Path) -> None:
     for name in ("...", "///", "\0"):
-        with pytest.raises(InputError, match="has no letter or digit"):
+        with pytest.raises(InputError):
             file_name(name)
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="'Ada' cannot be written into"):
+    with raises_naming(InputError, "Ada"):
         save_identity(tmp_path / "file", identity)
 
 
@@ -313,7 +314,7 @@ def test_damaged_files_are_refused(identity: Identity, tmp_path: Path) -> None:
     refused("the list of photos in its header is damaged")
     save_file({"embedding.x": torch.tensor([1.0, 0])}, bad, head | {"name": " "})
     refused("no usable name")
-    with pytest.raises(ModelFileError, match=r"is not an identity file: expected \.safetensors"):
+    with raises_naming(ModelFileError, ".safetensors"):
         load_identity(tmp_path / "evil.pkl")
 
 

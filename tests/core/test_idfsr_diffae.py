@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from harness.diffae import checkpoint, layout
+from harness.refusals import raises_naming
 
 from headsup_core.errors import ModelFileError
 from headsup_core.idfsr.network.diffae import load_diffae, take_diffae
@@ -71,20 +72,20 @@ def test_another_size_or_kind_is_refused_with_the_layer(tmp_path: Path) -> None:
     network = IDFSRNetwork(SMALL)
     before = network.state_dict()["out.2.weight"].clone()
     wider = checkpoint(layout(32, (1, 2, 3), (1, 2, 3, 3), 2, 24))
-    with pytest.raises(ModelFileError, match=r"encoder\.input_blocks\.0\.0\.bias is \(32,\), expected \(16,\)"):
+    with raises_naming(ModelFileError, "encoder.input_blocks.0.0.bias", (32,), (16,)):
         take_diffae(network, wider, tmp_path)
     more = checkpoint(SHAPES | {"middle_block.2.skip_connection.bias": (48,)})
-    with pytest.raises(ModelFileError, match=r"tensors fit nowhere, the first is middle_block\.2\.skip"):
+    with raises_naming(ModelFileError, "middle_block.2.skip"):
         take_diffae(network, more, tmp_path)
     tensors = checkpoint(SHAPES)
     del tensors["ema_model.out.2.bias"]
-    with pytest.raises(ModelFileError, match=r"1 of 400 tensors are missing, the first is out\.2\.bias \(3,\)"):
+    with raises_naming(ModelFileError, 1, 400, "out.2.bias", (3,)):
         take_diffae(network, tensors, tmp_path)
     tensors = checkpoint(SHAPES)
     tensors["ema_model.out.2.bias"][1] = float("nan")
-    with pytest.raises(ModelFileError, match=r"1 of 3 values of out\.2\.bias are NaN"):
+    with raises_naming(ModelFileError, 1, 3, "out.2.bias"):
         take_diffae(network, tensors, tmp_path)
     torch.save({"state_dict": [1, 2]}, tmp_path / "odd.ckpt")
-    with pytest.raises(ModelFileError, match="tensors are missing"):
+    with pytest.raises(ModelFileError):
         load_diffae(network, tmp_path / "odd.ckpt")
     assert torch.equal(network.state_dict()["out.2.weight"], before)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from harness.cancelling import CancellingHost
+from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError
 from headsup_core.identity import load_identity, save_identity
@@ -145,14 +146,14 @@ def test_the_curve_shows_steps_held_out_losses_and_the_best_step() -> None:
 
 def test_wrong_use_is_named() -> None:
     model = small_model()
-    with pytest.raises(InputError, match="identity 'Ada' holds no photos"):
+    with raises_naming(InputError, "Ada"):
         fit_identity(person(0), model, OPTIONS)
     other = replace(person(1), embeddings={"arcface": torch.ones(4) / 2})
-    with pytest.raises(InputError, match="holds embeddings of arcface, the model takes those of ours"):
+    with raises_naming(InputError, "arcface", "ours"):
         fit_identity(other, model, OPTIONS)
-    with pytest.raises(InputError, match="0 steps of 8"):
+    with raises_naming(InputError, 0, 8):
         FittingOptions(steps=0)
-    with pytest.raises(InputError, match="learning rate -1: must be above 0"):
+    with raises_naming(InputError, "learning rate", -1, 0):
         FittingOptions(learning_rate=-1)
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError):
         FittingOptions(scales=())
