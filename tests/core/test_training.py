@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
+from headsup_core.training.data import degradation
 from headsup_core.training.data.blur_kernels import random_blur_kernel, sinc_kernel
-from headsup_core.training.data.degradation import DEGRADATIONS, BlindFace, SecondOrder, degrade, jpeg
+from headsup_core.training.data.degradation import DEGRADATIONS, BlindFace, OldScan, SecondOrder, degrade, jpeg
 from headsup_core.training.data.people_by_name import person_of, split_by_person
 from headsup_core.training.losses.loss_terms import periodic_texture
 from headsup_core.training.losses.perceptual import load_lpips, squeeze_lpips
@@ -288,6 +289,49 @@ def test_run_starts_from_the_tensors_of_a_file_that_fit(
     save_file({"other": torch.zeros(3)}, path)
     with pytest.raises(ModelFileError, match="shares no tensor"):
         Trainer(config, folder.parent / "run", torch.device("cpu"))
+
+
+def test_a_run_starts_from_a_file_with_a_level_less(architecture: Architecture, folder: Path, backbone: Path) -> None:
+    old = architecture.build()
+    path = folder.parent / "old.safetensors"
+    save_headsup(path, old, architecture, torch.float32)
+    further = {
+        **architecture.unet,
+        "block_out_channels": [8, 16, 16],
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    }
+    sources = (SourceConfig(str(folder), 1.0),)
+    deeper = replace(architecture, unet=further)
+    config = TrainConfig(deeper, sources, {"x8": 1.0}, str(backbone), init=str(path))
+    own = Trainer(config, folder.parent / "run", torch.device("cpu")).networks.state_dict()
+    given = old.unet.state_dict()
+    moved = {name: name.replace("up_blocks.1", "up_blocks.2").replace("up_blocks.0", "up_blocks.1") for name in given}
+    assert all(torch.equal(own["unet." + moved[name]], given[name]) for name in given)
+    assert sum(name.startswith("unet.up_blocks.0.") for name in own) > 0
+
+
+def test_old_scans_have_grain_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = OldScan((0.2, 0.2), (8.0, 8.0), (0.5, 0.5), 0, (100, 100))
+    monkeypatch.setattr(degradation, "jpeg", lambda image, quality: image)
+    small = degrade(torch.full((1, 3, 256, 256), 0.5), clean, 3)
+    assert small.shape == (1, 3, 64, 64)
+    assert torch.allclose(small[:, 0], small[:, 1])
+    assert small.std().item() * 255 == pytest.approx(8, rel=0.05)
+    assert small.mean().item() == pytest.approx(0.5, abs=0.01)
+    scratched = degrade(torch.full((1, 3, 256, 256), 0.5), replace(clean, grain=(0.0, 0.0), scratches=40), 3)
+    assert (scratched - 0.5).abs().max() > 0.2
+
+
+def test_some_samples_are_black_and_white_with_their_reference(folder: Path) -> None:
+    dataset = RestorationDataset([CropSource(SourceConfig(str(folder), 1.0))], {"x8": 1.0}, 48, 200, seed=1)
+    grey = [sample for sample in (dataset[index] for index in range(200)) if _is_grey(sample["good"])]
+    assert 4 <= len(grey) <= 30  # 7 % of 200
+    assert all(_is_grey(sample["reference"]) for sample in grey)
+
+
+def _is_grey(picture: torch.Tensor) -> bool:
+    return bool(torch.equal(picture[0], picture[1]) and torch.equal(picture[1], picture[2]))
 
 
 def test_shipped_configuration_is_readable_and_small(tmp_path: Path) -> None:

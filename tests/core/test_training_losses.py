@@ -23,7 +23,9 @@ from headsup_core.training.losses.distillation import (
     distillation_loss,
 )
 from headsup_core.training.losses.face_critic import PatchCritic
+from headsup_core.training.losses.feature_critic import CHANNELS, LEVELS, FeatureCritic
 from headsup_core.training.losses.loss_terms import face_fidelity, hinge_critic, hinge_generator, squared_error
+from headsup_core.training.losses.perceptual import load_lpips
 from headsup_core.training.processes import Processes
 
 
@@ -88,6 +90,42 @@ def test_critic_learns_to_tell_sharp_from_flat() -> None:
     convolution = critic.layers[2]
     assert isinstance(convolution, nn.Conv2d)
     assert torch.linalg.matrix_norm(convolution.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.1)
+
+
+@pytest.fixture
+def feature_critic(backbone: Path) -> FeatureCritic:
+    torch.manual_seed(0)
+    return FeatureCritic(load_lpips(backbone), 2e-2, torch.device("cpu"))
+
+
+def test_the_feature_critic_sees_the_levels_that_it_names(backbone: Path) -> None:
+    lpips: Any = load_lpips(backbone)
+    slices = lpips.net(lpips.scaling_layer(torch.rand(1, 3, 96, 96)))
+    assert {level: slices[level].shape[1] for level in CHANNELS} == CHANNELS
+    assert [96 // slices[level].shape[-1] for level in LEVELS] == [2, 4, 8, 19]  # pools without padding
+
+
+def test_the_feature_critic_learns_to_tell_sharp_from_flat(feature_critic: FeatureCritic) -> None:
+    torch.manual_seed(1)
+    sharp, flat = torch.rand(2, 3, 80, 80), torch.full((2, 3, 80, 80), 0.5)
+    restored = Restoration(flat[:, :1], flat, truth=sharp)
+    processes = Processes(torch.device("cpu"), "no")
+    losses = [feature_critic.learn(restored, torch.Generator().manual_seed(step), processes) for step in range(12)]
+    assert all(loss is not None for loss in losses)
+    assert losses[0] == pytest.approx(1, abs=0.2)  # hinge at scores about 0
+    assert losses[-1] < 0.3
+    picture = flat.clone().requires_grad_(True)
+    term = feature_critic.term(Restoration(flat[:, :1], picture), torch.Generator())
+    assert term is not None
+    assert term.item() > 0.5  # it scores restored pictures below true ones
+    term.backward()
+    assert picture.grad is not None
+    assert picture.grad.abs().sum() > 0
+
+
+def test_the_feature_critic_says_nothing_without_the_truth(feature_critic: FeatureCritic) -> None:
+    picture = torch.rand(1, 3, 80, 80)
+    assert feature_critic.own_loss(Restoration(picture[:, :1], picture), torch.Generator()) is None
 
 
 class LinearUNet(nn.Module):

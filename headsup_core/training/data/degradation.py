@@ -74,7 +74,26 @@ class BlindFace:
     scale: int = 1
 
 
-Degradation = SecondOrder | FirstOrder | BlindFace
+@dataclass(frozen=True)
+class OldScan:
+    """A print that was scanned: soft, reduced, with the grain of film (alike in all channels, wider than a pixel), dust
+    and scratches, and JPEG. Fading is left out: light and colour of a picture are not for a restorer to change.
+
+    Attributes:
+        grain: standard deviation in 8-bit levels.
+        grain_size: standard deviation in pixels of the blur that makes grain of noise.
+        scratches: largest number of scratches and of specks.
+    """
+
+    blur_sigma: Range
+    grain: Range
+    grain_size: Range
+    scratches: int
+    jpeg_range: Range
+    scale: int = 4
+
+
+Degradation = SecondOrder | FirstOrder | BlindFace | OldScan
 
 _FIRST = StageParams(1.0, (0.2, 3.0), 0.1, (0.2, 0.7, 0.1), (0.15, 1.5), 0.5, (1, 30), (0.05, 3.0), 0.4, (30, 95))
 _SECOND = StageParams(0.8, (0.2, 1.5), 0.1, (0.3, 0.4, 0.3), (0.3, 1.2), 0.5, (1, 25), (0.05, 2.5), 0.4, (30, 95))
@@ -83,6 +102,9 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "realesrgan": SecondOrder(_FIRST, _SECOND, 0.8),
     "web": FirstOrder(0.3, (0.2, 0.8), (0, 4), (60, 98), 0.7),
     "tiny_face": FirstOrder(0.3, (0.2, 1.5), (0, 8), (40, 95), 0.9, scale=8),
+    "phone": FirstOrder(0.2, (0.2, 0.7), (0, 6), (40, 90), 1.0),
+    "video": FirstOrder(0.8, (0.4, 1.6), (0, 6), (12, 45), 1.0),
+    "old-scan": OldScan((0.2, 1.6), (3, 18), (0.4, 1.0), 3, (60, 95)),
     "x4-mild": FirstOrder(0.0, (0.0, 0.0), (0, 0), (75, 75), modes=("bicubic",)),
     "x8": FirstOrder(0.0, (0.0, 0.0), (5, 5), (60, 60), modes=("area",), scale=8),
     "x16": FirstOrder(0.0, (0.0, 0.0), (5, 5), (60, 60), modes=("area",), scale=16),
@@ -97,7 +119,7 @@ DEGRADATIONS: Mapping[str, Degradation] = {
 """Published sets: `realesrgan` (x4plus; `-x2`: x2plus), `osediff` (its `params_realesrgan.yml`, the same numbers, which
 HeadsUp takes, too), `osediff-face` (its `params_codeformer.yml`), `codeformer-stage2` and `-stage3` (its large and its
 small degradation), `idfsr-x8` and `-x16` (the factor alone; the paper does not say how it reduces).
-`web`, `tiny_face`: ranges for training. `x4-mild`, `x8`, `x16`: for measuring.
+`web`, `tiny_face`, `phone`, `video`, `old-scan`: ranges for training. `x4-mild`, `x8`, `x16`: for measuring.
 
 Differences from the published code: grey noise is made from the channels' mean, not from luma, and JPEG is a real
 encoder at whole qualities."""
@@ -130,6 +152,8 @@ def _degrade_one(image: torch.Tensor, degradation: Degradation, rng: Rng) -> tor
         return _second_order(image, degradation, rng)
     if isinstance(degradation, BlindFace):
         return _blind_face(image, degradation, rng)
+    if isinstance(degradation, OldScan):
+        return _old_scan(image, degradation, rng)
     return _first_order(image, degradation, rng)
 
 
@@ -157,6 +181,33 @@ def _blind_face(image: torch.Tensor, params: BlindFace, rng: Rng) -> torch.Tenso
     small = (small + rng.uniform(*params.noise_range) / 255 * noise).clamp(0, 1)
     small = jpeg(small, int(rng.uniform(*params.jpeg_range)))
     return _quantise(resize_as(small, (height // params.scale, width // params.scale), "bilinear"))
+
+
+def _old_scan(image: torch.Tensor, params: OldScan, rng: Rng) -> torch.Tensor:
+    height, width = image.shape[-2:]
+    image = _filter(image, random_gaussian_kernel(rng, params.blur_sigma, 13))
+    small = resize_as(image, (height // params.scale, width // params.scale), _random_mode(rng), antialias=True)
+    grain = torch.from_numpy(rng.standard_normal((1, 1, *small.shape[-2:]), dtype=np.float32)).to(image.device)
+    grain = F.conv2d(grain, random_gaussian_kernel(rng, params.grain_size, 7)[None, None].to(grain), padding=3)
+    grain = grain / grain.std().clamp_min(1e-6) * rng.uniform(*params.grain) / 255
+    small = _scratched((small + grain).clamp(0, 1), params.scratches, rng)
+    return jpeg(small, int(rng.uniform(*params.jpeg_range)))
+
+
+def _scratched(image: torch.Tensor, most: int, rng: Rng) -> torch.Tensor:
+    """Thin lines, nearly upright, and specks, light or dark."""
+    height, width = image.shape[-2:]
+    rows = torch.arange(height, device=image.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(width, device=image.device, dtype=torch.float32)[None]
+    for _ in range(int(rng.integers(most + 1))):
+        at = rng.uniform(0, width) + rng.normal(0, 0.1) * rows
+        line = torch.exp(-(((columns - at) / rng.uniform(0.3, 0.8)) ** 2)) * float(rng.uniform(0.1, 0.5))
+        image = image + (float(rng.random() < 0.7) - image) * line
+    for _ in range(int(rng.integers(2 * most + 1))):
+        y, x, radius = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(0.4, 1.6)
+        speck = torch.exp(-((rows - y) ** 2 + (columns - x) ** 2) / radius**2) * float(rng.uniform(0.2, 0.8))
+        image = image + (float(rng.random() < 0.6) - image) * speck
+    return image
 
 
 def _second_order(image: torch.Tensor, params: SecondOrder, rng: Rng) -> torch.Tensor:

@@ -31,6 +31,10 @@ LANDMARK_JITTER = 0.015
 """Standard deviation of the landmarks in use, in eye distances: detectors are about that wrong on bad pictures."""
 
 
+GREY_REFERENCES = 0.15
+"""How often a reference is black and white: old photos are, and structure is what a reference is for."""
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
     """A reference for a training crop of S px.
@@ -147,12 +151,20 @@ def _developed(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     """Exposure, contrast and colour balance of another camera, sometimes a little softer."""
     gain = torch.from_numpy((rng.normal(1, 0.05, (1, 3, 1, 1)) * rng.normal(1, 0.1)).astype(np.float32))
     image = ((image.clamp(0, 1) ** float(np.exp(rng.normal(0, 0.15)))) * gain).clamp(0, 1)
+    if rng.random() < GREY_REFERENCES:
+        image = greyed(image)
     if rng.random() < 0.4:
         side = image.shape[-1]
         less = max(32, int(side / rng.uniform(1.2, 4.0)))
         small = F.interpolate(image, size=(less, less), mode="bilinear", antialias=True)
         image = F.interpolate(small, size=(side, side), mode="bicubic").clamp(0, 1)
     return image
+
+
+def greyed(image: torch.Tensor) -> torch.Tensor:
+    """`[...,3,H,W]` with the luma of BT.601 in all channels."""
+    weights = torch.tensor([0.299, 0.587, 0.114]).to(image).view(3, 1, 1)
+    return (image * weights).sum(-3, keepdim=True).expand_as(image).contiguous()
 
 
 def lies_inside(landmarks: torch.Tensor, size: int) -> bool:

@@ -16,6 +16,7 @@ from ..losses.companions import Companion, Restoration
 from ..losses.differentiable_recognisers import aligned_faces, load_recogniser
 from ..losses.distillation import Distillation
 from ..losses.face_critic import FaceCritic
+from ..losses.feature_critic import FeatureCritic
 from ..losses.loss_terms import face_fidelity, identity_loss, periodic_texture, squared_error
 from ..losses.perceptual import load_lpips
 from ..processes import Processes
@@ -49,6 +50,10 @@ class Objective:
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
             self.companions["adversarial"] = FaceCritic(config.critic_width, config.critic_learning_rate, device)
+        if weights.features:
+            if config.lpips_net != "squeeze":
+                raise InputError(f"loss.features needs lpips_net squeeze, not {config.lpips_net}")
+            self.companions["features"] = FeatureCritic(self._lpips, config.feature_learning_rate, device)
         if weights.distillation:
             if base is None or config.adapter is None:
                 raise InputError("loss.distillation needs a diffusion model as base: set it to 0 for this model")
@@ -65,7 +70,7 @@ class Objective:
             return {"codec": F.l1_loss(codec.decode(codec.encode(good)), good)}, None
         with self._processes.autocast():
             restored = restore(model, batch)
-        restored = self._with_faces(restored, batch)
+        restored = replace(self._with_faces(restored, batch), truth=good)
         losses = self._picture_losses(restored.picture, good, step)
         if weights.codec:
             some = good[: max(1, len(good) // 3)]
@@ -118,7 +123,7 @@ class Objective:
 
     def _with_faces(self, restored: Restoration, batch: Sample) -> Restoration:
         whole = batch["has_face"].nonzero().flatten().tolist()
-        if not whole or not (self._weights.face or self._weights.adversarial):
+        if not whole or not (self._weights.face or self._weights.adversarial or self._weights.features):
             return restored
         landmarks, side = batch["landmarks"][whole].cpu(), self._config.face_side
         faces, truths = (

@@ -24,7 +24,8 @@ class LossWeights:
 
     |y - x|; |y - x|^2 (`losses.squared_error`); LPIPS(y, x); 1 - SSIM(y, x); |D(E(x)) - x| of the codec;
     `losses.periodic_texture(y - x)`; on aligned faces `losses.face_fidelity` with its `face_lpips`,
-    `losses.identity_loss` and the adversarial loss of `critic.FaceCritic`; `distillation.Distillation`.
+    `losses.identity_loss` and the adversarial loss of `critic.FaceCritic`; the adversarial loss of
+    `feature_critic.FeatureCritic` on crops and faces; `distillation.Distillation`.
 
     HeadsUp and OSEDiff print l2 1, lpips 2, distillation 1, face 1, face_lpips 0.8, identity 4; HeadsUp does not print
     its adversarial weight.
@@ -40,6 +41,7 @@ class LossWeights:
     face_lpips: float = 0.8
     identity: float = 0.0
     adversarial: float = 0.0
+    features: float = 0.0
     distillation: float = 0.0
 
 
@@ -66,6 +68,7 @@ class TrainConfig:
         lpips_backbone: file with that network's weights (see `perceptual.load_lpips`).
         face_side: pixels of the aligned faces that the fidelity and the critic see.
         critic_width: channels of the critic's first layer.
+        feature_learning_rate: of the heads of the critic on LPIPS' features.
         precision: "bf16" computes the networks in it; "no"; "" as `accelerate launch` was told.
         gradient_checkpointing: less memory for about a third more time.
         sample_side: pixels of the crops on the sample sheets.
@@ -101,6 +104,7 @@ class TrainConfig:
     face_side: int = 128
     critic_width: int = 64
     critic_learning_rate: float = 1e-4
+    feature_learning_rate: float = 4e-4
     precision: Precision = ""
     gradient_checkpointing: bool = False
     loss: LossWeights = field(default_factory=LossWeights)

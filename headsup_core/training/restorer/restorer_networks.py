@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,7 +77,7 @@ class SelfContained:
     def take_over(self, path: Path) -> None:
         """The tensors of the same name and shape; others start anew."""
         own = self.networks.state_dict()
-        content = read_weights(path).content
+        content = with_a_further_level(read_weights(path).content, own)
         taken = {
             name: value.float() for name, value in content.items() if name in own and own[name].shape == value.shape
         }
@@ -177,6 +179,23 @@ class AdaptedBase:
             card=config.card,
         )
         save_headsup_adapter(path, unet, encoder, record)
+
+
+def with_a_further_level(content: Mapping[str, Any], own: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The tensors of a UNet under the names that they have in one with a further, coarser level.
+
+    diffusers counts the blocks of the way up from the coarsest: theirs move on by one. A `content` of as many levels as
+    `own` comes back as it is.
+    """
+    further = _levels(own) - _levels(content)
+    if further <= 0:
+        return dict(content)
+    up = re.compile(r"unet\.up_blocks\.(\d+)\.")
+    return {up.sub(lambda found: f"unet.up_blocks.{int(found[1]) + further}.", name): content[name] for name in content}
+
+
+def _levels(content: Mapping[str, Any]) -> int:
+    return len({name.split(".")[2] for name in content if name.startswith("unet.up_blocks.")})
 
 
 def make_subject(

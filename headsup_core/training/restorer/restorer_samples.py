@@ -6,7 +6,7 @@ Portraits may come with a reference: another photo of the person, or an altered 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..data.portraits import (
     FindLandmarks,
     Reference,
     References,
+    greyed,
     lies_inside,
     make_reference,
     no_reference,
@@ -30,6 +31,8 @@ from ..data.portraits import (
 from ..schedule import normalised
 
 Sample = dict[str, torch.Tensor]
+GREY_PICTURES = 0.07
+"""Share of black and white pictures: grey that comes in is to go out grey."""
 
 
 @dataclass(frozen=True)
@@ -199,12 +202,15 @@ class RestorationDataset(Dataset[Sample]):
         source = self._sources[rng.choice(len(self._sources), p=self._source_probs)]
         clean = source.crop(rng, self._size, self._reference_drop, self._placement)
         name = self._degradations[rng.choice(len(self._degradations), p=self._degradation_probs)]
-        small = degrade(clean.image[None], name, int(rng.integers(2**31)))
-        reference = clean.reference or no_reference(self._size)
+        good, reference = clean.image, clean.reference or no_reference(self._size)
+        if rng.random() < GREY_PICTURES:
+            good = greyed(good)
+            reference = replace(reference, picture=greyed(reference.picture), aligned=greyed(reference.aligned))
+        small = degrade(good[None], name, int(rng.integers(2**31)))
         whole = clean.landmarks is not None and lies_inside(clean.landmarks, self._size)
         return {
             "bad": enlarge(small, self._size)[0],
-            "good": clean.image,
+            "good": good,
             "reference": reference.picture,
             "mask": reference.mask,
             "reference_face": reference.aligned,
