@@ -19,6 +19,7 @@ from PIL import Image
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.alignment import template
 from headsup_core.models.architecture import Architecture
+from headsup_core.training.data import portraits
 from headsup_core.training.data.portraits import (
     align_portrait,
     lies_inside,
@@ -45,7 +46,8 @@ def folder(tmp_path: Path) -> Path:
     return people_folder(tmp_path)
 
 
-def test_a_reference_is_another_photo_of_the_same_person(folder: Path) -> None:
+def test_a_reference_is_another_photo_of_the_same_person(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portraits, "GREY_REFERENCES", 0.0)
     source = CropSource(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0))
     for seed in range(8):
         drawn = source.crop(np.random.default_rng(seed), 128)
@@ -57,6 +59,15 @@ def test_a_reference_is_another_photo_of_the_same_person(folder: Path) -> None:
         light = colour.max() / known.max()
         assert light > 1.3 or light < 0.77  # the other photo
         assert torch.equal(drawn.reference.picture[:, drawn.reference.mask[0] == 0].unique(), torch.tensor([0.5]))
+
+
+def test_some_references_are_black_and_white(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = CropSource(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0))
+    monkeypatch.setattr(portraits, "GREY_REFERENCES", 1.0)
+    drawn = source.crop(np.random.default_rng(1), 128).reference
+    assert drawn is not None
+    assert torch.equal(drawn.picture[0], drawn.picture[2])
+    assert drawn.picture.std() > 0.01
 
 
 def test_references_are_dropped_as_often_as_asked(folder: Path) -> None:
