@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .commands import average, benchmark, dataset, download, find_faces, identities, plan, train, upscale
+from .commands import average, benchmarks, dataset, download, find_faces, identities, plan, train, upscale
 from .errors import HeadsUpError
 
 BROKEN_PIPE = 141
@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("faces", find_faces),
         ("identity", identities),
         ("download", download),
-        ("benchmark", benchmark),
+        ("benchmark", benchmarks),
         ("train", train),
         ("average", average),
         ("dataset", dataset),

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ..benchmark.comparing.contestants import Bicubic, Reference, System
+from ..benchmark.comparing.contestants import Reference, System
+from ..benchmark.comparing.peers import Bicubic
 from ..host import Host
 from ..identity.identity import Identity
 from ..imaging.resizing import resize

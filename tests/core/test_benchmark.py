@@ -13,11 +13,13 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from headsup_core.benchmark.comparing.cases import Case, CleanFolder, PairFolders
-from headsup_core.benchmark.comparing.contestants import Bicubic, Lanczos, RealEsrgan, make_systems
+from headsup_core.benchmark.comparing.peers import Bicubic, Lanczos, RealEsrgan
+from headsup_core.benchmark.comparing.system_names import make_systems
 from headsup_core.benchmark.measuring.artefacts import periodic_energy
 from headsup_core.benchmark.measuring.fresh_processes import peak_bytes, run_fresh
-from headsup_core.benchmark.measuring.performance import import_seconds
-from headsup_core.benchmark.metrics.measures import Metrics, luma
+from headsup_core.benchmark.measuring.system_costs import import_seconds
+from headsup_core.benchmark.metrics.metric import luma
+from headsup_core.benchmark.metrics.registry import Metrics
 from headsup_core.benchmark.reporting.intervals import interval
 from headsup_core.cli import main
 from headsup_core.errors import InputError
@@ -43,7 +45,8 @@ def test_luma_is_bt601() -> None:
 def test_figures_equal_scikit_image() -> None:
     truth = _noise(64, 0)
     result = (truth + 0.1 * _noise(64, 1)).clamp(0, 1)
-    figures = Metrics().measure(result, truth)
+    metrics = Metrics.made()
+    figures = metrics.measure(result, truth)
     rounded = (result * 255).round() / 255
     a, b = (luma(image)[0, 0].numpy().astype(np.float64) for image in (rounded, truth))
     assert figures["psnr_y"] == pytest.approx(peak_signal_noise_ratio(b, a, data_range=1), abs=1e-3)
@@ -51,8 +54,8 @@ def test_figures_equal_scikit_image() -> None:
     full = structural_similarity(a, b, full=True, **options)[1]
     assert figures["ssim_y"] == pytest.approx(full[5:-5, 5:-5].mean(), abs=2e-4)
     assert "lpips" not in figures
-    with pytest.raises(ValueError, match="differ in size"):
-        Metrics().measure(result[..., 1:], truth)
+    with pytest.raises(ValueError, match="64"):
+        metrics.measure(result[..., 1:], truth)
 
 
 def test_interval_covers_the_mean_of_a_known_distribution() -> None:
@@ -83,7 +86,7 @@ def test_cases_are_the_same_in_every_selection(tmp_path: Path) -> None:
     assert everybody["3_a"].bad.shape == (1, 3, 16, 16)
     assert torch.equal(everybody["3_a"].bad, held["3_a"].bad)
     assert [path.stem for path in CleanFolder(tmp_path, "x8", 64, limit=3).files()] == ["0_a", "2_a", "4_a"]
-    with pytest.raises(InputError, match="'heavy' is unknown"):
+    with pytest.raises(InputError, match="heavy"):
         CleanFolder(tmp_path, "heavy")
     _save(tmp_path / "bad" / "0_a.png", _noise(16, 0))
     pair = _load(PairFolders(tmp_path / "bad", tmp_path))["0_a"]
@@ -96,7 +99,7 @@ def test_peers() -> None:
         assert system.upscale(image, 48, 48).shape == (1, 3, 48, 48)
     flat = torch.full((1, 3, 10, 14), 0.25)
     assert torch.allclose(Lanczos().upscale(flat, 40, 56), flat.mean(), atol=1 / 255)
-    with pytest.raises(InputError, match="unknown option"):
+    with pytest.raises(InputError, match="colour"):
         make_systems(["headsup-tiny:colour=lab"], PlainHost("cpu"))
 
 
@@ -119,7 +122,7 @@ def test_checkerboards_are_seen() -> None:
         assert periodic_energy(smooth, period) < 2
         assert periodic_energy(smooth + board, period) > 10
         assert periodic_energy(smooth + board, other) < 2
-    with pytest.raises(ValueError, match="too small for period 4: 64 px"):
+    with pytest.raises(ValueError, match="64 px"):
         periodic_energy(smooth[..., :40, :40], 4)
 
 
@@ -131,12 +134,12 @@ def test_command_writes_table_json_and_sheets(
     for person in range(3):
         _save(tmp_path / "in" / f"{person}_a.png", _noise(64, person))
     output = tmp_path / "out"
-    arguments = ["benchmark", str(tmp_path / "in"), "--size", "64", "--output", str(output), "--sheets", "1", "--quiet"]
-    assert main([*arguments, "--systems", f"bicubic,lanczos,{model}:color_fix=lab"]) == 0
+    arguments = ["benchmark", "restore", str(tmp_path / "in"), "--size", "64", "--output", str(output), "--sheets", "1"]
+    assert main([*arguments, "--quiet", "--systems", f"bicubic,lanczos,{model}:color_fix=lab"]) == 0
     table = (output / "table.md").read_text()
     assert "| toy:color_fix=lab |" in table
     assert "minus bicubic, pairwise" in table
-    assert "LPIPS is left out" in table
+    assert "lpips is left out" in table
     results = json.loads((output / "results.json").read_text())
     sha256 = hashlib.sha256(model.read_bytes()).hexdigest()
     assert results["models"] == {"toy:color_fix=lab": {"file": "toy.safetensors", "sha256": sha256}}
@@ -147,24 +150,33 @@ def test_command_writes_table_json_and_sheets(
     assert results["failures"] == []
     with Image.open(output / "0_a.png") as sheet:
         assert sheet.size == (5 * 64, 64 + 18)
-    assert main(["benchmark", "--output", str(output)]) == 2
+    assert main(["benchmark", "restore", "--output", str(output)]) == 2
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--systems bicubic --peer nobody", "--peer nobody is none of the systems: choose one of bicubic"),
-        ("--systems headsup-tiny:tile=abc", "tile 'abc' is no number of pixels"),
-        ("--systems bicubic --size 0", "size 0: must be at least 64"),
-        ("--systems bicubic --limit 0", "limit 0: must be at least 1"),
-        ("--ratios nosuchmodel", "model 'nosuchmodel'"),
-        ("--performance nosuchmodel", "model 'nosuchmodel'"),
-        ("--performance headsup-tiny --sides 512,big", "--sides '512,big': give output sizes of 64 px or more"),
+        ("restore {} --systems bicubic --peer nobody", "nobody"),
+        ("restore {} --systems headsup-tiny:tile=abc", "abc"),
+        ("restore {} --systems bicubic --size 0", "64 px"),
+        ("restore {} --systems bicubic --limit 0", "limit 0"),
+        ("restore {} --systems bicubic --people 0", "people 0"),
+        ("restore {} --pairs {} {} --systems bicubic", "two sources"),
+        ("restore {} --photos {} --systems bicubic", "--photos"),
+        ("restore {} --also nosuchmetric", "nosuchmetric"),
+        ("targets headsup-tiny --without-costs", "--years-apart"),
+        ("targets headsup-tiny {} --tasks x3", "x3"),
+        ("targets headsup-tiny {} --sizes big", "big"),
+        ("costs nosuchmodel", "nosuchmodel"),
+        ("performance nosuchmodel", "nosuchmodel"),
+        ("performance headsup-tiny --sides 512,big", "512,big"),
+        ("artefacts headsup-tiny {} --shapes 8", "'8'"),
     ],
 )
 def test_wrong_use_is_one_line(options: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _save(tmp_path / "in" / "0_a.png", _noise(64, 0))
-    assert main(["benchmark", str(tmp_path / "in"), "--output", str(tmp_path / "out"), *options.split()]) == 2
+    given = [option.format(tmp_path / "in") for option in options.split()]
+    assert main(["benchmark", *given, "--output", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -176,8 +188,8 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_measured(
     _save(tmp_path / "in" / "2_a.png", _noise(64, 2))
     output = tmp_path / "out"
     options = ["--size", "64", "--systems", "bicubic", "--output", str(output)]
-    assert main(["benchmark", str(tmp_path / "in"), *options]) == 2
-    assert "1_a.png is not a picture" in capsys.readouterr().err
+    assert main(["benchmark", "restore", str(tmp_path / "in"), *options]) == 2
+    assert "1_a.png" in capsys.readouterr().err
     assert [record["case"] for record in json.loads((output / "results.json").read_text())["records"]] == ["0_a", "2_a"]
 
 
@@ -185,8 +197,8 @@ def test_output_is_tried_before_anything_is_measured(tmp_path: Path, capsys: pyt
     _save(tmp_path / "in" / "0_a.png", _noise(64, 0))
     (tmp_path / "file").write_text("")
     options = ["--systems", "bicubic", "--output", str(tmp_path / "file" / "out")]
-    assert main(["benchmark", str(tmp_path / "in"), *options]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert main(["benchmark", "restore", str(tmp_path / "in"), *options]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
 
 
 def test_a_missing_library_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,11 +214,11 @@ def test_peak_memory_of_a_fresh_process_is_its_own() -> None:
         "from headsup_core.benchmark.measuring.fresh_processes import peak_bytes as p\n"
         "a = p(); b = b'x' * 200_000_000; print(a, p())"
     )
-    before, after = (int(value) for value in run_fresh(code).split())
+    before, after = (int(value) for value in run_fresh("-c", code).split())
     assert after - before == pytest.approx(200e6, rel=0.1)
     assert peak_bytes() > held.nbytes
 
 
 def test_what_the_pack_adds_is_measured_against_an_empty_pack(tmp_path: Path) -> None:
-    (tmp_path / "__init__.py").write_text("import time\ntime.sleep(0.3)\n")
-    assert import_seconds(tmp_path, runs=1) == pytest.approx(0.3, abs=0.1)
+    (tmp_path / "__init__.py").write_text("import time\ntime.sleep(2)\n")
+    assert import_seconds(tmp_path, runs=1) > 1

@@ -1,4 +1,4 @@
-"""`benchmark --idfsr`: a small model of random weights on photos of two people."""
+"""`benchmark idfsr`: a small model of random weights on photos of two people."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def people(tmp_path: Path) -> Path:
 def test_every_condition_tells(model: Path, people: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
     output.mkdir()
-    told = ["--idfsr", str(model), "--degradation", "idfsr-x8", "--fit-steps", "2", "--output", str(output), "--quiet"]
-    assert main(["benchmark", str(people), *told]) == 0
+    told = ["--degradation", "idfsr-x8", "--fit-steps", "2", "--output", str(output), "--quiet"]
+    assert main(["benchmark", "idfsr", str(model), str(people), *told]) == 0
     results = json.loads((output / "results.json").read_text())
     psnr: dict[str, dict[str, float]] = {}
     for record in results["records"]:
@@ -70,6 +70,6 @@ def test_it_needs_an_analyzer(
 ) -> None:
     output = tmp_path / "out"
     output.mkdir()
-    told = ["--idfsr", str(model), "--degradation", "x4-mild", "--analyzer", "none", "--output", str(output), "--quiet"]
-    assert main(["benchmark", str(people), *told]) == 2
+    told = ["--degradation", "x4-mild", "--analyzer", "none", "--output", str(output), "--quiet"]
+    assert main(["benchmark", "idfsr", str(model), str(people), *told]) == 2
     assert "face analyzer" in capsys.readouterr().err

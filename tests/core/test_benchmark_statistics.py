@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from headsup_core.benchmark.aims import MODEL, REFERENCE, STRANGER, Aim, aim_row
+from headsup_core.benchmark.aiming.aims import ANY, CRISP, FAITHFUL, MODEL, REFERENCE, STRANGER, Aim, Measured, aim_row
 from headsup_core.benchmark.comparing.evaluate import Record
-from headsup_core.benchmark.metrics.frechet import Frechet
+from headsup_core.benchmark.metrics.frechet import INCEPTION_FILE, Frechet, frechet_distance, inception_input
 from headsup_core.benchmark.metrics.niqe import FEATURES, Niqe, asymmetric_gaussian, halved
 from headsup_core.benchmark.reporting.intervals import interval, relative_interval
 from headsup_core.errors import ModelFileError
@@ -77,25 +77,53 @@ def test_niqe_is_a_distance_between_gaussians(tmp_path: Path) -> None:
     np.savez(path, mu_pris_param=zero.mean[None], cov_pris_param=zero.covariance, gaussian_window=window)
     assert Niqe.from_file(path).measure(luma) == near
     np.savez(path, mu_pris_param=zero.mean)
-    with pytest.raises(ModelFileError, match="does not hold NIQE's parameters"):
+    with pytest.raises(ModelFileError, match=r"niqe\.npz"):
         Niqe.from_file(path)
 
 
-def test_fid_of_gaussians_and_why_it_is_left_out() -> None:
-    """|m1 - m2|^2 + tr(S1 + S2 - 2 sqrt(S1 S2)); with equal covariances the means alone count."""
-    rng = np.random.default_rng(0)
-    frechet = Frechet(3, lambda image: [image])
-    for colour in torch.from_numpy(rng.uniform(0, 0.5, (50, 3, 1, 1))).float():
-        frechet.add("truth", colour[None])
-        frechet.add("brighter", colour[None] + 0.5)
-        frechet.add("wider", 2 * colour[None])
-    distances = frechet.distances("truth")
-    assert distances["brighter"] == pytest.approx(3 * 0.25, rel=1e-3)
-    assert distances["wider"] > 0.1
-    few = Frechet(3)
-    few.add("truth", torch.zeros(1, 3, 64, 64))
-    assert few.distances("truth") == {}
-    assert few.left_out == "FID is left out: 3 pictures, it needs 2048"
+def test_fid_of_few_pictures_by_hand() -> None:
+    """With one feature it is (m1 - m2)^2 + (s1 - s2)^2 with the sample deviations: here 9 + (1 - 2)^2."""
+    a, b = torch.tensor([[1.0], [2.0], [3.0]]), torch.tensor([[3.0], [5.0], [7.0]])
+    assert frechet_distance(a, b) == pytest.approx(10)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [2, 7, 40])
+def test_fid_of_any_number_of_pictures_is_the_published_formula(count: int) -> None:
+    """tr (S1 S2)^(1/2) is the sum of the roots of the eigenvalues of S1 S2, with fewer pictures than features, too."""
+    rng = np.random.default_rng(count)
+    a, b = rng.normal(0, 1, (count, 12)), rng.normal(0.5, 2, (count, 12)) @ rng.normal(0, 1, (12, 12))
+    covariances = [np.cov(features, rowvar=False) for features in (a, b)]
+    roots = np.sqrt(np.maximum(np.linalg.eigvals(covariances[0] @ covariances[1]).real, 0)).sum()
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + sum(np.trace(each) for each in covariances) - 2 * roots
+    assert frechet_distance(torch.from_numpy(a), torch.from_numpy(b)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_fid_says_of_how_many_pictures_it_is_or_why_it_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    frechet = Frechet(lambda image: [image.mean((2, 3), keepdim=True)])
+    for shade in (0.2, 0.3, 0.5):
+        frechet.add("truth", torch.full((1, 3, 40, 60), shade))
+        frechet.add("brighter", torch.full((1, 3, 40, 60), shade + 0.2))
+    step = 51 / 128  # of the levels 0..255, as Inception sees them
+    assert frechet.distances("truth")["brighter"] == pytest.approx(3 * step**2, rel=1e-3)
+    [note] = frechet.notes("truth")
+    assert " 3 pictures" in note
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    absent = Frechet()
+    absent.add("truth", torch.zeros(1, 3, 64, 64))
+    assert absent.distances("truth") == {}
+    assert INCEPTION_FILE in absent.notes("truth")[0]
+
+
+def test_inception_sees_the_antialiased_picture() -> None:
+    """Lines of one pixel become grey where a resize without antialiasing would give moire."""
+    lines = torch.zeros(1, 3, 1196, 1196)
+    lines[..., ::2] = 1
+    seen = inception_input(lines)
+    assert seen.shape == (1, 3, 299, 299)
+    assert (seen + 0.5 / 128)[..., 3:-3, 3:-3].abs().max() < 0.02
 
 
 def _records(**figures: dict[str, list[float]]) -> list[Record]:
@@ -123,8 +151,11 @@ def test_aims_are_judged_by_the_best_peer_and_the_right_direction() -> None:
     )
     peers = ("poor", "better", "absent")
 
-    def cells(aim: Aim) -> list[str]:
-        return [cell.strip() for cell in aim_row("task", aim, "tiny", records, "dlib").strip("|").split("|")]
+    names = {MODEL: "tiny", REFERENCE: "tiny+reference", STRANGER: "tiny+stranger"}
+
+    def cells(aim: Aim, figure: str = "") -> list[str]:
+        row = aim_row("task", aim, Measured(records, names), figure)
+        return [cell.strip() for cell in row.strip("|").split("|")]
 
     assert cells(Aim(MODEL, peers, "psnr_y", 0.8)) == [
         *("task", "tiny", "better", "psnr_y", "at least +0.80", "+1.00 [+0.00, +2.00]", "30.50, 29.50", "yes")
@@ -133,9 +164,24 @@ def test_aims_are_judged_by_the_best_peer_and_the_right_direction() -> None:
     relative = cells(Aim(MODEL, peers, "lpips", -0.15, relative=True))
     assert relative[2:6] == ["better", "lpips", "at most -15 %", "-16.7 [-16.7, -16.7] %"]
     assert relative[-1] == "yes"
-    assert cells(Aim(MODEL, peers, "identity", 0.05))[2:4] == ["poor", "id_dlib"]
+    assert cells(Aim(MODEL, peers, "identity", 0.05), "id_dlib")[2:4] == ["poor", "id_dlib"]
     assert cells(Aim(REFERENCE, (MODEL,), "psnr_y", -0.1))[-1] == "yes"
     assert cells(Aim(REFERENCE, (MODEL,), "lpips", 0.0, relative=True))[-1] == "**no**"
-    stranger = cells(Aim(STRANGER, (MODEL,), "identity", 0.04, ceiling=True))
+    stranger = cells(Aim(STRANGER, (MODEL,), "identity", 0.04, ceiling=True), "id_dlib")
     assert (stranger[1], stranger[4], stranger[-1]) == ("tiny+stranger", "at most +0.040", "**no**")
-    assert "not measured" in aim_row("task", Aim(MODEL, ("absent",), "psnr_y", 0.8), "tiny", records, "dlib")
+    assert "not measured" in cells(Aim(MODEL, ("absent",), "psnr_y", 0.8))
+    assert cells(Aim(MODEL, (), "psnr_y", 30.5))[4:] == ["at least 30.50", "30.50 [30.00, 31.00]", "30.50", "yes"]
+    assert cells(Aim(MODEL, (), "lpips", 0.09))[-1] == "**no**"
+
+
+def test_an_aim_may_be_reached_at_any_setting() -> None:
+    """The best of the default and the ends that were measured counts; an end that is missing is not measured."""
+    records = _records(
+        tiny={"psnr_y": [30, 30], "lpips": [0.1, 0.1]},
+        faithful={"psnr_y": [31, 31], "lpips": [0.2, 0.2]},
+        peer={"psnr_y": [29.5, 29.5], "lpips": [0.3, 0.3]},
+    )
+    measured = Measured(records, {MODEL: "tiny", FAITHFUL: "faithful"})
+    assert "| faithful | peer |" in aim_row("task", Aim(ANY, ("peer",), "psnr_y", 1.0), measured)
+    assert "| tiny | peer |" in aim_row("task", Aim(ANY, ("peer",), "lpips", -0.5, relative=True), measured)
+    assert "not measured" in aim_row("task", Aim(CRISP, ("peer",), "lpips", 0.0), measured)

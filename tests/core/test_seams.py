@@ -73,7 +73,7 @@ def test_a_margin_moves_the_borders() -> None:
 
 
 def test_nothing_to_measure_is_said() -> None:
-    with pytest.raises(ValueError, match="no border inside"):
+    with pytest.raises(ValueError, match="border"):
         seam_energy(photo(), plan_tiles(HEIGHT, WIDTH, 512, 16))
-    with pytest.raises(ValueError, match="leave no room"):
+    with pytest.raises(ValueError, match="overlaps"):
         seam_energy(photo(), plan_tiles(HEIGHT, WIDTH, 160, 120))

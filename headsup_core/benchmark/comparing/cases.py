@@ -16,6 +16,9 @@ from ...imaging.resizing import resize
 from ...training.data.degradation import degrade, find_degradation
 from ...training.data.people_by_name import list_pictures, person_of, split_by_person
 
+PHOTO_SIDE = 1024
+"""Longer side in pixels of a reference photo; larger ones are reduced."""
+
 
 @dataclass(frozen=True, eq=False)
 class Case:
@@ -37,7 +40,10 @@ class CleanFolder:
 
     Attributes:
         hold_out: only every n-th person, those that training leaves out with the same number; 0: everybody.
+        limit: at most so many pictures, evenly spread; None: all.
+        people: at most so many people, evenly spread; None: all.
         pairs: only people of whom there are several pictures; each is restored with another one as its reference.
+        one_each: of each person only the first picture.
     """
 
     folder: Path
@@ -47,13 +53,16 @@ class CleanFolder:
     limit: int | None = None
     seed: int = 0
     pairs: bool = False
+    people: int | None = None
+    one_each: bool = False
 
     def __post_init__(self) -> None:
         smallest = 16 * 4  # below that no face region is left to measure
         if self.size < smallest:
             raise InputError(f"size {self.size}: must be at least {smallest} px")
-        if self.limit is not None and self.limit < 1:
-            raise InputError(f"limit {self.limit}: must be at least 1")
+        for name, value in (("limit", self.limit), ("people", self.people)):
+            if value is not None and value < 1:
+                raise InputError(f"{name} {value}: must be at least 1")
         try:
             find_degradation(self.degradation)
         except ValueError as error:
@@ -70,31 +79,35 @@ class CleanFolder:
         Raises:
             InputError: no folder, nothing in it, or, with `pairs`, nobody with two pictures.
         """
+        people = self._people()
+        restored = [pictures[:1] if self.one_each else pictures for pictures in people.values()]
+        if not self.pairs:
+            return _spread([path for pictures in restored for path in pictures], self.limit)
+        mean = sum(map(len, restored)) / len(restored)
+        wanted = None if self.limit is None else max(1, round(self.limit / mean))
+        return [path for pictures in _spread(restored, wanted) for path in pictures]
+
+    def _people(self) -> dict[str, list[Path]]:
+        """All pictures of whoever is looked at."""
         files = list_pictures(self.folder)
         if self.hold_out:
             files = split_by_person(files, self.hold_out)[1]
-        if self.pairs:
-            return self._pairs(files)
-        return _spread(files, self.limit)
-
-    def _pairs(self, files: Sequence[Path]) -> list[Path]:
         people: dict[str, list[Path]] = {}
         for path in files:
             people.setdefault(person_of(path), []).append(path)
-        several = [pictures for pictures in people.values() if len(pictures) > 1]
-        if not several:
-            raise InputError(
-                f"{self.folder}: nobody has two pictures, whose names must be alike up to the first underscore"
-            )
-        mean = sum(map(len, several)) / len(several)
-        wanted = None if self.limit is None else max(1, round(self.limit / mean))
-        return [path for pictures in _spread(several, wanted) for path in pictures]
+        if self.pairs:
+            people = {name: pictures for name, pictures in people.items() if len(pictures) > 1}
+            if not people:
+                raise InputError(
+                    f"{self.folder}: nobody has two pictures, whose names must be alike up to the first underscore"
+                )
+        return {name: people[name] for name in _spread(list(people), self.people)}
 
     def reference_of(self, path: Path) -> Path | None:
         """Another picture of the same person, the next in turn; None without `pairs`."""
         if not self.pairs:
             return None
-        own = [other for other in self.files() if person_of(other) == person_of(path)]
+        own = self._people()[person_of(path)]
         return own[(own.index(path) + 1) % len(own)]
 
     def stranger_of(self, path: Path) -> Path | None:
@@ -109,6 +122,10 @@ class CleanFolder:
         """The clean picture `[1,3,H,W]` of one of `files()`. Raises `InputError` when it cannot be read."""
         return fit(read_picture(path).rgb, self.size, self.scale)
 
+    def photo(self, path: Path) -> torch.Tensor:
+        """The reference photo `[1,3,H,W]` of that file. Raises `InputError` when it cannot be read."""
+        return self.clean(path)
+
     def load(self, path: Path) -> Case:
         """The case of one of `files()`. Raises `InputError` when it cannot be read."""
         truth = self.clean(path)
@@ -119,30 +136,50 @@ class CleanFolder:
 
 @dataclass(frozen=True)
 class PairFolders:
-    """Files of the same name in two folders."""
+    """Files of the same name in two folders.
+
+    Attributes:
+        photos: folder with a reference photo of the same name for each; None: pairs have no references.
+    """
 
     bad: Path
     truth: Path
+    photos: Path | None = None
 
     def files(self) -> list[Path]:
         return list_pictures(self.bad)
 
     def clean(self, path: Path) -> torch.Tensor:
         """What the picture of one of `files()` should become. Raises `InputError` when that cannot be read."""
-        partner = next((truth for truth in list_pictures(self.truth) if truth.stem == path.stem), None)
-        if partner is None:
-            raise InputError(f"{path.name} has no partner of that name in {self.truth}")
-        return read_picture(partner).rgb
+        return read_picture(_partner(path, self.truth)).rgb
 
     def reference_of(self, path: Path) -> Path | None:
-        """None: pairs have no references."""
+        """The photo of that name; None without a folder of photos. Raises `InputError` when it is not there."""
+        return None if self.photos is None else _partner(path, self.photos)
 
     def stranger_of(self, path: Path) -> Path | None:
-        """None."""
+        """The photo of the next person; None without a folder of photos or anybody else."""
+        if self.photos is None:
+            return None
+        files = self.files()
+        at = files.index(path)
+        other = next((other for other in files[at:] + files[:at] if person_of(other) != person_of(path)), None)
+        return None if other is None else _partner(other, self.photos)
+
+    def photo(self, path: Path) -> torch.Tensor:
+        """The reference photo `[1,3,H,W]` of that file. Raises `InputError` when it cannot be read."""
+        return fit(read_picture(path).rgb, PHOTO_SIDE, 1)
 
     def load(self, path: Path) -> Case:
         """The case of one of `files()`. Raises `InputError` when a picture or its partner cannot be read."""
         return Case(path.stem, read_picture(path).rgb, self.clean(path), person_of(path))
+
+
+def _partner(path: Path, folder: Path) -> Path:
+    partner = next((other for other in list_pictures(folder) if other.stem == path.stem), None)
+    if partner is None:
+        raise InputError(f"{path.name} has no partner of that name in {folder}")
+    return partner
 
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from ...identity.identity import Identity
 from ...identity.similarity import Calibration
 from ...imaging.resizing import resize
 from ..metrics.frechet import Frechet
-from ..metrics.measures import Metrics
+from ..metrics.registry import Metrics
 from ..recognising.face_region import FaceRegion, Region, around_box
 from ..recognising.likeness import KnownFace, Likeness
 from .cases import Case, CleanFolder, PairFolders
@@ -37,7 +37,24 @@ class Record:
     face: dict[str, float]
 
 
-Keep = dict[str, list[tuple[str, torch.Tensor]]]
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """What was given, made and right, for one case.
+
+    Attributes:
+        pictures: what is shown, `[3,H,W]` of 8 bits, by the words above it.
+        region: of the face; None where none was found.
+    """
+
+    pictures: list[tuple[str, torch.Tensor]]
+    region: Region | None
+
+    def face(self) -> list[tuple[str, torch.Tensor]]:
+        """The pictures cut to the face, whole where there is none."""
+        if self.region is None:
+            return self.pictures
+        rows, columns = self.region
+        return [(name, picture[:, rows, columns]) for name, picture in self.pictures]
 
 
 @dataclass
@@ -46,7 +63,7 @@ class Outcome:
 
     Attributes:
         failures: each named in one line.
-        sheets: of the first cases (name -> [(system, picture)]), cut to the face.
+        sheets: of the first cases, by name.
         notes: what a reader of the figures has to know.
         fid: system -> distance; empty when it is left out.
         calibrations: recogniser -> the means of its scale.
@@ -54,7 +71,7 @@ class Outcome:
 
     records: list[Record] = field(default_factory=list[Record])
     failures: list[str] = field(default_factory=list[str])
-    sheets: Keep = field(default_factory=dict[str, list[tuple[str, torch.Tensor]]])
+    sheets: dict[str, Sheet] = field(default_factory=dict[str, Sheet])
     notes: list[str] = field(default_factory=list[str])
     fid: Mapping[str, float] = field(default_factory=dict[str, float])
     calibrations: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
@@ -99,10 +116,10 @@ def evaluate(
     if judges.likeness is not None:
         judges = replace(judges, likeness=judges.likeness.of(cases))
     files = cases.files()
-    run = _Run(cases, systems, judges, Frechet(len(files)), keep)
+    run = _Run(cases, systems, judges, Frechet(), keep)
     for path in tqdm(files, disable=True if quiet else None):
         run.case(path)
-    run.outcome.notes += [*judges.notes(), *filter(None, [run.frechet.left_out])]
+    run.outcome.notes += [*judges.notes(), *run.frechet.notes(TRUTH)]
     run.outcome.notes += [remark for each in systems if isinstance(each, Restorer) for remark in each.remarks()]
     run.outcome.fid = run.frechet.distances(TRUTH)
     if judges.likeness is not None:
@@ -136,7 +153,7 @@ class _Run:
             self.outcome.failures.append(str(error) if path.name in str(error) else f"{path.name}: {error}")
             return
         given = resize(case.bad, *case.truth.shape[-2:], mode="nearest")
-        shown = [("given", _cut(given, region))]
+        shown = [("given", _in_8_bits(given))]
         for system in self._systems:
             try:
                 result, record = self._measured(path, case, system, region)
@@ -145,10 +162,10 @@ class _Run:
                 continue
             self.outcome.records.append(record)
             self.frechet.add(system.name, result)
-            shown.append((system.name, _cut(result, region)))
+            shown.append((system.name, _in_8_bits(result)))
         self.frechet.add(TRUTH, case.truth)
         if len(self.outcome.sheets) < self._keep:
-            self.outcome.sheets[case.name] = [*shown, (TRUTH, _cut(case.truth, region))]
+            self.outcome.sheets[case.name] = Sheet([*shown, (TRUTH, _in_8_bits(case.truth))], region)
 
     def _measured(self, path: Path, case: Case, system: System, region: Region | None) -> tuple[torch.Tensor, Record]:
         photo = self._cases.stranger_of(path) if system.tells == "stranger" else self._cases.reference_of(path)
@@ -170,8 +187,15 @@ class _Run:
             return ()
         if photo is None or self._references is None:
             other = ", and two people" if system.tells == "stranger" else ""
-            raise InputError(f"{system.name} needs a photo: use --reference-pairs and a face analyzer{other}")
+            raise InputError(
+                f"{system.name} needs a photo: use --reference-pairs (or --pairs and --photos), a face analyzer{other}"
+            )
         return [self._references.identity(photo)]
+
+
+def _in_8_bits(image: torch.Tensor) -> torch.Tensor:
+    """`[1,3,H,W]` in 0..1 -> `[3,H,W]` of 0..255."""
+    return (image[0].clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _cut(image: torch.Tensor, face: Region | None) -> torch.Tensor:

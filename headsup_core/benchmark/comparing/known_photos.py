@@ -9,11 +9,9 @@ from ...identity.encoding import encode_identity
 from ...identity.identity import Identity
 from ...image_files import read_picture
 from ...training.data.people_by_name import person_of
-from .cases import fit
+from .cases import PHOTO_SIDE, fit
 
-PHOTO_SIDE = 1024
-"""Longer side in pixels of a reference photo; larger ones are reduced."""
-LEAST_EYES = 48.0
+LEAST_EYES = 24.0
 """A good photo's eyes are further apart; looking for smaller faces takes seconds."""
 
 

@@ -14,7 +14,7 @@ import torch
 from ...downloads import sha256_of
 from ...training.data.degradation import find_degradation
 from .cases import CleanFolder, PairFolders
-from .contestants import FromFile, System
+from .contestants import System
 
 UNTOLD = ("folder", "analyzer")
 """Of the cases: a path, and what is no text."""
@@ -42,7 +42,7 @@ def provenance(
     """
     return {
         "cases": _cases(cases),
-        "models": {system.name: _file(system.file) for system in systems if isinstance(system, FromFile)},
+        "models": {system.name: _file(file) for system in systems if (file := _file_of(system)) is not None},
         "weights": [_file(path) for path in weights if path is not None],
         "versions": {"python": platform.python_version(), **_versions()},
         "threads": torch.get_num_threads(),
@@ -56,6 +56,11 @@ def _cases(cases: CleanFolder | PairFolders) -> dict[str, Any]:
     described = {each.name: getattr(cases, each.name) for each in fields(cases) if each.name not in UNTOLD}
     parameters = asdict(find_degradation(cases.degradation))
     return {"folder": cases.folder.name, **described, "parameters": parameters, "pictures": names}
+
+
+def _file_of(system: System) -> Path | None:
+    """The file of its weights; peers have none that the user gave."""
+    return getattr(system, "file", None)
 
 
 def _file(path: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ...models.one_step import OneStepModel
 from ...restoring.pipeline import restore
 from ...restoring.resolving import resolve_tiling
 from ...training.data.people_by_name import list_pictures
-from ..metrics.measures import luma
+from ..metrics.metric import luma
 from .random_model import load_measured
 from .seams import seam_energy
 

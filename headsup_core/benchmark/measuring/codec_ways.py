@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,34 +14,11 @@ from ...models.codecs.codec import Codec
 from ...models.codecs.exact_parts import Parts
 from ...restoring.tile_memory import PART_SIDE
 from ...restoring.tiled_run import Stage, TileFunction, Tiling, run_tiled
-from .fresh_processes import run_fresh
+from .fresh_processes import run_program
 
 WAYS = ("whole", "exact", "tiles")
 TILE, OVERLAP = 512, 128
 """Of the independent tiles, in pixels."""
-
-MEASURE = """
-import json, sys, time
-import torch
-import headsup_core as hu
-from headsup_core.benchmark.measuring.codec_ways import run_codec
-from headsup_core.benchmark.measuring.fresh_processes import forget_peak, held_bytes, peak_bytes
-from headsup_core.benchmark.measuring.random_model import random_model
-from headsup_core.imaging.resizing import resize
-way, height, width, file = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-host = hu.PlainHost("cpu", quiet=True)
-codec = random_model().one_step.codec
-loaded = held_bytes()
-random = torch.Generator().manual_seed(0)
-picture = resize(torch.rand(1, 3, height // 16, width // 16, generator=random), height, width)
-run_codec("whole", codec, picture[..., :64, :64], host)
-forget_peak()
-started = time.perf_counter()
-result = run_codec(way, codec, picture, host)
-seconds = time.perf_counter() - started
-torch.save(result, file)
-print(json.dumps({"seconds": seconds, "bytes": peak_bytes() - loaded}))
-"""
 
 
 @torch.no_grad()
@@ -80,7 +56,7 @@ def codec_table(sides: Sequence[int], odd: tuple[int, int] = (984, 1536)) -> str
         for height, width in [*((side, side) for side in sides), odd]:
             base: tuple[dict[str, float], torch.Tensor] | None = None
             for way in WAYS:
-                used: dict[str, float] = json.loads(run_fresh(MEASURE, way, str(height), str(width), str(file)))
+                used = run_program("measure_codec", way, str(height), str(width), str(file))
                 image: torch.Tensor = torch.load(file, weights_only=True)
                 base = base or (used, image)
                 lines.append(

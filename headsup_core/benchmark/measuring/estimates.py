@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-from .fresh_processes import PLAN, run_fresh
+from .fresh_processes import run_program
 
 
 def estimate_table(models: Sequence[str], sides: Sequence[int], tile: int = 0) -> str:
@@ -30,13 +29,13 @@ def estimate_table(models: Sequence[str], sides: Sequence[int], tile: int = 0) -
         "|---" * 8 + "|",
     ]
     for model in models:
-        options = {"model": model, "tile": tile, "threads": torch.get_num_threads()}
-        run_fresh(PLAN, json.dumps({**options, "side": sides[0], "calibrate": True}))
+        given = (str(tile), str(torch.get_num_threads()))
+        run_program("measure_plan", model, str(sides[0]), *given, "calibrate")
         for side in sides:
-            found = json.loads(run_fresh(PLAN, json.dumps({**options, "side": side, "calibrate": False})))
+            found = run_program("measure_plan", model, str(side), *given)
             planned, measured = found["planned"], found["bytes"]
-            lines.append(
-                f"| {Path(model).stem} | {side}x{side} | {found['tiles']} | {planned / 1e6:.0f} | {measured / 1e6:.0f} "
-                f"| {100 * (planned / measured - 1):+.0f} % | {found['expected']:.1f} | {found['seconds']:.1f} |"
-            )
+            cells = [Path(model).stem, f"{side}x{side}", f"{found['tiles']:.0f}"]
+            cells += [f"{planned / 1e6:.0f}", f"{measured / 1e6:.0f}", f"{100 * (planned / measured - 1):+.0f} %"]
+            cells += [f"{found['expected']:.1f}", f"{found['seconds']:.1f}"]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

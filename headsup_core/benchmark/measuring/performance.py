@@ -1,4 +1,4 @@
-"""Speed and memory as ratios, measured in one run, each in a process of its own."""
+"""Time and memory of `restore()` by size, tiles and overlap, each measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 
-from ...host import Host
-from ..comparing.contestants import with_paths, without_reference
-from .fresh_processes import IMPORT, MEASURE, run_fresh
+from .fresh_processes import run_program
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def measure(setting: Setting, runs: int, save: str = "") -> Usage:
     Args:
         save: write the restored picture into this file.
     """
-    results = [_measure({**asdict(setting), "save": save}) for _ in range(runs)]
+    results = [run_program("measure_setting", json.dumps({**asdict(setting), "save": save})) for _ in range(runs)]
     first = results[0]
     return Usage(median(r["seconds"] for r in results), int(median(r["bytes"] for r in results)), first["work"])
 
@@ -89,8 +86,10 @@ def size_table(model: str, sides: Sequence[int], runs: int = 1) -> str:
     before: tuple[int, Usage] | None = None
     for side in sides:
         used = measure(Setting(f"{side} px", side, model=model), runs)
-        growth = "" if before is None else (
-            f"{used.bytes / max(1, before[1].bytes):.2f} times at {side**2 / before[0] ** 2:.0f} times the area"
+        growth = (
+            ""
+            if before is None
+            else (f"{used.bytes / max(1, before[1].bytes):.2f} times at {side**2 / before[0] ** 2:.0f} times the area")
         )
         lines.append(
             f"| {side}x{side} | {used.seconds:.1f} | {used.bytes / 1e6:.0f} | {used.bytes / side**2:.0f} | {growth} "
@@ -120,75 +119,3 @@ def overlap_table(model: str, side: int, tile: int, overlaps: Sequence[int]) -> 
                 f"| {most:.4f} / {float(difference.mean()):.5f} | {most * 255:.1f} |"
             )
     return "\n".join(lines)
-
-
-def cost_table(systems: Sequence[str], side: int = 1024, runs: int = 3) -> str:
-    """Markdown: seconds and peak memory of each system from side / 4 to side x side, taken in turn.
-
-    Peak memory is that of the whole process; the interpreter with torch alone stands in the last column.
-    """
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in systems}
-    for _ in range(runs):  # in turn, so that what else the machine does falls on all of them
-        for name in systems:
-            found[name].append(_measure({"system": name, "side": side}))
-    first = median(run["seconds"] for run in found[systems[0]])
-    lines = [
-        f"| {side // 4}x{side // 4} to {side}x{side} | seconds | against {systems[0]} | peak MB | bare process MB |",
-        "|---" * 5 + "|",
-    ]
-    for name, results in found.items():
-        seconds, peak, bare = (median(run[key] for run in results) for key in ("seconds", "peak", "bare"))
-        label = Path(name).stem
-        lines.append(f"| {label} | {seconds:.2f} | {seconds / first:.2f} | {peak / 1e6:.0f} | {bare / 1e6:.0f} |")
-    return "\n".join(lines)
-
-
-def import_seconds(pack: Path, comfyui: Path | None = None, runs: int = 5) -> float:
-    """Median seconds that loading the pack takes, less those of an empty pack.
-
-    Args:
-        comfyui: a ComfyUI folder: the pack is loaded as its start does, nodes included, in a process that has
-            ComfyUI's own modules. None: the pack and its core, in a process that has torch.
-
-    Raises:
-        HeadsUpError: it cannot be loaded there.
-    """
-    taken: dict[str, list[float]] = {"pack": [], "empty": []}
-    with tempfile.TemporaryDirectory() as empty:
-        (Path(empty) / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {}\n")
-        for _ in range(runs):
-            for name, folder in (("pack", str(pack)), ("empty", empty)):
-                taken[name].append(float(run_fresh(IMPORT, folder, "" if comfyui is None else str(comfyui.resolve()))))
-    return median(taken["pack"]) - median(taken["empty"])
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Seconds, and peak memory of the whole process in bytes."""
-
-    seconds: float
-    peak: int
-
-
-def usage_of(system: str, host: Host, side: int) -> Cost:
-    """Of one system from a random picture of side / 4 to side x side, in a fresh process with the weights loaded.
-
-    Raises:
-        HeadsUpError: it failed there.
-    """
-    found = _measure({"system": with_paths(system, host), "side": side})
-    return Cost(found["seconds"], int(found["peak"]))
-
-
-def usage_table(systems: Sequence[str], host: Host, side: int) -> str:
-    """Markdown: `usage_of` each; one that is given a photo costs as much as without, plus looking for the face."""
-    names = list(dict.fromkeys(without_reference(system) for system in systems))
-    lines = [f"| {side // 4}x{side // 4} to {side}x{side} | seconds | peak MB |", "|---" * 3 + "|"]
-    for name in names:
-        cost = usage_of(name, host, side)
-        lines.append(f"| {Path(name).name} | {cost.seconds:.2f} | {cost.peak / 1e6:.0f} |")
-    return "\n".join(lines)
-
-
-def _measure(options: dict[str, Any]) -> dict[str, float]:
-    return json.loads(run_fresh(MEASURE, json.dumps({"system": "", "save": "", **options})))

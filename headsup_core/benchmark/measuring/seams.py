@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ...imaging.tile_plan import TilePlan
-from ..metrics.measures import luma
+from ..metrics.metric import luma
 
 STEP = 4
 """Pixels between the false places that borders are moved to."""

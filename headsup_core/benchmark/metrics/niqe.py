@@ -1,21 +1,22 @@
 """NIQE, quality without a truth (Mittal, Soundararajan, Bovik, "Making a 'Completely Blind' Image Quality Analyzer").
 
 Lower is better. It rewards invented texture: compare it with the figures that know the truth.
+It is our own code because pyiqa, which has it, is for non-commercial use only, and piq and scikit-image do not have it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import correlate
-from scipy.special import gamma
 
 from ...errors import ModelFileError
+from .metric import FileOption, Measure, Metric, NotMeasured, Style, luma
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -25,8 +26,14 @@ FEATURES = 36
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 """Rows and columns to the neighbours whose products are looked at: H, V, D1, D2 of eq. 8."""
 _SHAPES = np.arange(0.2, 10.001, 0.001)
-_RATIOS = gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))
-"""Of (mean |x|)^2 to mean x^2, for each shape of a generalised Gaussian; grows with the shape."""
+
+
+@cache
+def _ratios() -> Array:
+    """Ratio of (mean |x|)^2 to mean x^2 for each of `_SHAPES` of a generalised Gaussian; grows with the shape."""
+    from scipy.special import gamma
+
+    return gamma(2 / _SHAPES) ** 2 / (gamma(1 / _SHAPES) * gamma(3 / _SHAPES))
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +64,7 @@ class Niqe:
                     np.asarray(file[name], np.float64)
                     for name in ("mu_pris_param", "cov_pris_param", "gaussian_window")
                 )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError) as error:
             raise ModelFileError(f"{path} does not hold NIQE's parameters: {error}") from error
         if mean.size != FEATURES or covariance.shape != (FEATURES, FEATURES) or window.ndim != 2:
             raise ModelFileError(
@@ -65,15 +72,15 @@ class Niqe:
             )
         return cls(mean.ravel(), covariance, window)
 
-    def measure(self, luma: torch.Tensor) -> float | None:
-        """Distance (eq. 10) of the picture `[1,1,H,W]` in 0..1, whole blocks from its upper left corner on.
+    def measure(self, y: torch.Tensor) -> float | None:
+        """Distance (eq. 10) of the luma `[1,1,H,W]` in 0..1, whole blocks from its upper left corner on.
 
         None without two blocks of 96 px that have texture: one alone has no covariance.
         """
-        height, width = (side // BLOCK * BLOCK for side in luma.shape[-2:])
+        height, width = (side // BLOCK * BLOCK for side in y.shape[-2:])
         if height * width < 2 * BLOCK**2:
             return None
-        levels = (luma[0, 0, :height, :width].double() * 255).round()
+        levels = (y[0, 0, :height, :width].double() * 255).round()
         scales = [block_features(levels.numpy(), self.window, BLOCK)]
         scales.append(block_features(halved(levels).numpy(), self.window, BLOCK // 2))
         features = np.concatenate(scales, axis=1)
@@ -100,6 +107,9 @@ def halved(levels: torch.Tensor) -> torch.Tensor:
 
 def block_features(levels: Array, window: Array, block: int) -> Array:
     """`[blocks,18]`: of each block the shape of its normalised luma (eq. 1) and of products of neighbours (eq. 8)."""
+    from scipy.ndimage import correlate  # here, since every command line reads this file, and few measure
+    from scipy.special import gamma
+
     local = correlate(levels, window, mode="nearest")
     deviation = np.sqrt(np.abs(correlate(levels**2, window, mode="nearest") - local**2))
     normalised = (levels - local) / (deviation + 1)
@@ -118,6 +128,8 @@ def asymmetric_gaussian(blocks: Array) -> tuple[Array, Array, Array]:
 
     NaN where a block has no value on one side of zero.
     """
+    from scipy.special import gamma
+
     flat = blocks.reshape(len(blocks), -1)
     with np.errstate(divide="ignore", invalid="ignore"):
         left, right = (
@@ -126,8 +138,24 @@ def asymmetric_gaussian(blocks: Array) -> tuple[Array, Array, Array]:
         skew = left / right
         ratio = np.abs(flat).mean(axis=1) ** 2 / (flat**2).mean(axis=1)
         ratio = ratio * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
-    above = np.clip(np.searchsorted(_RATIOS, ratio), 1, len(_RATIOS) - 1)
-    nearest = above - (np.abs(_RATIOS[above - 1] - ratio) <= np.abs(_RATIOS[above] - ratio))
+    ratios = _ratios()
+    above = np.clip(np.searchsorted(ratios, ratio), 1, len(ratios) - 1)
+    nearest = above - (np.abs(ratios[above - 1] - ratio) <= np.abs(ratios[above] - ratio))
     shape = _SHAPES[nearest]
     scale = np.sqrt(gamma(1 / shape) / gamma(3 / shape))
     return shape, left * scale, right * scale
+
+
+def _make(file: Path | None) -> Measure:
+    if file is None:
+        raise NotMeasured("it needs its pristine parameters")
+    pristine = Niqe.from_file(file)
+
+    def measure(result: torch.Tensor, truth: torch.Tensor) -> float | None:
+        del truth
+        return pristine.measure(luma(result))
+
+    return measure
+
+
+NIQE = Metric("niqe", Style("-", 2), _make, FileOption("--niqe", "NPZ", "NIQE's pristine parameters"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,16 +11,20 @@ from pathlib import Path
 import torch
 
 from ...errors import HeadsUpError
+from ...faces.alignment import align_matrix, scale_of
 from ...faces.analyzer import DetectionOptions, FaceAnalyzer
 from ...faces.face import Face
 from ...identity.similarity import Calibration, measure
 from ...training.data.people_by_name import person_of
 from ..comparing.cases import CleanFolder, PairFolders
-from ..metrics.figures import IDENTITY, LANDMARKS, MISSED, TO_REFERENCE
+from ..figures import ANGLE, COSINE, IDENTITY, LANDMARKS, LMD, MISSED, TO_REFERENCE
 from .face_detection import landmark_error, same_place
 from .recognisers import Recogniser
 
 log = logging.getLogger(__name__)
+
+ALIGNED_SIDE = 512
+"""Pixels of the aligned faces in which publications state landmark distances."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +53,8 @@ class Likeness:
     placed: Face | None = None
 
     def of(self, cases: CleanFolder | PairFolders) -> Likeness:
-        """With the faces of the clean pictures of `cases`, and recognisers without published means calibrated on them.
+        """With the faces of the clean pictures and photos of `cases`, and recognisers without published means
+        calibrated on them.
 
         A picture that cannot be read is left out here; whoever measures it will name it.
         """
@@ -56,6 +62,9 @@ class Likeness:
         for path in cases.files():
             try:
                 known[path] = self._know(cases.clean(path))
+                photo = cases.reference_of(path)
+                if photo is not None and photo not in known:
+                    known[photo] = self._know(cases.photo(photo))
             except HeadsUpError as error:
                 log.debug("%s", error)
         calibrations = {each.name: self._calibrated(each, known) for each in self.recognisers}
@@ -85,15 +94,19 @@ class Likeness:
         """Figures of the face in `result` `[1,3,H,W]`.
 
         Returns:
-            `missed` (1 when the analyzer does not find it), `landmarks` (mean error in eye distances, when it does),
-            `id_NAME` likeness to the truth and `id_NAME_ref` to the reference, calibrated. A face that is not found is
-            embedded by the truth's landmarks.
+            `missed` (1 when the analyzer does not find it); `landmarks` (mean error in eye distances) and `lmd` (the
+            same in pixels of the face aligned at 512 px) when it does; `id_NAME` likeness to the truth and
+            `id_NAME_ref` to the reference, calibrated; `cos_NAME` the raw cosine with the truth, `deg_NAME` its angle
+            in degrees. A face that is not found is embedded by the truth's landmarks.
         """
         face, figures = self._look(result, truth) if self.placed is None else (self.placed, {})
         for recogniser in self.recognisers:
             vector = recogniser.embed(result, truth.face if face is None else face)
             name, scale = IDENTITY + recogniser.name, self.calibrations[recogniser.name]
-            figures[name] = scale.score(_cosine(vector, truth.vectors[recogniser.name]))
+            cosine = _cosine(vector, truth.vectors[recogniser.name])
+            figures[name] = scale.score(cosine)
+            figures[COSINE + recogniser.name] = cosine
+            figures[ANGLE + recogniser.name] = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
             if reference is not None:
                 figures[name + TO_REFERENCE] = scale.score(_cosine(vector, reference.vectors[recogniser.name]))
         return figures
@@ -103,8 +116,11 @@ class Likeness:
         half = max(1.0, truth.face.eye_distance / 2)  # smaller ones cannot be it, and looking for them takes long
         found = self.analyzer.detect(result, DetectionOptions(min_eye_distance=half))[0]
         face = next((each for each in found if same_place(each, truth.face.landmarks)), None)
-        error = {} if face is None else {LANDMARKS: landmark_error(face.landmarks, truth.face.landmarks)}
-        return face, {MISSED: float(face is None), **error}
+        if face is None:
+            return None, {MISSED: 1.0}
+        error = landmark_error(face.landmarks, truth.face.landmarks)
+        aligned = scale_of(align_matrix(truth.face.landmarks, ALIGNED_SIDE))
+        return face, {MISSED: 0.0, LANDMARKS: error, LMD: error * truth.face.eye_distance * aligned}
 
     def notes(self) -> list[str]:
         """What a reader of the figures has to know."""

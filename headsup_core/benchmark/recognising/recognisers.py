@@ -17,7 +17,7 @@ from ...faces.face import Face
 from ...faces.faces import Faces
 from ...identity.similarity import ASSUMED, CALIBRATIONS, Calibration
 from ...training.losses.differentiable_recognisers import SIDE, load_recogniser
-from ..metrics.figures import TO_REFERENCE
+from ..figures import TO_REFERENCE
 
 
 class Recogniser(Protocol):

@@ -1,4 +1,7 @@
-"""Means with bootstrap 95 % intervals that resample people: two photos of one person are no two people."""
+"""Means with bootstrap 95 % intervals that resample people: two photos of one person are no two people.
+
+They are our own few lines because scipy.stats.bootstrap resamples single values and knows no groups.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...errors import InputError
 from ...libraries import need
 from ..comparing.evaluate import Record, values
-from ..metrics.figures import style
+from ..figures import as_papers_state_it, style
 from .intervals import interval
 from .tables import REGIONS, figures_of
 
@@ -34,7 +34,7 @@ def write_plots(folder: Path, records: Sequence[Record]) -> list[str]:
 def _plot(records: Sequence[Record], region: str, words: str) -> Any:  # noqa: ANN401 - matplotlib's Figure
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
 
-    names = figures_of(records, region)
+    names = [name for name in figures_of(records, region) if not as_papers_state_it(name)]
     systems = list(dict.fromkeys(record.system for record in records))
     rows = -(-len(names) // COLUMNS)
     size = (PANEL[0] * COLUMNS + 1.5, rows * (PANEL[1] * len(systems) + 0.8) + 0.4)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..comparing.evaluate import Outcome, Record, paired, values
-from ..metrics.figures import style
+from ..figures import as_papers_state_it, style
 from .intervals import Interval, interval
 
 REGIONS = {"whole": "whole picture", "face": "face region"}
@@ -22,28 +22,38 @@ def make_table(title: str, outcome: Outcome, peer: str) -> str:
         measured = [record for record in records if getattr(record, region)]
         if not measured:
             continue
-        figures = figures_of(measured, region)
+        every = figures_of(measured, region)
+        figures = [name for name in every if not as_papers_state_it(name)]
         cases, people = (len({getattr(record, key) for record in measured}) for key in ("case", "person"))
         counted = f"{words}, {cases} pictures of {people} people"
         lines += [f"{counted}, mean [95 %, resampling people]; (+) higher is better, (-) lower is better", ""]
-        lines += [f"| system | {' | '.join(style(name).heading(name) for name in figures)} | seconds |"]
-        lines += ["|---" * (len(figures) + 2) + "|"]
-        for system in systems:
-            cells = [_cell(measured, region, name, system) for name in figures]
-            seconds = float(np.median([record.seconds for record in measured if record.system == system]))
-            lines.append(f"| {system} | {' | '.join(cells)} | {seconds:.2f} |")
-        lines.append("")
+        lines += _means(measured, region, figures, systems)
         lines += _differences(measured, region, figures, systems, peer)
+        if published := [name for name in every if as_papers_state_it(name)]:
+            lines += [f"{words}, on the scales of publications", ""]
+            lines += _means(measured, region, published, systems)
     faceless = sorted({record.case for record in records if not record.face})
     if any(record.face for record in records) and faceless:
         lines += [f"No face was found in {len(faceless)} clean pictures: {', '.join(faceless)}", ""]
     if outcome.fid:
-        lines += ["| system | FID (-) |", "|---|---|"]
+        lines += [f"| system | FID (-), whole pictures, n = {len({record.case for record in records})} |", "|---|---|"]
         lines += [*(f"| {name} | {distance:.2f} |" for name, distance in outcome.fid.items()), ""]
     lines += [*(f"* {note}" for note in outcome.notes), ""]
     if outcome.failures:
         lines += ["Failed:", "", *(f"* {failure}" for failure in outcome.failures), ""]
     return "\n".join(lines)
+
+
+def _means(records: Sequence[Record], region: str, figures: Sequence[str], systems: Sequence[str]) -> list[str]:
+    """A row a system; the median seconds in the last column."""
+    lines = [f"| system | {' | '.join(style(name).heading(name) for name in figures)} | seconds |"]
+    lines += ["|---" * (len(figures) + 2) + "|"]
+    for system in systems:
+        cells = [_cell(records, region, name, system) for name in figures]
+        seconds = [record.seconds for record in records if record.system == system]
+        shown_seconds = f"{float(np.median(seconds)):.2f}" if seconds else ""
+        lines.append(f"| {system} | {' | '.join(cells)} | {shown_seconds} |")
+    return [*lines, ""]
 
 
 def figures_of(records: Sequence[Record], region: str) -> list[str]:

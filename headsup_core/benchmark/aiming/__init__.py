@@ -1,0 +1,1 @@
+"""What headsup-tiny should reach, and whether it does."""

@@ -1,0 +1,21 @@
+"""Measure restorers against each other on the same pictures, or this pack's speed and memory."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import comparing_commands, face_commands, idfsr_command, pack_commands, targets_command
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One subcommand for each kind of measurement; each has only the options that it reads."""
+    subcommands = parser.add_subparsers(dest="benchmark", required=True, metavar="SUBCOMMAND")
+    for module in (comparing_commands, targets_command, face_commands, idfsr_command, pack_commands):
+        module.add_subcommands(subcommands)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the tables into --output and show them. Status 2 when a case failed; the others are in the tables."""
+    return args.run_benchmark(args)
