@@ -166,7 +166,7 @@ def test_a_system_that_wants_a_photo_is_told_how_to_get_one(people: Path) -> Non
     judges = Judges(Metrics.made(), Likeness(analyzer, [AnalyzersRecogniser(analyzer)]))
     outcome = evaluate(CleanFolder(people, "x4-mild", 96), [Told("reference")], judges, 0, quiet=True)
     assert len(outcome.failures) == 6
-    assert "needs a photo: use --reference-pairs and a face analyzer" in outcome.failures[0]
+    assert "--reference-pairs" in outcome.failures[0]
 
 
 class Mean(torch.nn.Module):
@@ -232,7 +232,8 @@ def test_recognisers_that_cannot_judge_are_refused(
         (tmp_path / folder).mkdir()
         make_arcface(tmp_path / folder / "r.onnx", size=16)
     given = [option.format(tmp_path) for option in options]
-    assert main(["benchmark", "targets", "headsup-tiny", *given, str(people), "--output", str(tmp_path / "out")]) == 2
+    folders = ["--portraits", str(people), "--output", str(tmp_path / "out")]
+    assert main(["benchmark", "targets", "headsup-tiny", *given, *folders]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -311,5 +312,5 @@ def test_targets_judge_their_tasks(
 
 def test_targets_need_somebody_to_judge(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--analyzer", "none", "--output", str(tmp_path / "out")]
-    assert main(["benchmark", "targets", "headsup-tiny", str(people), *options]) == 2
+    assert main(["benchmark", "targets", "headsup-tiny", "--portraits", str(people), *options]) == 2
     assert "--analyzer dlib" in capsys.readouterr().err

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 def add_subcommands(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "targets", _targets)
     parser.add_argument("model", help="the measured model: a name, a file, or as the systems of `restore`")
-    parser.add_argument("portraits", nargs="?", type=Path, help="folder of sharp portraits, two photos of each person")
+    parser.add_argument("--portraits", type=Path, metavar="DIR", help="folder of sharp ones, two photos of each person")
     parser.add_argument("--sizes", default="512,1024", metavar="LIST", help="longer sides of the portraits, px")
     parser.add_argument(
         "--years-apart", type=Path, metavar="DIR", help="folder with two photos of each person, taken years apart"
@@ -115,7 +115,7 @@ def _materials(args: argparse.Namespace) -> list[Material]:
     if args.without_faces is not None:
         found.append(faceless(args.without_faces, SMALL_PORTRAITS, args.limit))
     if not found:
-        raise InputError("nothing to measure: give a folder of portraits, --years-apart or --without-faces")
+        raise InputError("nothing to measure: give --portraits, --years-apart or --without-faces")
     chosen = [
         Material(each.title, each.cases, [task for task in each.tasks if task.degradation in asked], each.people)
         for each in found
