@@ -11,9 +11,10 @@ import torch
 from ..errors import InputError, ModelFileError
 from ..host import Host
 from .bases.base import NEEDED, Base, load_base
-from .file_formats.headsup_adapter import is_headsup_adapter, read_record
-from .file_formats.headsup_file import is_headsup_file, load_headsup
+from .file_formats.headsup_adapter import is_headsup_adapter, read_adapter_record
+from .file_formats.headsup_file import is_headsup_file, load_headsup, read_model_record
 from .file_formats.weights_files import WeightsFile, checksum, read_weights
+from .load_options import DetailOptions, NoOptions, choose_options
 from .one_step import OneStepModel
 from .systems import find_system
 
@@ -32,7 +33,7 @@ def load_one_step(
     merge: bool = False,
     dtype: str = "auto",
     host: Host | None = None,
-    **options: Any,  # noqa: ANN401 - each system names its own
+    **options: Any,  # noqa: ANN401 - each system and each file names its own
 ) -> OneStepModel:
     """Load a one-step restorer: one that is complete in itself (`model`), or a published system's `adapter` and `base`.
 
@@ -47,6 +48,7 @@ def load_one_step(
         dtype: "auto" (float32; float16 for files over 200 MB on a GPU), "float32", "bfloat16", "float16"; a shared
             `Base` keeps its own.
         host: finds files and says which device will compute; None: files by path only, CPU.
+        options: what the system declares (`models.systems`), or the file: `detail` (`load_options.DetailOptions`).
 
     Raises:
         ModelFileError: nothing of that name, or a file that is not a usable model: what was found and expected.
@@ -58,22 +60,26 @@ def load_one_step(
         if base is None:
             raise InputError(f"adapter {adapter} needs its base, a file or folder: {NEEDED}")
         return _load_adapted(adapter, base, system, merge, dtype, host, options)
-    if base is not None or system is not None or merge or options:
-        given = "base" if base is not None else "system" if system else "merge" if merge else next(iter(options))
+    if base is not None or system is not None or merge:
+        given = "base" if base is not None else "system" if system else "merge"
         raise InputError(f"{given} was given without an adapter")
     model = DEFAULT_MODEL if model is None else model
     file = read_weights(find_model_file(model, host))
     if not is_headsup_file(file):
         if is_headsup_adapter(file):
             raise ModelFileError(
-                f"{file.path} is a HeadsUp adapter: load it as adapter, with its base, {read_record(file).base}"
+                f"{file.path} is a HeadsUp adapter: load it as adapter, with its base, {read_adapter_record(file).base}"
             )
         some = ", ".join(list(file.content)[:3]) or "nothing"
         raise ModelFileError(
             f"{file.path} is a weights file, but not a HeadsUp model (it holds {some} ...): expected a .safetensors "
             f"whose header says format = headsup; a published system's file is loaded as adapter, with its base"
         )
-    return _named(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size)), file)
+    record = read_model_record(file)
+    if record.detail is None:
+        choose_options(NoOptions, options, record.card.name)
+    detail = choose_options(DetailOptions, options, record.card.name).detail
+    return _named(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size), detail), file)
 
 
 def _load_adapted(
@@ -100,7 +106,8 @@ def _named(model: OneStepModel, file: WeightsFile) -> OneStepModel:
     """With the id that what is fitted to these weights is stored under; a model that knows nobody needs none."""
     if not model.takes_reference:
         return model
-    return replace(model, model_id=f"{model.card.name}-{checksum(file.content)}")
+    mixture = "" if model.record.detail is None else f"-detail{model.record.detail:g}"
+    return replace(model, model_id=f"{model.card.name}-{checksum(file.content)}{mixture}")
 
 
 def find_base(base: str | Path, host: Host | None = None) -> Path:

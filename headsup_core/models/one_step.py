@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
 
 from .codecs.codec import Codec
-from .id_tokens import FULL, IdTokens, TokenScales
 from .lora.branches import Adapter, Modulation, call_adapted
 from .prediction import PredictionRule
 from .prompts import PromptSource
+from .record import ModelCard, ModelRecord, NoReference, ReferencePlacement
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
     from ..imaging.published import PublishedSizing
-
-NoReference = Literal["zero_latent", "encoded_zero_image"]
-ReferencePlacement = Literal["aligned", "warped"]
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a person wants to know of a model before using it."""
-
-    name: str
-    licence: str
-    training_data: str = ""
-    notes: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,18 +26,6 @@ class SizeRule:
 
     multiple: int
     minimum: int
-
-
-def eye_range(value: Any) -> tuple[float, float] | None:  # noqa: ANN401 - of a file's header
-    """`trained_eyes` of a record. Raises `ValueError` unless None or two numbers, 0 < least <= largest."""
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(v, int | float) for v in value):
-        raise ValueError(f"trained_eyes is {value!r}, expected null or two numbers of pixels")
-    least, largest = float(value[0]), float(value[1])
-    if not 0 < least <= largest < 1e5:
-        raise ValueError(f"trained_eyes is {value!r}, expected the least distance first, above 0")
-    return least, largest
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,56 +69,39 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class OneStepModel:
-    """`encode -> one UNet call -> x0 -> decode` as data. Knows nothing of tiles, faces or ComfyUI.
+    """`encode -> one UNet call -> x0 -> decode`: networks, and the record of them. No tiles, no faces, no ComfyUI.
 
     Attributes:
         unet: takes C latent channels, or 2C+1 (latent, reference latent, face mask).
-        scale: enlargement the model was trained for.
-        trained_size: side in output pixels of the pictures it was trained on.
-        trained_eyes: least and largest eye distance in output pixels of the faces it was trained on; faces beyond get
-            tiles of their own at such a size. None: they do not.
-        margin: pixels by which a picture is continued on each side before it is encoded.
-        unet_radius: receptive radius of the UNet in latents, None when unbounded.
-        no_reference: what fills the reference channels of the 2C+1 when nobody is known.
-        reference_placement: where a reference lies in its channels: "aligned", the upright crop resized to the tile
-            (HeadsUp, 3.3), or "warped" onto the face (`faces.reference`).
+        prompt: gives the embeddings of the UNet's cross-attention.
+        record: everything that is known of the model besides its weights.
         passes: the UNet calls whose weighted sum is the prediction.
-        model_id: of its file, the name with a checksum; names what was fitted to it in `Identity.fitted`.
-        id_tokens: turns a face embedding into tokens of the UNet's cross-attention, or None.
         observer: reads conditions off the whole picture, or None.
-        published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
-        aligned_face: side in pixels of the aligned faces that the model restores; 0: it restores whole pictures.
-        system: id of the published system, "" for a model that is complete in itself.
-        base: what its adapter was trained beside, for people: 2.1-base and SD-Turbo have the same shapes.
+        model_id: of its file, the name with a checksum; names what was fitted to it in `Identity.fitted`.
     """
 
     codec: Codec
     unet: UNet2DConditionModel
-    rule: PredictionRule
     prompt: PromptSource
-    size_rule: SizeRule
-    scale: int
-    trained_size: int
-    default_color_fix: str
-    card: ModelCard
-    no_reference: NoReference = "zero_latent"
-    reference_placement: ReferencePlacement = "aligned"
-    unet_radius: int | None = None
-    default_tile: int = 0
-    margin: int = 0
+    record: ModelRecord
     passes: tuple[Pass, ...] = (Pass(),)
     observer: Observer | None = None
-    published: PublishedSizing | None = None
-    aligned_face: int = 0
-    trained_eyes: tuple[float, float] | None = None
-    system: str = ""
-    base: str = ""
-    id_tokens: IdTokens | None = None
     model_id: str = "unsaved"
+
+    def with_record(self, **changes: Any) -> OneStepModel:  # noqa: ANN401 - the record's fields
+        """The same networks with some facts of the record changed."""
+        return replace(self, record=replace(self.record, **changes))
+
+    @property
+    def size_rule(self) -> SizeRule:
+        """Sides are multiples of what codec and UNet halve, and at least the record's `minimum_side`."""
+        config: Any = self.unet.config
+        multiple = self.codec.factor * 2 ** (len(config.block_out_channels) - 1)
+        return SizeRule(multiple, max(multiple, self.record.minimum_side))
 
     @property
     def takes_reference(self) -> bool:
-        """Whether the UNet has the 2C+1 input channels."""
+        """Whether the UNet has the 2C+1 input channels, so that a known person can change what is restored."""
         channels = unet_in_channels(self.unet)
         for adapter in self.unet_adapters:
             trained = adapter.replacements().get("conv_in.weight")
@@ -157,14 +114,9 @@ class OneStepModel:
         return tuple(dict.fromkeys(adapter for one in self.passes for adapter in one.adapters))
 
     @property
-    def takes_identity(self) -> bool:
-        """Whether a known person can change what it restores: by a reference, by identity tokens, or by both."""
-        return self.takes_reference or self.id_tokens is not None
-
-    @property
     def denoisers(self) -> tuple[nn.Module, ...]:
-        """What `denoise` calls: the UNet, its adapters, the identity tokens."""
-        return (self.unet, *self.unet_adapters, *(() if self.id_tokens is None else (self.id_tokens,)))
+        """What `denoise` calls: the UNet and its adapters."""
+        return (self.unet, *self.unet_adapters)
 
     @property
     def networks(self) -> tuple[nn.Module, ...]:
@@ -184,8 +136,6 @@ class OneStepModel:
         reference: torch.Tensor | None = None,
         face_mask: torch.Tensor | None = None,
         observation: Observation | None = None,
-        embedding: torch.Tensor | None = None,
-        token_scales: TokenScales = FULL,
     ) -> torch.Tensor:
         """Clean latent x0 `[B,C,h,w]` in fp32 of a latent of the same shape: one UNet call a pass.
 
@@ -195,11 +145,9 @@ class OneStepModel:
             reference: encoded aligned reference face `[B,C,h,w]`; None: the model's "no reference".
             face_mask: `[B,1,h,w]` in 0..1, where the referenced face is; zero without a reference.
             observation: what the observer read off the whole picture.
-            embedding: `[B,D]`, of the faces, for the identity tokens; None: without them.
-            token_scales: how much the tokens count in each group of layers.
 
         Raises:
-            ValueError: a reference for a model whose UNet takes none, or an embedding for one without identity tokens.
+            ValueError: a reference for a model whose UNet takes none.
         """
         weights = next(self.unet.parameters())
         parts = [latent]
@@ -208,38 +156,82 @@ class OneStepModel:
             parts.append(latent.new_zeros(latent[:, :1].shape) if face_mask is None else face_mask)
         elif reference is not None:
             raise ValueError("this model's UNet has no reference channels")
-        if embedding is not None and self.id_tokens is None:
-            raise ValueError("this model has no identity tokens")
         sample = torch.cat(parts, dim=1).to(weights.dtype)
         if observation is not None and observation.prompt is not None:
             prompt = observation.prompt
         modulation = None if observation is None else observation.unet
+        rule = self.record.rule
         prediction: torch.Tensor | None = None
         for term in self.passes:
             hidden = prompt[term.prompt, None].to(weights.device, weights.dtype).expand(latent.shape[0], -1, -1)
             options = {"encoder_hidden_states": hidden, "return_dict": False}
-            tokens = self._tokens(embedding, token_scales)
-            output = call_adapted(
-                self.unet, term.adapters, modulation, tokens, sample, self.rule.timestep, **options
-            )[0].float()
+            output = call_adapted(self.unet, term.adapters, modulation, sample, rule.timestep, **options)[0].float()
             output = output if term.weight == 1.0 else term.weight * output
             prediction = output if prediction is None else prediction + output
         if prediction is None:
             raise ValueError("a model without passes predicts nothing")
-        return self.rule.x0(latent, prediction)
-
-    def _tokens(self, embedding: torch.Tensor | None, scales: TokenScales) -> AbstractContextManager[None]:
-        if embedding is None or self.id_tokens is None:
-            return nullcontext()
-        return self.id_tokens.attached(self.unet, embedding, scales)
+        return rule.x0(latent, prediction)
 
     def _empty_reference(self, latent: torch.Tensor) -> torch.Tensor:
-        if self.no_reference == "zero_latent":
+        if self.record.no_reference == "zero_latent":
             return torch.zeros_like(latent)
         side_h, side_w = latent.shape[-2] * self.codec.factor, latent.shape[-1] * self.codec.factor
         # x_r = 0 in the networks' range [-1,1] is middle grey here
         grey = torch.full((1, 3, side_h, side_w), 0.5, device=latent.device, dtype=self.dtype)
         return self.codec.encode(grey).to(latent.dtype).expand_as(latent)
+
+    # What the rest of the code asks for most, straight from the record.
+    @property
+    def card(self) -> ModelCard:
+        return self.record.card
+
+    @property
+    def rule(self) -> PredictionRule:
+        return self.record.rule
+
+    @property
+    def scale(self) -> int:
+        return self.record.scale
+
+    @property
+    def trained_size(self) -> int:
+        return self.record.trained_size
+
+    @property
+    def trained_eyes(self) -> tuple[float, float] | None:
+        return self.record.trained_eyes
+
+    @property
+    def margin(self) -> int:
+        return self.record.margin
+
+    @property
+    def no_reference(self) -> NoReference:
+        return self.record.no_reference
+
+    @property
+    def reference_placement(self) -> ReferencePlacement:
+        return self.record.reference_placement
+
+    @property
+    def default_color_fix(self) -> str:
+        return self.record.default_color_fix
+
+    @property
+    def aligned_face(self) -> int:
+        return self.record.aligned_face
+
+    @property
+    def published(self) -> PublishedSizing | None:
+        return self.record.published
+
+    @property
+    def system(self) -> str:
+        return self.record.system
+
+    @property
+    def base(self) -> str:
+        return self.record.base
 
 
 def unet_in_channels(unet: nn.Module) -> int:

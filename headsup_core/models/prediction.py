@@ -5,8 +5,9 @@ At t = 999 of Stable Diffusion's schedule the prediction's error is amplified by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Protocol
 
 import torch
 
@@ -17,8 +18,15 @@ SD_STEPS = 1000
 class PredictionRule(Protocol):
     """Where on the noise schedule the UNet is asked, and what its answer means."""
 
+    kind: ClassVar[str]
+    """Name in the header of a model file."""
+
     @property
     def timestep(self) -> int: ...
+
+    def on_schedule(self, betas: tuple[float, float], steps: int) -> PredictionRule:
+        """The same rule on the `scaled_linear` noise schedule of another base."""
+        ...
 
     def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
         """Clean latent of `latent` and the UNet's `prediction`, both `[B,C,h,w]`; fp32."""
@@ -30,6 +38,11 @@ class LatentResidual:
     """x0 = z - prediction (PiSA-SR; headsup-tiny)."""
 
     timestep: int = 1
+    kind: ClassVar[str] = "latent_residual"
+
+    def on_schedule(self, betas: tuple[float, float], steps: int) -> LatentResidual:
+        del betas, steps  # no noise takes part
+        return self
 
     def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
         return latent.float() - prediction.float()
@@ -39,22 +52,25 @@ class LatentResidual:
 class Epsilon:
     """x0 = (z - sqrt(1 - abar) * eps) / sqrt(abar): HeadsUp's zH = (zL - beta * eps) / alpha, OSEDiff, HYPIR.
 
-    Args:
+    Attributes:
         timestep: t of the one step.
-        alpha_bar: cumulative product of (1 - beta) up to and including t.
+        betas, steps: ends and length of the `scaled_linear` noise schedule; Stable Diffusion's by default.
         double: do the arithmetic in fp64 (OSDFace does); the result is fp32 all the same.
     """
 
     timestep: int
-    alpha_bar: float
+    betas: tuple[float, float] = SD_BETAS
+    steps: int = SD_STEPS
     double: bool = False
+    kind: ClassVar[str] = "epsilon"
 
-    @classmethod
-    def at(
-        cls, timestep: int, betas: tuple[float, float] = SD_BETAS, steps: int = SD_STEPS, *, double: bool = False
-    ) -> Epsilon:
-        """The rule at `timestep` of the `scaled_linear` schedule of Stable Diffusion."""
-        return cls(timestep, float(alphas_bar(betas, steps)[timestep]), double)
+    @cached_property
+    def alpha_bar(self) -> float:
+        """Cumulative product of (1 - beta) up to and including t."""
+        return float(alphas_bar(self.betas, self.steps)[self.timestep])
+
+    def on_schedule(self, betas: tuple[float, float], steps: int) -> Epsilon:
+        return replace(self, betas=betas, steps=steps)
 
     def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
         alpha, beta = self.alpha_bar**0.5, (1.0 - self.alpha_bar) ** 0.5

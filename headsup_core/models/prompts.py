@@ -56,20 +56,27 @@ class CachedPrompt:
         return self.stored
 
 
-@dataclass(frozen=True, eq=False)
-class TextPrompt:
-    """Prompts through the base's text encoder.
+@dataclass(frozen=True)
+class TextUse:
+    """How a model makes its prompts of a text.
 
-    Args:
+    Attributes:
         default: the text when the user gives none.
         tag_template: how tags and text become the prompt, with {tags} and {text}; None: joined by a comma.
         negative: a second prompt for guidance, or None.
     """
 
-    encoder: TextEncoder
     default: str = ""
     tag_template: str | None = None
     negative: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TextPrompt:
+    """Prompts through the base's text encoder."""
+
+    encoder: TextEncoder
+    use: TextUse = TextUse()
     reads_text: bool = True
 
     @property
@@ -78,18 +85,18 @@ class TextPrompt:
 
     def compose(self, text: str | None, tags: str | None) -> str:
         """The prompt that is encoded."""
-        if tags and self.tag_template is not None:
-            return self.tag_template.format(tags=tags, text=text or "")
-        parts = [part for part in (tags, text or (None if tags else self.default)) if part]
+        if tags and self.use.tag_template is not None:
+            return self.use.tag_template.format(tags=tags, text=text or "")
+        parts = [part for part in (tags, text or (None if tags else self.use.default)) if part]
         return ", ".join(parts)
 
     def embeddings(self, text: str | None, tags: str | None = None) -> torch.Tensor:
         return self.with_states(self.encoder.encode(self.compose(text, tags)))
 
     def with_states(self, states: torch.Tensor) -> torch.Tensor:
-        if self.negative is None:
+        if self.use.negative is None:
             return states
-        negative = self.encoder.encode(self.negative)
+        negative = self.encoder.encode(self.use.negative)
         if states.shape[1] % negative.shape[1]:
             raise ValueError(f"prompt states are {states.shape[1]} long, expected a multiple of {negative.shape[1]}")
         return torch.cat([states, negative.repeat(1, states.shape[1] // negative.shape[1], 1)])

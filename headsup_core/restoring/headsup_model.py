@@ -12,7 +12,8 @@ from ..host import Host
 from ..identity.identity import Identity
 from ..models.bases.base import Base
 from ..models.loading import load_one_step
-from ..models.one_step import ModelCard, OneStepModel
+from ..models.one_step import OneStepModel
+from ..models.record import ModelCard
 
 
 @dataclass(frozen=True, eq=False)

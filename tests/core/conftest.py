@@ -10,16 +10,18 @@ import torch
 from harness.stand_ins import ModelMaker
 from harness.systems import WordStates, tiny_networks
 
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.bases.base import Base
-from headsup_core.models.one_step import ModelCard, OneStepModel
+from headsup_core.models.building import build_model
+from headsup_core.models.one_step import OneStepModel
+from headsup_core.models.prediction import LatentResidual
+from headsup_core.models.record import Architecture, ModelCard, ModelRecord
 
 torch.set_num_threads(1)  # toy networks: threads cost more than they give
 
 
 @pytest.fixture(scope="session")
-def architecture() -> Architecture:
-    return Architecture(
+def toy_record() -> ModelRecord:
+    architecture = Architecture(
         codec_class="AutoencoderTiny",
         codec={
             "encoder_block_out_channels": [8, 8, 8],
@@ -41,18 +43,17 @@ def architecture() -> Architecture:
             "only_cross_attention": True,
             "use_linear_projection": True,
         },
-        rule={"kind": "latent_residual", "timestep": 1},
-        trained_size=32,
-        card=ModelCard("toy", "MIT", "none", "for tests"),
     )
+    card = ModelCard("toy", "MIT", "none", "for tests")
+    return ModelRecord(card, LatentResidual(1), architecture, trained_size=32)
 
 
 @pytest.fixture
-def toy_model(architecture: Architecture) -> OneStepModel:
+def toy_model(toy_record: ModelRecord) -> OneStepModel:
     """The real classes with seeded random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = architecture.build()
+        model = build_model(toy_record)
     for network in model.networks:
         network.eval().requires_grad_(False)
     return model

@@ -10,21 +10,20 @@ import torch
 from safetensors.torch import save_file
 
 from headsup_core.cli import main
-from headsup_core.models.architecture import Architecture
-from headsup_core.models.file_formats.headsup_file import load_headsup, read_architecture, save_headsup
+from headsup_core.models.file_formats.headsup_file import load_headsup, read_model_record, save_headsup
 from headsup_core.models.file_formats.weights_files import read_weights
 from headsup_core.models.one_step import OneStepModel
 
 
 @pytest.fixture
-def files(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> tuple[Path, Path]:
+def files(toy_model: OneStepModel, tmp_path: Path) -> tuple[Path, Path]:
     """Two models of one architecture with different weights and cards."""
-    save_headsup(tmp_path / "a.safetensors", toy_model, architecture)
+    save_headsup(tmp_path / "a.safetensors", toy_model)
     with torch.no_grad():
         for parameter in toy_model.unet.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
-    other = replace(architecture, card=replace(architecture.card, name="other"))
-    save_headsup(tmp_path / "b.safetensors", toy_model, other)
+    other = replace(toy_model.card, name="other")
+    save_headsup(tmp_path / "b.safetensors", toy_model.with_record(card=other))
     return tmp_path / "a.safetensors", tmp_path / "b.safetensors"
 
 
@@ -39,7 +38,7 @@ def test_mean_of_two_models_is_a_model(
         expected = (1 - share) * first.content[name].float() + share * second.content[name].float()
         assert value.dtype == first.content[name].dtype
         assert torch.allclose(value.float(), expected, rtol=1e-3, atol=1e-3), name
-    assert read_architecture(mean).card == read_architecture(first).card
+    assert read_model_record(mean).card == read_model_record(first).card
     load_headsup(mean, torch.float32)
 
 
@@ -61,13 +60,12 @@ def test_what_has_no_mean_is_refused(
     files: tuple[Path, Path],
     arguments: list[str],
     message: str,
-    architecture: Architecture,
     toy_model: OneStepModel,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "adapter.safetensors")
-    save_headsup(tmp_path / "larger.safetensors", toy_model, replace(architecture, margin=architecture.margin + 1))
+    save_headsup(tmp_path / "larger.safetensors", toy_model.with_record(margin=1))
     named = [str(tmp_path / f"{each}.safetensors") if each.isalpha() and each != "x" else each for each in arguments]
     output = tmp_path / "mean.safetensors"
     assert main(["average", *named, "--output", str(output)]) == 2

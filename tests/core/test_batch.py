@@ -24,7 +24,6 @@ from headsup_core.commands.records import BLOCK, BLOCKS, KEY, Settings, fingerpr
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
 from headsup_core.image_files import picture_text, read_picture, write_picture
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.restoring.restore_report import RestoreReport
@@ -191,9 +190,9 @@ def test_long_and_odd_names_have_results(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def model(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> Path:
+def model(toy_model: OneStepModel, tmp_path: Path) -> Path:
     path = tmp_path / "toy.safetensors"
-    save_headsup(path, toy_model, architecture)
+    save_headsup(path, toy_model)
     return path
 
 

@@ -15,7 +15,6 @@ from PIL import Image
 import headsup_core
 from headsup_core.cli import main
 from headsup_core.image_files import read_picture, write_picture
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.whole_files import whole_file
@@ -68,9 +67,9 @@ def _left_by(process: int, folder: Path) -> Path:
     return left
 
 
-def test_a_batch_survives_ctrl_c_and_kill(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> None:
+def test_a_batch_survives_ctrl_c_and_kill(toy_model: OneStepModel, tmp_path: Path) -> None:
     model = tmp_path / "toy.safetensors"
-    save_headsup(model, toy_model, architecture)
+    save_headsup(model, toy_model)
     _photos(tmp_path / "in")
     common = ["upscale", str(tmp_path / "in"), "--recursive", "--model", str(model), "--quiet", "--output"]
     output, undisturbed = tmp_path / "out", tmp_path / "undisturbed"

@@ -24,7 +24,6 @@ from headsup_core.benchmark.reporting.intervals import interval
 from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
@@ -127,10 +126,10 @@ def test_checkerboards_are_seen() -> None:
 
 
 def test_command_writes_table_json_and_sheets(
-    toy_model: OneStepModel, architecture: Architecture, tmp_path: Path
+    toy_model: OneStepModel, tmp_path: Path
 ) -> None:
     model = tmp_path / "toy.safetensors"
-    save_headsup(model, toy_model, architecture)
+    save_headsup(model, toy_model)
     for person in range(3):
         _save(tmp_path / "in" / f"{person}_a.png", _noise(64, person))
     output = tmp_path / "out"

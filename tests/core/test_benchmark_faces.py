@@ -32,7 +32,6 @@ from headsup_core.faces.face import Face
 from headsup_core.host import PlainHost
 from headsup_core.identity.identity import Identity
 from headsup_core.imaging.resizing import resize
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
@@ -238,8 +237,8 @@ def test_recognisers_that_cannot_judge_are_refused(
 
 
 @pytest.fixture
-def toy_file(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> Path:
-    save_headsup(tmp_path / "toy.safetensors", toy_model, architecture)
+def toy_file(toy_model: OneStepModel, tmp_path: Path) -> Path:
+    save_headsup(tmp_path / "toy.safetensors", toy_model)
     return tmp_path / "toy.safetensors"
 
 

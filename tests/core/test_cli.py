@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from harness.osdface import osdface_files
+from harness.osdface import osdface_files, shrink
 from harness.systems import base_folder
 from PIL import Image
 
@@ -17,18 +17,16 @@ from headsup_core.commands.hosting import read_extra_model_paths
 from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
 from headsup_core.image_files import read_picture
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.bases.base import Base
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
-from headsup_core.models.systems import osdface, visual_prompt
 
 
 @pytest.fixture
-def model(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> str:
+def model(toy_model: OneStepModel, tmp_path: Path) -> str:
     path = tmp_path / "models" / "headsup" / "toy.safetensors"
     path.parent.mkdir(parents=True)
-    save_headsup(path, toy_model, architecture)
+    save_headsup(path, toy_model)
     return str(path)
 
 
@@ -124,8 +122,7 @@ def test_json_goes_to_stdout_one_line_a_picture(model: str, tmp_path: Path) -> N
 def test_models_of_aligned_faces_get_the_faces(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aligned: bool
 ) -> None:
-    for module in (osdface, visual_prompt):  # the tiny dictionary attends over half of each side
-        monkeypatch.setattr(module, "SIDE", 32)
+    shrink(monkeypatch)
     adapter = osdface_files(base, tmp_path)
     folder = base_folder(base, tmp_path / "base")
     _save(tmp_path / "a.png", (64, 64))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.identity import save_identity
 from headsup_core.image_files import write_picture
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
@@ -24,12 +22,11 @@ FACE = face_at(24, 24, 14)
 
 @pytest.fixture
 def command(
-    toy_model: OneStepModel, architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """An upscale of a picture with a red face; the analyzer tells colours apart."""
     monkeypatch.setattr("headsup_core.commands.upscale.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
-    warped = replace(architecture, reference_placement="warped")
-    save_headsup(tmp_path / "toy.safetensors", replace(toy_model, reference_placement="warped"), warped)
+    save_headsup(tmp_path / "toy.safetensors", toy_model.with_record(reference_placement="warped"))
     source = photo(tmp_path / "in.png", RED)
     arguments = ["upscale", str(source), "--output", str(tmp_path / "out"), "--scale", "1", "--quiet", "--json"]
     return [*arguments, "--model", str(tmp_path / "toy.safetensors")]

@@ -84,6 +84,8 @@ def test_merged_into_its_own_base_it_is_the_same(
 def test_file_is_whole(base: Base, tmp_path: Path) -> None:
     path = saved(base, tmp_path)
     unet, vae, record = headsup_adapters(base)
+    layers = record.layers
+    assert layers is not None
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["record"])
     assert header["base"] == "Stable Diffusion 2.1-base"
@@ -93,9 +95,9 @@ def test_file_is_whole(base: Base, tmp_path: Path) -> None:
     with pytest.raises(hu.ModelFileError, match=r"load it as adapter, with its base, Stable Diffusion 2\.1-base"):
         hu.load_model(path)
     for wrong, message in (
-        (replace(record, rank=8), "rank 4 and scale 2, the record says rank 8"),
-        (replace(record, alpha=4.0), "alpha 4"),
-        (replace(record, vae_layers=("encoder.conv_in",)), "vae_layers are not the adapter's"),
+        (replace(record, layers=replace(layers, rank=8)), "rank 4 and scale 2, the record says rank 8"),
+        (replace(record, layers=replace(layers, alpha=4.0)), "alpha 4"),
+        (replace(record, layers=replace(layers, vae_layers=("encoder.conv_in",))), "vae_layers are not the adapter's"),
     ):
         with pytest.raises(ValueError, match=message):
             save_headsup_adapter(tmp_path / "wrong.safetensors", unet, vae, wrong)

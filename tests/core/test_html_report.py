@@ -14,7 +14,6 @@ from headsup_core.cli import main
 from headsup_core.commands import html_report
 from headsup_core.commands.batch import Job
 from headsup_core.commands.html_report import MOST_SHOWN, PICTURE_BYTES, SIDES, HtmlReport, shown_side
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
@@ -39,13 +38,13 @@ class Reading(HTMLParser):
 
 @pytest.fixture
 def command(
-    toy_model: OneStepModel, architecture: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """`upscale` of a picture and of a broken file; every picture has a face."""
     analyzer = ColourAnalyzer([face_at(24, 20, 14)])
     for module in ("analyzing", "upscale"):
         monkeypatch.setattr(f"headsup_core.commands.{module}.make_analyzer", lambda *_: analyzer)
-    save_headsup(tmp_path / "toy.safetensors", toy_model, architecture)
+    save_headsup(tmp_path / "toy.safetensors", toy_model)
     (tmp_path / "in").mkdir()
     Image.effect_noise((48, 40), 60).convert("RGBA").save(tmp_path / "in" / "a<script>b.png")
     (tmp_path / "in" / "z&amp;.jpg").write_text("no picture")

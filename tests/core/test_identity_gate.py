@@ -50,7 +50,7 @@ class Copying(nn.Module):
 def copying(make_model: ModelMaker, blue: float = 0.0) -> HeadsUpModel:
     unet: Any = Copying(blue)
     return HeadsUpModel(
-        replace(make_model(factor=FACTOR).one_step, unet=unet, reference_placement="warped")
+        replace(make_model(factor=FACTOR).one_step.with_record(reference_placement="warped"), unet=unet)
     )
 
 

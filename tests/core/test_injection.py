@@ -20,8 +20,8 @@ from headsup_core.faces import NOBODY, Face, Faces, registry
 from headsup_core.faces.reference import face_location, warped_reference
 from headsup_core.imaging.resizing import resize
 from headsup_core.imaging.tile_plan import Tile
-from headsup_core.models.one_step import OneStepModel, ReferencePlacement
-from headsup_core.models.prediction import LatentResidual
+from headsup_core.models.one_step import OneStepModel
+from headsup_core.models.record import ReferencePlacement
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.own_tiles import around_faces
 from headsup_core.restoring.people.conditions import Condition, Conditions, KnownFace, UprightReferences
@@ -67,8 +67,8 @@ class CountingCodec(ShuffleCodec):
 def telling(make_model: ModelMaker, what: str, placement: ReferencePlacement = "warped", **fields: Any) -> HeadsUpModel:
     unet: Any = Telling(what)
     plain = make_model(factor=FACTOR).one_step
-    parts = {"codec": CountingCodec(), "unet": unet, "rule": LatentResidual(), "reference_placement": placement}
-    return HeadsUpModel(replace(plain, **(parts | fields)))
+    made = replace(plain, codec=CountingCodec(), unet=unet)
+    return HeadsUpModel(made.with_record(reference_placement=placement, **fields))
 
 
 def photo(left: Sequence[float] = RED, right: Sequence[float] = GREEN) -> torch.Tensor:
@@ -159,8 +159,8 @@ def test_overlapping_faces_share() -> None:
     assert torch.allclose(first + second, torch.ones(1, 1, 1, 3))
 
 
-def toy(toy_model: OneStepModel, **fields: Any) -> HeadsUpModel:
-    return HeadsUpModel(replace(toy_model, reference_placement="warped", **fields))
+def toy(toy_model: OneStepModel) -> HeadsUpModel:
+    return HeadsUpModel(toy_model.with_record(reference_placement="warped"))
 
 
 def test_nobody_known_is_bit_equal(toy_model: OneStepModel) -> None:
@@ -181,7 +181,7 @@ def test_nobody_known_is_bit_equal(toy_model: OneStepModel) -> None:
 
 def test_outside_of_the_masks_nothing_changes_before_the_decoder(toy_model: OneStepModel) -> None:
     """And strength mixes the two predictions: with a decoder that is linear, the pictures."""
-    model = replace(toy_model, reference_placement="warped")
+    model = toy_model.with_record(reference_placement="warped")
     picture = photo()[..., :176]
     codec = toy_model.codec
     tiling = Tiling(64, 0, 2, 4, codec.factor)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import headsup_core as hu
-from headsup_core.models.architecture import Architecture
+from headsup_core.models.building import build_model
 from headsup_core.models.codecs.block_transform import BlockTransformAutoencoder, block_dct
 from headsup_core.models.codecs.codec import Codec
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel, widen_conv_in
 from headsup_core.models.prediction import Epsilon, LatentResidual
+from headsup_core.models.record import ModelRecord
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from headsup_core.models.prediction import Epsilon, LatentResidual
     [(999, 0.0046601, 0.068265, 0.997667), (399, 0.426086, 0.652753, 0.757571), (200, 0.753692, 0.868154, 0.496294)],
 )
 def test_epsilon_rule_has_the_published_constants(timestep: int, alpha_bar: float, alpha: float, beta: float) -> None:
-    rule = Epsilon.at(timestep)
+    rule = Epsilon(timestep)
     assert rule.alpha_bar == pytest.approx(alpha_bar, rel=2e-5)
     latent, eps = torch.tensor([[[[1.5]]]]), torch.tensor([[[[0.25]]]])
     assert rule.x0(latent, eps).item() == pytest.approx((1.5 - beta * 0.25) / alpha, rel=1e-4)
@@ -36,18 +36,18 @@ def test_epsilon_rule_equals_diffusers_scheduler() -> None:
 
     scheduler = DDPMScheduler(1000, beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     for timestep in (1, 200, 399, 999):
-        assert Epsilon.at(timestep).alpha_bar == float(scheduler.alphas_cumprod[timestep])
+        assert Epsilon(timestep).alpha_bar == float(scheduler.alphas_cumprod[timestep])
 
 
 def test_x0_is_computed_in_fp32_from_half_precision() -> None:
     latent = torch.tensor([[[[1.0]]]], dtype=torch.float16)
     assert LatentResidual().x0(latent, latent / 3).dtype == torch.float32
-    x0 = Epsilon.at(999).x0(latent, latent / 3)
+    x0 = Epsilon(999).x0(latent, latent / 3)
     assert x0.item() == pytest.approx((1 - 0.997667 * float(torch.tensor(1 / 3).half())) / 0.068265, rel=1e-4)
 
 
-def test_widened_conv_in_copies_old_channels_and_starts_at_zero(architecture: Architecture) -> None:
-    narrow = replace(architecture, unet={**architecture.unet, "in_channels": 4}).build()
+def test_widened_conv_in_copies_old_channels_and_starts_at_zero(toy_record: ModelRecord) -> None:
+    narrow = build_model(toy_record.with_unet(in_channels=4))
     latent, prompt = torch.randn(2, 4, 8, 8), torch.randn(1, 1, 8)
     before = narrow.denoise(latent, prompt)
     weight = narrow.unet.conv_in.weight.clone()
@@ -69,7 +69,7 @@ def test_reference_channels_reach_the_unet(toy_model: OneStepModel) -> None:
     someone = toy_model.denoise(latent, prompt, torch.randn_like(latent), torch.ones(1, 1, 8, 8))
     assert torch.equal(nothing, zeros)
     assert not torch.allclose(nothing, someone, atol=1e-3)
-    grey = replace(toy_model, no_reference="encoded_zero_image").denoise(latent, prompt)
+    grey = toy_model.with_record(no_reference="encoded_zero_image").denoise(latent, prompt)
     encoded = toy_model.codec.encode(torch.full((1, 3, 32, 32), 0.5))
     assert torch.equal(grey, toy_model.denoise(latent, prompt, encoded, torch.zeros(1, 1, 8, 8)))
 
@@ -108,21 +108,21 @@ def _touched(gradient: torch.Tensor) -> list[int]:
     return torch.nonzero(gradient.abs().sum(dim=(0, 1, 3)))[:, 0].tolist()
 
 
-def test_file_round_trip(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> None:
+def test_file_round_trip(toy_model: OneStepModel, toy_record: ModelRecord, tmp_path: Path) -> None:
     path = tmp_path / "toy.safetensors"
-    save_headsup(path, toy_model, architecture, torch.float32)
+    save_headsup(path, toy_model, torch.float32)
     loaded = hu.load_model(path).one_step
     latent = torch.randn(1, 4, 8, 8)
     prompt = loaded.prompt.embeddings(None)
     assert torch.equal(prompt, toy_model.prompt.embeddings(None))
     assert torch.allclose(loaded.denoise(latent, prompt), toy_model.denoise(latent, prompt), atol=1e-4)
     assert torch.allclose(loaded.codec.decode(latent), toy_model.codec.decode(latent), atol=1e-5)
-    assert loaded.card == architecture.card
+    assert loaded.card == toy_record.card
     assert [p.name for p in tmp_path.iterdir()] == ["toy.safetensors"]
     assert path.stat().st_mode & 0o444 == 0o444
     with safe_open(path, "pt") as file:
         assert file.metadata()["format"] == "headsup"
-    save_headsup(path, toy_model, architecture)
+    save_headsup(path, toy_model)
     half = load_file(path)
     assert {tensor.dtype for tensor in half.values()} == {torch.float16}
     assert hu.load_model(path).one_step.dtype == torch.float32
@@ -130,9 +130,9 @@ def test_file_round_trip(toy_model: OneStepModel, architecture: Architecture, tm
 
 
 @pytest.fixture
-def saved(toy_model: OneStepModel, architecture: Architecture, tmp_path: Path) -> Path:
+def saved(toy_model: OneStepModel, tmp_path: Path) -> Path:
     path = tmp_path / "toy.safetensors"
-    save_headsup(path, toy_model, architecture)
+    save_headsup(path, toy_model)
     return path
 
 
@@ -167,8 +167,8 @@ def test_damaged_tensors_are_named(saved: Path, change: dict[str, torch.Tensor |
     [
         ({"format": "other"}, "not a HeadsUp model"),
         ({"format_version": "2"}, "format version 2, this version of the pack reads up to 1: update"),
-        ({"architecture": "{}"}, "architecture record"),
-        ({"architecture": "not json"}, "architecture record in the header is damaged"),
+        ({"architecture": "{}"}, "record in the header is damaged"),
+        ({"architecture": "not json"}, "record in the header is damaged"),
     ],
 )
 def test_damaged_header_is_named(saved: Path, metadata: dict[str, str], message: str) -> None:
@@ -177,11 +177,11 @@ def test_damaged_header_is_named(saved: Path, metadata: dict[str, str], message:
         hu.load_model(saved)
 
 
-def test_header_of_a_monster_takes_no_memory(saved: Path, architecture: Architecture) -> None:
+def test_header_of_a_monster_takes_no_memory(saved: Path, toy_record: ModelRecord) -> None:
     """A hostile header could ask for terabytes; it must fail on the tensors' shapes before anything is allocated."""
     import json
 
-    monster = replace(architecture, unet={**architecture.unet, "block_out_channels": [400_000, 800_000]})
+    monster = toy_record.with_unet(block_out_channels=[400_000, 800_000])
     _rewrite(saved, {}, architecture=json.dumps(monster.to_json()))
     with pytest.raises(hu.ModelFileError):
         hu.load_model(saved)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from harness.osdface import WrittenOut, dictionary_tensors, osdface_files, projection_tensors
+from harness.osdface import WrittenOut, dictionary_tensors, osdface_files, projection_tensors, shrink
 from harness.systems import alpha_bar, latent, merged, osediff_file, picture
 from safetensors.torch import load_file, save_file
 
@@ -16,17 +16,13 @@ import headsup_core as hu
 from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
 from headsup_core.models.bases.base import Base
-from headsup_core.models.systems import osdface, visual_prompt
 from headsup_core.models.systems.visual_prompt import VisualDictionary, VisualPrompt, nearest_entries
 from headsup_core.restoring.aligned_crops import soft_square
 
 
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tiny encoder halves once, the real one five times: attention over 256 x 256 places would take minutes."""
-    assert osdface.SIDE == visual_prompt.SIDE == 512
-    for module in (osdface, visual_prompt):
-        monkeypatch.setattr(module, "SIDE", 32)
+    shrink(monkeypatch)
 
 
 def face() -> torch.Tensor:

@@ -68,7 +68,7 @@ def _cost(slope: float, seconds: float = 1e-6) -> StageCost:
 @pytest.mark.parametrize("options", [{}, {"tile": 64}, {"tile": 96, "overlap": 24}, {"long_edge": 200, "tile": 64}])
 def test_a_plan_is_what_restore_does(make_model: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
     model = make_model(layers=1)
-    model = replace(model, one_step=replace(model.one_step, margin=4))
+    model = replace(model, one_step=model.one_step.with_record(margin=4))
     plan = plan_upscale(size, model, None if "long_edge" in options else 2, host=HOST, **options)
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     done = hu.restore(image, model, None if "long_edge" in options else 2, host=HOST, **options).report
@@ -217,7 +217,7 @@ def _person(name: str) -> hu.Identity:
 def test_own_tiles_and_people_by_hand(make_model: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One face is too small for the model; two lie whole in one tile each, and may be people's."""
     model = make_model(factor=8)
-    model = replace(model, one_step=replace(model.one_step, trained_eyes=(12.0, 40.0)))
+    model = replace(model, one_step=model.one_step.with_record(trained_eyes=(12.0, 40.0)))
     write_calibration(Calibration(_cost(1, 1e-6), _cost(1, 3e-6), _cost(1, 2e-6)), model.one_step, HOST.device)
     size = {"scale": 1, "tile": 128, "overlap": 0, "host": HOST}
     faces = hu.Faces(((_face(64, 64, 13), _face(192, 64, 13), _face(40, 200, 6)),), 256, 256)

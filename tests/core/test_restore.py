@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -285,7 +284,7 @@ def test_restoration_is_the_published_formula(toy_model: OneStepModel) -> None:
 def test_margin_is_restored_with_the_picture_and_cut_off(toy_model: OneStepModel) -> None:
     image = _picture(10, 12)
     plain = hu.restore(image, HeadsUpModel(toy_model), 4, host=HOST)
-    around = hu.restore(image, HeadsUpModel(replace(toy_model, margin=8)), 4, host=HOST)
+    around = hu.restore(image, HeadsUpModel(toy_model.with_record(margin=8)), 4, host=HOST)
     wide = hu.restore(add_margin(plain.before, 8), HeadsUpModel(toy_model), 1, host=HOST)
     assert around.image.shape == plain.image.shape
     assert torch.equal(around.before, plain.before)

@@ -14,8 +14,7 @@ from headsup_core.benchmark.measuring.group_photo import group_photo
 from headsup_core.errors import ModelFileError
 from headsup_core.faces import Face, Faces
 from headsup_core.imaging.resizing import resize
-from headsup_core.models.architecture import Architecture
-from headsup_core.models.one_step import eye_range
+from headsup_core.models.record import ModelRecord, eye_range
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.own_tiles import around_faces, face_box, own_tiles
 from headsup_core.restoring.resolving import resolve_tiling
@@ -32,7 +31,7 @@ def _faces(height: int, width: int, *faces: Face) -> Faces:
 
 
 def _trained(model: HeadsUpModel, low: float, high: float) -> HeadsUpModel:
-    return HeadsUpModel(replace(model.one_step, trained_eyes=(low, high)))
+    return HeadsUpModel(model.one_step.with_record(trained_eyes=(low, high)))
 
 
 class Counting(hu.PlainHost):
@@ -136,7 +135,7 @@ def test_which_faces_get_own_tiles(make_model: Any) -> None:
     small = resolve_tiling(model, HOST, 128, 32, 1)
     # 60 px between the eyes: the box of 180 px does not fit, 32 px (4 times 32 = 128) do
     assert [(one.goal, one.side) for one in own_tiles(faces[2:3], model, small, 1024, 1024)] == [(32, 128)]
-    assert own_tiles(faces, replace(model, trained_eyes=None), tiling, 1024, 1024) == ()
+    assert own_tiles(faces, model.with_record(trained_eyes=None), tiling, 1024, 1024) == ()
     assert own_tiles([face_at(-300.0, 0.0, 8.0)], model, tiling, 1024, 1024) == ()
 
 
@@ -192,7 +191,7 @@ def test_a_face_at_the_border_is_laid_back_where_it_was(make_model: Any) -> None
 
 def test_margin_moves_the_faces_with_the_picture(make_model: Any) -> None:
     model = make_model(layers=1)
-    with_margin = HeadsUpModel(replace(model.one_step, margin=16, trained_eyes=(16.0, 30.0)))
+    with_margin = HeadsUpModel(model.one_step.with_record(margin=16, trained_eyes=(16.0, 30.0)))
     image, face = _picture(260, 240), face_at(120.0, 130.0, 60.0)
     here = hu.restore(image, with_margin, 1, faces=_faces(260, 240, face), host=HOST).image
     without = hu.restore(image, with_margin, 1, host=HOST).image
@@ -203,16 +202,16 @@ def test_margin_moves_the_faces_with_the_picture(make_model: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [[0, 150], [150, 16], [16], "16", [16, "x"], [16, float("nan")]])
-def test_eye_range_of_a_header_is_checked(architecture: Architecture, value: Any) -> None:
+def test_eye_range_of_a_header_is_checked(toy_record: ModelRecord, value: Any) -> None:
     with pytest.raises(ModelFileError, match="trained_eyes"):
-        Architecture.from_json({**architecture.to_json(), "trained_eyes": value})
+        ModelRecord.from_json({**toy_record.to_json(), "trained_eyes": value})
 
 
-def test_eye_range_travels(architecture: Architecture) -> None:
-    made = Architecture.from_json({**architecture.to_json(), "trained_eyes": [16, 150]})
+def test_eye_range_travels(toy_record: ModelRecord) -> None:
+    made = ModelRecord.from_json({**toy_record.to_json(), "trained_eyes": [16, 150]})
     assert made.trained_eyes == (16.0, 150.0)
     assert made.build().trained_eyes == (16.0, 150.0)
-    assert Architecture.from_json(architecture.to_json()).trained_eyes is None
+    assert ModelRecord.from_json(toy_record.to_json()).trained_eyes is None
     assert eye_range(None) is None
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.models.architecture import Architecture
+from headsup_core.models.building import build_model
 from headsup_core.models.file_formats.headsup_file import save_headsup
+from headsup_core.models.record import ModelRecord
 from headsup_core.training.data import degradation
 from headsup_core.training.data.blur_kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.data.degradation import DEGRADATIONS, BlindFace, OldScan, SecondOrder, degrade, jpeg
@@ -199,17 +200,17 @@ def test_lpips_takes_other_backbones_from_files(tmp_path: Path) -> None:
         load_lpips(path, "resnet")  # type: ignore[arg-type]
 
 
-def test_learning_rate_warms_up_and_decays(architecture: Architecture) -> None:
-    config = TrainConfig(architecture, (), {}, "", steps=100, warmup_steps=10, decay_steps=20, learning_rate=1.0)
+def test_learning_rate_warms_up_and_decays(toy_record: ModelRecord) -> None:
+    config = TrainConfig(toy_record, (), {}, "", steps=100, warmup_steps=10, decay_steps=20, learning_rate=1.0)
     rates = [learning_rate(config, step) for step in range(100)]
     assert rates[:2] == [0.1, 0.2]
     assert set(rates[9:81]) == {1.0}
     assert rates[-1] == pytest.approx(0.05)
 
 
-def test_resumed_run_equals_an_unbroken_one(architecture: Architecture, folder: Path, backbone: Path) -> None:
+def test_resumed_run_equals_an_unbroken_one(toy_record: ModelRecord, folder: Path, backbone: Path) -> None:
     config = TrainConfig(
-        architecture=architecture,
+        architecture=toy_record,
         sources=(SourceConfig(str(folder), 1.0),),
         degradations={"realesrgan": 1.0},
         lpips_backbone=str(backbone),
@@ -272,12 +273,12 @@ def test_log_grows_columns(tmp_path: Path) -> None:
 
 
 def test_run_starts_from_the_tensors_of_a_file_that_fit(
-    architecture: Architecture, folder: Path, backbone: Path
+    toy_record: ModelRecord, folder: Path, backbone: Path
 ) -> None:
-    old = architecture.build()
+    old = build_model(toy_record)
     path = folder.parent / "old.safetensors"
-    save_headsup(path, old, architecture, torch.float32)
-    wider = replace(architecture, unet={**architecture.unet, "block_out_channels": [8, 24]})
+    save_headsup(path, old, torch.float32)
+    wider = toy_record.with_unet(block_out_channels=[8, 24])
     config = TrainConfig(wider, (SourceConfig(str(folder), 1.0),), {"x8": 1.0}, str(backbone), init=str(path))
     trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
     own, given = trainer.networks.state_dict(), old.unet.state_dict()
@@ -291,18 +292,16 @@ def test_run_starts_from_the_tensors_of_a_file_that_fit(
         Trainer(config, folder.parent / "run", torch.device("cpu"))
 
 
-def test_a_run_starts_from_a_file_with_a_level_less(architecture: Architecture, folder: Path, backbone: Path) -> None:
-    old = architecture.build()
+def test_a_run_starts_from_a_file_with_a_level_less(toy_record: ModelRecord, folder: Path, backbone: Path) -> None:
+    old = build_model(toy_record)
     path = folder.parent / "old.safetensors"
-    save_headsup(path, old, architecture, torch.float32)
-    further = {
-        **architecture.unet,
-        "block_out_channels": [8, 16, 16],
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
-        "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
-    }
+    save_headsup(path, old, torch.float32)
+    deeper = toy_record.with_unet(
+        block_out_channels=[8, 16, 16],
+        down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    )
     sources = (SourceConfig(str(folder), 1.0),)
-    deeper = replace(architecture, unet=further)
     config = TrainConfig(deeper, sources, {"x8": 1.0}, str(backbone), init=str(path))
     own = Trainer(config, folder.parent / "run", torch.device("cpu")).networks.state_dict()
     given = old.unet.state_dict()
@@ -340,7 +339,7 @@ def test_shipped_configuration_is_readable_and_small(tmp_path: Path) -> None:
     assert config.steps == 7
     assert Path(config.sources[0].folder).is_relative_to(tmp_path)
     with torch.device("meta"):
-        model = config.architecture.build(torch.zeros(1, 1, 64))
+        model = build_model(config.architecture, torch.zeros(1, 1, 64))
     assert model.takes_reference
     assert sum(p.numel() for network in model.networks for p in network.parameters()) * 2 < 24e6
     with pytest.raises(InputError, match="unexpected keyword argument 'stepz'"):

@@ -14,9 +14,8 @@ from harness.training import CONFIGS, people_folder
 
 import headsup_core as hu
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.models.architecture import Architecture
 from headsup_core.models.bases.base import Base, load_base
-from headsup_core.models.one_step import ModelCard
+from headsup_core.models.record import ModelCard, ModelRecord
 from headsup_core.training.losses.differentiable_recognisers import MobileFaceNet
 from headsup_core.training.restorer.restorer_config import LossWeights, TrainConfig, read_config
 from headsup_core.training.restorer.restorer_networks import AdapterConfig
@@ -150,12 +149,12 @@ def test_resumed_with_gradient_checkpointing_it_is_the_same_run(config: TrainCon
             assert torch.allclose(value, expected[name], atol=1e-5), name
 
 
-def test_what_a_training_needs_is_said(config: TrainConfig, architecture: Architecture, tmp_path: Path) -> None:
+def test_what_a_training_needs_is_said(config: TrainConfig, toy_record: ModelRecord, tmp_path: Path) -> None:
     for wrong, message in (
         (replace(config, adapter=None), "architecture .* or an adapter"),
-        (replace(config, architecture=architecture), "one of them"),
+        (replace(config, architecture=toy_record), "one of them"),
         (replace(config, base=""), "set base to a diffusers folder"),
-        (replace(config, adapter=None, architecture=architecture), r"loss\.distillation needs a diffusion model"),
+        (replace(config, adapter=None, architecture=toy_record), r"loss\.distillation needs a diffusion model"),
         (replace(config, recognisers=()), r"loss\.identity is 4, but no recogniser is named"),
     ):
         with pytest.raises(InputError, match=message):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from harness.training import people_folder
 from torch import nn
 
 from headsup_core.errors import InputError
-from headsup_core.models.architecture import Architecture
+from headsup_core.models.record import ModelRecord
 from headsup_core.training.processes import Processes
 from headsup_core.training.restorer.restorer_config import read_config
 from headsup_core.training.trainer import Trainer
@@ -24,10 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def config(architecture: Architecture, backbone: Path, tmp_path: Path) -> Path:
+def config(toy_record: ModelRecord, backbone: Path, tmp_path: Path) -> Path:
     path = tmp_path / "toy.yaml"
     record = {
-        "architecture": asdict(architecture),
+        "architecture": toy_record.to_json(),
         "sources": [{"folder": str(people_folder(tmp_path)), "ratio": 1.0}],
         "degradations": {"x8": 1.0},
         "lpips_backbone": str(backbone),

@@ -18,7 +18,7 @@ from PIL import Image
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.alignment import template
-from headsup_core.models.architecture import Architecture
+from headsup_core.models.record import ModelRecord
 from headsup_core.training.data import portraits
 from headsup_core.training.data.portraits import (
     align_portrait,
@@ -265,13 +265,13 @@ def test_recognisers_that_are_no_files(named: Any) -> None:
 
 
 def test_identity_loss_is_the_mean_over_recognisers(
-    architecture: Architecture, folder: Path, backbone: Path, tmp_path: Path
+    toy_record: ModelRecord, folder: Path, backbone: Path, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
     files = str(tmp_path / "net.pt"), str(make_arcface(tmp_path / "net.onnx", size=16))
     torch.save(MobileFaceNet().state_dict(), files[0])
     first, second, both = (
-        _identity_of_first_step(tmp_path / str(index), architecture, folder, backbone, recognisers)
+        _identity_of_first_step(tmp_path / str(index), toy_record, folder, backbone, recognisers)
         for index, recognisers in enumerate((files[:1], files[1:], files))
     )
     assert first != pytest.approx(second, rel=0.01)
@@ -279,9 +279,9 @@ def test_identity_loss_is_the_mean_over_recognisers(
 
 
 def _identity_of_first_step(
-    run: Path, architecture: Architecture, folder: Path, backbone: Path, recognisers: tuple[str, ...]
+    run: Path, toy_record: ModelRecord, folder: Path, backbone: Path, recognisers: tuple[str, ...]
 ) -> float:
-    config = reference_config(architecture, folder, backbone, recognisers, steps=1)
+    config = reference_config(toy_record, folder, backbone, recognisers, steps=1)
     torch.manual_seed(0)
     Trainer(config, run, torch.device("cpu")).train()
     with (run / "log.csv").open() as file:
@@ -289,11 +289,11 @@ def _identity_of_first_step(
 
 
 def reference_config(
-    architecture: Architecture, folder: Path, backbone: Path, recognisers: tuple[str, ...], steps: int
+    toy_record: ModelRecord, folder: Path, backbone: Path, recognisers: tuple[str, ...], steps: int
 ) -> TrainConfig:
     """Every sample has a whole face and a reference."""
     return TrainConfig(
-        architecture=architecture,
+        architecture=toy_record,
         sources=(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0),),
         degradations={"x8": 1.0},
         lpips_backbone=str(backbone),
@@ -311,17 +311,18 @@ def reference_config(
     )
 
 
-def test_training_reaches_the_reference_channels(architecture: Architecture, folder: Path, backbone: Path) -> None:
+def test_training_reaches_the_reference_channels(toy_record: ModelRecord, folder: Path, backbone: Path) -> None:
     recogniser = folder.parent / "net.pt"
     torch.manual_seed(0)
     torch.save(MobileFaceNet().state_dict(), recogniser)
-    config = reference_config(architecture, folder, backbone, (str(recogniser),), steps=3)
+    config = reference_config(toy_record, folder, backbone, (str(recogniser),), steps=3)
     trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
     weight = "unet.conv_in.weight"
     before = trainer.networks.get_parameter(weight).detach().clone()
     trainer.train()
     moved = (trainer.networks.get_parameter(weight) - before).abs().amax(dim=(0, 2, 3))
-    channels = architecture.codec["latent_channels"]
+    assert toy_record.architecture is not None
+    channels = toy_record.architecture.codec["latent_channels"]
     assert (moved[channels:] > 0).all()  # the reference's and the mask's
     with (folder.parent / "run" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 
+from headsup_core.imaging.published import FaceSizing
 from headsup_core.models.bases.base import Base
+from headsup_core.models.systems import osdface, visual_prompt
 
 from .systems import SUFFIXES, low_rank, matching
 
 WIDTHS = ((32, 32), (32, 64))
 """(input, output) width of each level's first block; one block a level, attention at the last."""
 ENTRIES, FEATURE = 200, 16
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch, side: int = 32) -> None:
+    """Faces of `side` px: the tiny encoder halves once, the real one five times, and attends over all places."""
+    assert osdface.RECORD.aligned_face == visual_prompt.SIDE == 512
+    monkeypatch.setattr(visual_prompt, "SIDE", side)
+    small = replace(osdface.RECORD, aligned_face=side, published=FaceSizing(side))
+    monkeypatch.setattr(osdface, "RECORD", small)
 
 
 def osdface_files(base: Base, folder: Path) -> Path:

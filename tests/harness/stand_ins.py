@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from headsup_core.models.codecs.codec import Codec
-from headsup_core.models.one_step import ModelCard, OneStepModel, SizeRule
+from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.prediction import LatentResidual
 from headsup_core.models.prompts import CachedPrompt
+from headsup_core.models.record import ModelCard, ModelRecord
 from headsup_core.restoring.headsup_model import HeadsUpModel
 
 
@@ -39,9 +40,10 @@ class ShuffleCodec(Codec):
 class ConvUNet(nn.Module):
     """Looks like a UNet to the core; `layers` 3x3 convolutions (0: predicts zero, the identity restorer)."""
 
-    def __init__(self, channels: int, layers: int) -> None:
+    def __init__(self, channels: int, layers: int, levels: int) -> None:
         super().__init__()
-        config: Any = SimpleNamespace(in_channels=channels, out_channels=channels, block_out_channels=(8, 8))
+        widths = (8,) * levels
+        config: Any = SimpleNamespace(in_channels=channels, out_channels=channels, block_out_channels=widths)
         self.config = config
         generator = torch.Generator().manual_seed(1)
         self.weights = nn.ParameterList(
@@ -63,17 +65,13 @@ class ModelMaker:
     """Builds handles around exact stand-ins."""
 
     def __call__(self, *, factor: int = 4, layers: int = 0, multiple: int = 8) -> HeadsUpModel:
+        """A handle whose sizes are multiples of `multiple`, which is `factor` times a power of two."""
         codec = ShuffleCodec(factor)
-        unet: Any = ConvUNet(codec.channels, layers)
+        unet: Any = ConvUNet(codec.channels, layers, levels=(multiple // factor).bit_length())
         model = OneStepModel(
             codec=codec,
             unet=unet.eval().requires_grad_(False),
-            rule=LatentResidual(),
             prompt=CachedPrompt(torch.zeros(1, 1, 8)),
-            size_rule=SizeRule(multiple, multiple),
-            scale=4,
-            trained_size=64,
-            default_color_fix="none",
-            card=ModelCard("stand-in", "MIT"),
+            record=ModelRecord(ModelCard("stand-in", "MIT"), LatentResidual(), trained_size=64),
         )
         return HeadsUpModel(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from torch import nn
 from headsup_core.models.bases.base import Base
 from headsup_core.models.bases.ldm_keys import unet_key, vae_key
 from headsup_core.models.bases.text_encoder import TextEncoder
-from headsup_core.models.file_formats.headsup_adapter import AdapterRecord
 from headsup_core.models.lora.branches import Adapter, LowRankBranch
-from headsup_core.models.one_step import ModelCard
+from headsup_core.models.prompts import TextUse
+from headsup_core.models.record import TAGS_FIRST, AdaptedLayers, ModelCard, ModelRecord
+from headsup_core.models.systems import headsup
 from headsup_core.models.systems.degradation_estimator import DegradationEstimator
 
 UNET = {
@@ -187,7 +189,7 @@ def pisasr_file(base: Base, folder: Path) -> tuple[Path, dict[str, Any], dict[st
     return folder / "pisa_sr.pkl", parts["pix"], parts["sem"]
 
 
-def headsup_adapters(base: Base) -> tuple[Adapter, Adapter, AdapterRecord]:
+def headsup_adapters(base: Base) -> tuple[Adapter, Adapter, ModelRecord]:
     """What a trainer of HeadsUp has: adapters of UNet (conv_in of nine channels) and VAE encoder, and their record."""
     random = torch.Generator().manual_seed(21)
     found: list[Adapter] = []
@@ -206,8 +208,13 @@ def headsup_adapters(base: Base) -> tuple[Adapter, Adapter, AdapterRecord]:
             trained["conv_in.weight"] = torch.randn(out, 9, *kernel, generator=random) * 0.1
             trained["conv_in.bias"] = torch.randn(out, generator=random) * 0.1
         found.append(Adapter(branches, trained))
-    card = ModelCard("HeadsUp test", "MIT", "nothing")
-    return found[0], found[1], AdapterRecord(found[0].paths, found[1].paths, prompt="a face", card=card)
+    record = replace(
+        headsup.RECORD,
+        card=ModelCard("HeadsUp test", "MIT", "nothing"),
+        layers=AdaptedLayers(found[0].paths, found[1].paths, rank=4, alpha=8.0),
+        prompt=TextUse("a face", TAGS_FIRST),
+    )
+    return found[0], found[1], record
 
 
 def skip_convolutions(base: Base) -> dict[str, torch.Tensor]:

@@ -11,7 +11,9 @@ import torch
 from comfyui_headsup.headsup_core import HeadsUpError, HeadsUpModel, InputError, PlainHost, RestoreResult, restore
 from comfyui_headsup.headsup_core.faces import Face, Faces
 from comfyui_headsup.headsup_core.imaging.resizing import resize
-from comfyui_headsup.headsup_core.models.architecture import Architecture
+from comfyui_headsup.headsup_core.models.building import build_model
+from comfyui_headsup.headsup_core.models.prediction import LatentResidual
+from comfyui_headsup.headsup_core.models.record import Architecture, ModelCard, ModelRecord
 from comfyui_headsup.nodes.restoring import BatchReport, Options, restore_batch
 from torch import nn
 
@@ -68,11 +70,11 @@ def model() -> HeadsUpModel:
             "norm_num_groups": 4,
             "cross_attention_dim": 8,
         },
-        rule={"kind": "latent_residual", "timestep": 1},
     )
+    record = ModelRecord(ModelCard("narrow", "MIT"), LatentResidual(), architecture)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return HeadsUpModel(architecture.build())
+        return HeadsUpModel(build_model(record))
 
 
 def run(

@@ -15,14 +15,18 @@ from ...host import Host
 from ...models.bases.base import SD2_UNET, SD_VAE
 from ...models.codecs.codec import Codec
 from ...models.loading import resolve_dtype
-from ...models.one_step import ModelCard, OneStepModel, SizeRule
+from ...models.one_step import OneStepModel
 from ...models.prediction import Epsilon
 from ...models.prompts import CachedPrompt
+from ...models.record import ModelCard, ModelRecord
 from ...restoring.headsup_model import HeadsUpModel, load_model
 
 NAME = "random-sd21-quarter"
 UNET_WIDTHS, VAE_WIDTHS = [96, 160, 320, 320], [32, 64, 128, 128]
 PROMPT_TOKENS, TIMESTEP = 77, 999
+RECORD = ModelRecord(
+    ModelCard(NAME, "none: random weights"), Epsilon(TIMESTEP), minimum_side=512, default_color_fix="adain"
+)
 _UNET_SHARE, _DECODER_SHARE = 0.2, 0.5
 """Of the last convolutions: x0 has a deviation of about 1, pictures keep within -1..1."""
 
@@ -46,19 +50,7 @@ def random_model(dtype: torch.dtype = torch.float32) -> HeadsUpModel:
     networks: tuple[Any, ...] = (unet, vae)
     for network in networks:
         network.to(dtype).eval().requires_grad_(False)
-    return HeadsUpModel(
-        OneStepModel(
-            codec=Codec(vae),
-            unet=unet,
-            rule=Epsilon.at(TIMESTEP),
-            prompt=CachedPrompt(prompt),
-            size_rule=SizeRule(64, 512),
-            scale=4,
-            trained_size=512,
-            default_color_fix="adain",
-            card=ModelCard(NAME, "none: random weights"),
-        )
-    )
+    return HeadsUpModel(OneStepModel(Codec(vae), unet, CachedPrompt(prompt), RECORD))
 
 
 def load_measured(name: str, host: Host, dtype: str = "auto") -> HeadsUpModel:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from ...errors import InputError, ModelFileError
-from ...models.one_step import ModelCard
+from ...models.record import ModelCard
 
 Prediction = Literal["noise", "velocity"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ...errors import InputError, ModelFileError
-from .headsup_file import is_headsup_file, read_architecture
+from .headsup_file import is_headsup_file, read_model_record
 from .weights_files import WeightsFile, read_weights, write_safetensors
 
 
@@ -45,7 +45,7 @@ def average_files(paths: Sequence[Path], weights: Sequence[float], output: Path)
 def _check(file: WeightsFile, first: WeightsFile) -> None:
     if not is_headsup_file(file):
         raise ModelFileError(f"{file.path} is no whole HeadsUp model: adapters have no meaningful mean")
-    ours, theirs = ({**read_architecture(each).to_json(), "card": None} for each in (file, first))
+    ours, theirs = ({**read_model_record(each).to_json(), "card": None} for each in (file, first))
     shapes, wanted = ({name: value.shape for name, value in each.content.items()} for each in (file, first))
     if ours != theirs or shapes != wanted:
         raise ModelFileError(f"{file.path} has another architecture than {first.path}")

@@ -1,26 +1,30 @@
 """The HeadsUp model file: one `.safetensors`, tensors `codec.…`, `unet.…`, `prompt`, the rest in its header.
 
-A model with identity tokens has `id_tokens.…`, too.
+A file with two ends (`two_ends`) is the faithful end's, with those tensors of the crisp end that differ, whole, as
+`detail.NAME`; the record's `detail` is the default mixture.
 
-Header metadata (strings): `format` = "headsup"; `format_version`; `architecture` = JSON of `Architecture`.
+Header metadata (strings): `format` = "headsup"; `format_version`; `architecture` = JSON of a `ModelRecord`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from ...errors import ModelFileError
-from ..architecture import Architecture
-from ..id_tokens import PREFIX as ID_TOKENS
+from ..building import build_model
 from ..one_step import OneStepModel
-from .weights_files import WeightsFile, check_finite, check_version, load_network, write_safetensors
+from ..record import ModelRecord
+from .record_header import header_of, read_header
+from .weights_files import WeightsFile, check_finite, load_network, write_safetensors
 
 FORMAT = "headsup"
 FORMAT_VERSION = 1
+DETAIL = "detail."
+"""Of the names of the crisp end's tensors."""
 
 
 def is_headsup_file(file: WeightsFile) -> bool:
@@ -28,13 +32,15 @@ def is_headsup_file(file: WeightsFile) -> bool:
     return file.metadata.get("format") == FORMAT
 
 
-def save_headsup(
-    path: Path, model: OneStepModel, architecture: Architecture, dtype: torch.dtype = torch.float16
-) -> None:
-    """Write `model` with its `architecture` atomically; floating-point weights are stored as `dtype`."""
+def save_headsup(path: Path, model: OneStepModel, dtype: torch.dtype = torch.float16) -> None:
+    """Write `model` with its record atomically; floating-point weights are stored as `dtype`.
+
+    Raises:
+        ValueError: the model's networks are a base's.
+    """
+    if model.record.architecture is None:
+        raise ValueError(f"{model.card.name} has no networks of its own: its adapters are what can be saved")
     networks = {"codec": model.codec.vae, "unet": model.unet}
-    if model.id_tokens is not None:
-        networks[ID_TOKENS.removesuffix(".")] = model.id_tokens
     tensors = {
         f"{part}.{name}": tensor for part, network in networks.items() for name, tensor in network.state_dict().items()
     }
@@ -43,41 +49,62 @@ def save_headsup(
         name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)
         for name, tensor in tensors.items()
     }
-    metadata = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "architecture": json.dumps(architecture.to_json()),
-    }
-    write_safetensors(path, stored, metadata)
+    write_safetensors(path, stored, model_header(replace(model.record, detail=None)))
 
 
-def load_headsup(file: WeightsFile, dtype: torch.dtype) -> OneStepModel:
+def model_header(record: ModelRecord) -> dict[str, str]:
+    """The header metadata of a file of that record."""
+    return header_of(record, FORMAT, FORMAT_VERSION, "architecture")
+
+
+def load_headsup(file: WeightsFile, dtype: torch.dtype, detail: float | None = None) -> OneStepModel:
     """Build the model of a HeadsUp file on the CPU in `dtype`.
+
+    Args:
+        detail: of a file with two ends, their mixture: 0 the faithful end, 1 the crisp one; None: the file's default.
 
     Raises:
         ModelFileError: newer format, unreadable header, or tensors that do not fit it.
     """
-    architecture = read_architecture(file)
-    prompt = file.content.get("prompt")
+    record = read_model_record(file)
+    chosen = record.detail if detail is None else detail
+    content = file.content if chosen is None else _mixed(file, chosen)
+    prompt = content.get("prompt")
     if not isinstance(prompt, torch.Tensor) or prompt.ndim != 3:
         raise ModelFileError(f"{file.path}: the tensor `prompt` [1,n,D] is missing")
     check_finite("prompt", prompt, file.path)
     with torch.device("meta"):  # no memory is taken before the header is known to fit the tensors
-        model = architecture.build(prompt.float())
-    load_network(model.codec.vae, _part(file.content, "codec."), dtype, file.path)
-    load_network(model.unet, _part(file.content, "unet."), dtype, file.path)
-    if model.id_tokens is not None:
-        load_network(model.id_tokens, _part(file.content, ID_TOKENS), dtype, file.path, prefix=ID_TOKENS)
+        model = build_model(replace(record, detail=chosen), prompt.float())
+    load_network(model.codec.vae, _part(content, "codec."), dtype, file.path)
+    load_network(model.unet, _part(content, "unet."), dtype, file.path)
     return model
 
 
-def read_architecture(file: WeightsFile) -> Architecture:
+def _mixed(file: WeightsFile, detail: float) -> dict[str, torch.Tensor]:
+    """The tensors at `detail` d: w = (1 - d) * faithful + d * crisp in fp32; at 0 and 1 an end as it is stored.
+
+    Raises:
+        ModelFileError: a tensor of the crisp end has no counterpart of its shape.
+    """
+    tensors: dict[str, torch.Tensor] = {n: t for n, t in file.content.items() if not n.startswith(DETAIL)}
+    crisp = _part(file.content, DETAIL)
+    if not crisp:
+        raise ModelFileError(f"{file.path}: its record has a detail of its own, but no tensor {DETAIL}… is there")
+    for name, end in crisp.items():
+        start = tensors.get(name)
+        if start is None or start.shape != end.shape:
+            what = "missing" if start is None else tuple(start.shape)
+            raise ModelFileError(f"{file.path}: {DETAIL}{name} is {tuple(end.shape)}, but {name} is {what}")
+        if detail == 1:
+            tensors[name] = end
+        elif detail > 0:
+            tensors[name] = torch.lerp(start.float(), end.float(), detail)
+    return tensors
+
+
+def read_model_record(file: WeightsFile) -> ModelRecord:
     """The record in the header. Raises `ModelFileError` when it is newer than this code, or damaged."""
-    check_version(file, FORMAT_VERSION)
-    try:
-        return Architecture.from_json(json.loads(file.metadata["architecture"]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise ModelFileError(f"{file.path}: the architecture record in the header is damaged: {error}") from error
+    return read_header(file, FORMAT_VERSION, "architecture")
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

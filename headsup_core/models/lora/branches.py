@@ -3,12 +3,15 @@
 A network is never changed: an adapter's branches are attached to it with forward hooks for the time of one call. So
 several systems share one base in memory, and each adapter is a small network of its own, to be placed on a device like
 any other. Where a base has a single owner, `merge_into` adds the branches to its weights instead: W += s * B A.
+
+The hooks are ours and not peft's: peft puts its own layers into the base and keeps every adapter in there, to move with
+it between devices, and knows neither S3Diff's modulation by the picture nor a trained conv_in of more channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -107,19 +110,14 @@ def call_adapted(
     network: nn.Module,
     adapters: Sequence[Adapter],
     modulation: Modulation | None,
-    within: AbstractContextManager[None],
     *args: Any,  # noqa: ANN401 - what the network takes
     **options: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401 - what the network gives
-    """`network(*args, **options)` with branches and replaced tensors in force.
-
-    Args:
-        within: entered after the branches are attached: its hooks see the layers' outputs with them.
-    """
+    """`network(*args, **options)` with branches and replaced tensors in force."""
     replaced: dict[str, torch.Tensor] = {}
     for adapter in adapters:
         replaced |= adapter.replacements()
-    with attached(network, adapters, modulation), within:
+    with attached(network, adapters, modulation):
         return functional_call(network, replaced, args, options) if replaced else network(*args, **options)
 
 

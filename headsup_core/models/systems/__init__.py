@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 from ...errors import InputError, ModelFileError
 from ..file_formats.weights_files import WeightsFile
-from . import headsup, hypir, osdface, osediff, pisasr, s3diff
 from .system import System
 
-SYSTEMS: tuple[System, ...] = (
-    osediff.SYSTEM,
-    osediff.FACE_SYSTEM,
-    pisasr.SYSTEM,
-    s3diff.SYSTEM,
-    hypir.SYSTEM,
-    osdface.SYSTEM,
-    headsup.SYSTEM,
-)
+
+def _declared() -> tuple[System, ...]:
+    """The `SYSTEMS` of the modules in this folder; modules without are parts of a system."""
+    modules = [import_module(f".{found.name}", __name__) for found in pkgutil.iter_modules(__path__)]
+    return tuple(system for module in modules for system in getattr(module, "SYSTEMS", ()))
+
+
+SYSTEMS = _declared()
 
 COMPANIONS = frozenset(name for system in SYSTEMS for name in system.companions)
 """Files that lie beside an adapter and are none themselves."""
@@ -36,12 +37,12 @@ def find_system(file: WeightsFile, system: str | None = None) -> System:
     matching = [one for one in SYSTEMS if one.recognises(file)]
     if system is not None:
         if known[system] not in matching:
-            found = ", ".join(one.card.name for one in matching) or _some_keys(file)
-            raise ModelFileError(f"{file.path} is not a {known[system].card.name} file: it holds {found}")
+            found = ", ".join(one.name for one in matching) or _some_keys(file)
+            raise ModelFileError(f"{file.path} is not a {known[system].name} file: it holds {found}")
         return known[system]
     if not matching:
         raise ModelFileError(
-            f"{file.path} is of no known system ({', '.join(one.card.name for one in SYSTEMS)}): "
+            f"{file.path} is of no known system ({', '.join(one.name for one in SYSTEMS)}): "
             f"it holds {_some_keys(file)}; choose a file of one of these"
         )
     marked = [one for one in matching if one.file_mark and one.file_mark in file.path.stem.lower()]

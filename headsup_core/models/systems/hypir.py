@@ -5,17 +5,50 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 
 from ...imaging.published import BicubicSizing
+from ...option_fields import option
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile
 from ..lora.lora_keys import ADAPTED_SUFFIXES, parse_key, paths_by_suffix, read_adapter
-from ..one_step import ModelCard, Pass
-from ..prompts import TextPrompt
-from .system import Options, Parts, System, epsilon_at
+from ..one_step import Pass
+from ..prediction import Epsilon
+from ..prompts import TextUse
+from ..record import ModelCard, ModelRecord
+from .system import Beside, System
 
-TIMESTEP = 200
+
+@dataclass(frozen=True)
+class HypirOptions:
+    """What HYPIR's script has on its command line."""
+
+    patch_size: int = option(
+        512,
+        "The shortest side that the network sees: a smaller result is computed at this size and then reduced "
+        "(published sizing) or cropped.",
+        minimum=64,
+        maximum=2048,
+        step=64,
+        unit="px",
+    )
+
+
+RECORD = ModelRecord(
+    ModelCard(
+        "HYPIR",
+        "HYPIR licence: NON-COMMERCIAL use only, code and weights (base: Stable Diffusion 2.1, Open RAIL++-M)",
+        "not listed in its release",
+        "reads a prompt that describes the picture",
+    ),
+    Epsilon(200),
+    base="Stable Diffusion 2.1-base",
+    system="hypir",
+    prompt=TextUse(),
+    default_color_fix="wavelet",
+)
 
 
 def recognises(file: WeightsFile) -> bool:
@@ -23,8 +56,7 @@ def recognises(file: WeightsFile) -> bool:
     return bool(keys) and all(key is not None and key.adapter == "default" for key in keys)
 
 
-def load(file: WeightsFile, base: Base, options: Options) -> Parts:
-    del options
+def load(file: WeightsFile, base: Base, options: HypirOptions) -> Beside:
     first = next(tensor for name, tensor in file.content.items() if ".lora_A." in str(name))
     rank = int(first.shape[0]) if isinstance(first, torch.Tensor) else None
     adapter = read_adapter(
@@ -36,25 +68,9 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         required=paths_by_suffix(base.unet, ADAPTED_SUFFIXES),
         dtype=base.dtype,
     )
-    return Parts(
-        rule=epsilon_at(base, TIMESTEP),
-        prompt=TextPrompt(base.text),
-        passes=(Pass(1.0, (adapter,)),),
-        published=BicubicSizing(),
-        minimum=512,
-    )
+    side = options.patch_size
+    record = replace(RECORD, minimum_side=side, published=BicubicSizing(side))
+    return Beside(record, (Pass(1.0, (adapter,)),))
 
 
-SYSTEM = System(
-    id="hypir",
-    card=ModelCard(
-        "HYPIR",
-        "HYPIR licence: NON-COMMERCIAL use only, code and weights (base: Stable Diffusion 2.1, Open RAIL++-M)",
-        "not listed in its release",
-        "reads a prompt that describes the picture",
-    ),
-    base="Stable Diffusion 2.1-base",
-    color_fix="wavelet",
-    recognises=recognises,
-    load=load,
-)
+SYSTEMS = (System(RECORD, recognises, load, HypirOptions),)

@@ -12,17 +12,36 @@ from ...errors import ModelFileError
 from ...imaging.published import FaceSizing
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile, read_weights
+from ..load_options import NoOptions
 from ..lora.lora_keys import parse_key, read_adapter
-from ..one_step import ModelCard, Pass
+from ..one_step import Pass
 from ..prediction import Epsilon
 from ..prompts import CachedPrompt
-from .system import Options, Parts, System
+from ..record import ModelCard, ModelRecord
+from .system import Beside, System
 from .visual_prompt import SIDE, TOKENS, Projection, VisualDictionary, VisualPrompt
 
-TIMESTEP = 399
 PREFIX = "unet."
 DICTIONARY_FILE = "associate_2.ckpt"
 PROJECTION_FILE = "embedding_change_weights.pth"
+RECORD = ModelRecord(
+    ModelCard(
+        "OSDFace",
+        "none given: its authors published no licence, so no rights are granted (base: Stable Diffusion 2.1, "
+        "CreativeML Open RAIL++-M)",
+        "FFHQ and FFHQR at 512 px",
+        "restores aligned faces of 512 px; needs associate_2.ckpt and embedding_change_weights.pth beside the adapter; "
+        "takes no prompt",
+    ),
+    Epsilon(399, double=True),
+    base="Stable Diffusion 2.1-base",
+    system="osdface",
+    scale=1,
+    aligned_face=SIDE,
+    published=FaceSizing(SIDE),
+)
+"""The switches of its script (cat_prompt_embedding, use_pos_embedding, use_att_pool) are for weights that nobody has
+published, so that it has no options here."""
 
 
 def recognises(file: WeightsFile) -> bool:
@@ -32,7 +51,7 @@ def recognises(file: WeightsFile) -> bool:
     )
 
 
-def load(file: WeightsFile, base: Base, options: Options) -> Parts:
+def load(file: WeightsFile, base: Base, options: NoOptions) -> Beside:
     del options
     dictionary, projection = (_companion(file, name) for name in (DICTIONARY_FILE, PROJECTION_FILE))
     weights = dictionary.content.get("state_dict", dictionary.content)
@@ -43,14 +62,11 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
     adapter = read_adapter(
         file.content, base.unet, file.path, rank=None, alpha=None, dtype=base.dtype, prefix=PREFIX
     )  # alpha = rank
-    return Parts(
-        rule=Epsilon.at(TIMESTEP, base.betas, base.steps, double=True),
-        prompt=CachedPrompt(torch.zeros(1, TOKENS, width)),  # the observer's takes its place
-        passes=(Pass(1.0, (adapter,)),),
+    return Beside(
+        RECORD,
+        (Pass(1.0, (adapter,)),),
         observer=observer.eval().requires_grad_(False),
-        published=FaceSizing(SIDE),
-        scale=1,
-        aligned_face=SIDE,
+        prompt=CachedPrompt(torch.zeros(1, TOKENS, width)),  # the observer's takes its place
     )
 
 
@@ -64,19 +80,4 @@ def _companion(file: WeightsFile, name: str) -> WeightsFile:
     return read_weights(path)
 
 
-SYSTEM = System(
-    id="osdface",
-    card=ModelCard(
-        "OSDFace",
-        "none given: its authors published no licence, so no rights are granted (base: Stable Diffusion 2.1, "
-        "CreativeML Open RAIL++-M)",
-        "FFHQ and FFHQR at 512 px",
-        "restores aligned faces of 512 px; needs associate_2.ckpt and embedding_change_weights.pth beside the adapter; "
-        "takes no prompt",
-    ),
-    base="Stable Diffusion 2.1-base",
-    color_fix="none",
-    recognises=recognises,
-    load=load,
-    companions=(DICTIONARY_FILE, PROJECTION_FILE),
-)
+SYSTEMS = (System(RECORD, recognises, load, companions=(DICTIONARY_FILE, PROJECTION_FILE)),)

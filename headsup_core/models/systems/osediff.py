@@ -12,21 +12,57 @@ from dataclasses import replace
 from ...imaging.published import PillowSizing
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile, check_finite
+from ..load_options import ProcessSizeOptions
 from ..lora.lora_keys import read_adapter
-from ..one_step import ModelCard, Pass
-from ..prompts import TextPrompt
-from .system import Options, Parts, System, epsilon_at, number
+from ..one_step import Pass
+from ..prediction import Epsilon
+from ..prompts import TextUse
+from ..record import TAGS_FIRST, ModelCard, ModelRecord
+from .system import Beside, System
 
-TIMESTEP = 999
 ALPHA = 8.0
 UNET_LISTS = ("unet_lora_encoder_modules", "unet_lora_decoder_modules", "unet_lora_others_modules")
+RECORD = ModelRecord(
+    ModelCard(
+        "OSEDiff",
+        "Apache-2.0 (base: Stable Diffusion 2.1, CreativeML Open RAIL++-M)",
+        "LSDIR and FFHQ, Real-ESRGAN degradations",
+        "takes tags (published: RAM with DAPE)",
+    ),
+    Epsilon(999),
+    base="Stable Diffusion 2.1-base",
+    system="osediff",
+    prompt=TextUse(tag_template=TAGS_FIRST),
+    default_color_fix="adain",
+)
+FACE_RECORD = replace(
+    RECORD,
+    card=ModelCard(
+        "OSEDiff-Face",
+        RECORD.card.licence,
+        "FFHQ, CodeFormer degradations",
+        "for aligned faces at their own size; takes tags (published: RAM with DAPE); the same format as OSEDiff, "
+        "found by 'face' in the file's name or as system osediff-face",
+    ),
+    system="osediff-face",
+    scale=1,
+    default_color_fix="none",
+)
 
 
 def recognises(file: WeightsFile) -> bool:
     return {"state_dict_unet", "state_dict_vae", "vae_lora_encoder_modules", *UNET_LISTS} <= set(file.content)
 
 
-def load(file: WeightsFile, base: Base, options: Options) -> Parts:
+def load(file: WeightsFile, base: Base, options: ProcessSizeOptions) -> Beside:
+    return _load(RECORD, file, base, options)
+
+
+def load_face(file: WeightsFile, base: Base, options: ProcessSizeOptions) -> Beside:
+    return _load(FACE_RECORD, file, base, options)
+
+
+def _load(record: ModelRecord, file: WeightsFile, base: Base, options: ProcessSizeOptions) -> Beside:
     content = file.content
     replaced = {}
     for kind in ("weight", "bias"):
@@ -53,44 +89,11 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         required=content["vae_lora_encoder_modules"],
         dtype=base.dtype,
     )
-    return Parts(
-        rule=epsilon_at(base, TIMESTEP),
-        prompt=TextPrompt(base.text, tag_template="{tags}, {text},"),
-        passes=(Pass(1.0, (unet,)),),
-        encoder=(vae,),
-        published=PillowSizing(int(number(options, "process_size", 8, 8192))),
-    )
+    published = PillowSizing(options.process_size)
+    return Beside(replace(record, published=published), (Pass(1.0, (unet,)),), encoder=(vae,))
 
 
-def load_face(file: WeightsFile, base: Base, options: Options) -> Parts:
-    return replace(load(file, base, options), scale=1)
-
-
-SYSTEM = System(
-    id="osediff",
-    card=ModelCard(
-        "OSEDiff",
-        "Apache-2.0 (base: Stable Diffusion 2.1, CreativeML Open RAIL++-M)",
-        "LSDIR and FFHQ, Real-ESRGAN degradations",
-        "takes tags (published: RAM with DAPE)",
-    ),
-    base="Stable Diffusion 2.1-base",
-    color_fix="adain",
-    recognises=recognises,
-    load=load,
-    options={"process_size": 512},
-)
-FACE_SYSTEM = replace(
-    SYSTEM,
-    id="osediff-face",
-    card=ModelCard(
-        "OSEDiff-Face",
-        SYSTEM.card.licence,
-        "FFHQ, CodeFormer degradations",
-        "for aligned faces at their own size; takes tags (published: RAM with DAPE); the same format as OSEDiff, "
-        "found by 'face' in the file's name or as system osediff-face",
-    ),
-    color_fix="none",
-    load=load_face,
-    file_mark="face",
+SYSTEMS = (
+    System(RECORD, recognises, load, ProcessSizeOptions),
+    System(FACE_RECORD, recognises, load_face, ProcessSizeOptions, file_mark="face"),
 )

@@ -6,18 +6,55 @@ conv_in are the base's. prediction = lambda_pix e_pix + lambda_sem (e_both - e_p
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from ...imaging.published import PillowSizing
+from ...option_fields import option
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile
+from ..load_options import ProcessSizeOptions
 from ..lora.branches import Adapter
 from ..lora.lora_keys import read_adapter
-from ..one_step import ModelCard, Pass
+from ..one_step import Pass
 from ..prediction import LatentResidual
-from ..prompts import TextPrompt
-from .system import Options, Parts, System, number
+from ..prompts import TextUse
+from ..record import ModelCard, ModelRecord
+from .system import Beside, System
 
 ALPHA = 8.0
 PARTS = ("encoder", "decoder", "others")
+TWO_PASSES = "With lambda_pix and lambda_sem alike one call of the UNet is enough, else two are needed."
+
+
+@dataclass(frozen=True)
+class PisaSROptions(ProcessSizeOptions):
+    """PiSA-SR's own dials."""
+
+    lambda_pix: float = option(
+        1.0, f"How strongly the picture's pixels are corrected. {TWO_PASSES}", minimum=0.0, maximum=3.0, step=0.05
+    )
+    lambda_sem: float = option(
+        1.0,
+        f"How much detail is drawn that the picture only hints at. {TWO_PASSES}",
+        minimum=0.0,
+        maximum=3.0,
+        step=0.05,
+    )
+
+
+RECORD = ModelRecord(
+    ModelCard(
+        "PiSA-SR",
+        "Apache-2.0 by its README (base: Stable Diffusion 2.1, CreativeML Open RAIL++-M)",
+        "LSDIR and FFHQ, Real-ESRGAN degradations",
+        "lambda_pix: fidelity, lambda_sem: added detail",
+    ),
+    LatentResidual(1),
+    base="Stable Diffusion 2.1-base",
+    system="pisasr",
+    prompt=TextUse(),
+    default_color_fix="adain",
+)
 
 
 def recognises(file: WeightsFile) -> bool:
@@ -25,16 +62,12 @@ def recognises(file: WeightsFile) -> bool:
     return {"state_dict_unet", *lists} <= set(file.content)
 
 
-def load(file: WeightsFile, base: Base, options: Options) -> Parts:
+def load(file: WeightsFile, base: Base, options: PisaSROptions) -> Beside:
     pixel, semantic = _adapter(file, base, "pix"), _adapter(file, base, "sem")
-    weight_pix, weight_sem = (number(options, name, -10, 10) for name in ("lambda_pix", "lambda_sem"))
+    weight_pix, weight_sem = options.lambda_pix, options.lambda_sem
     passes = (Pass(weight_sem, (pixel, semantic)), Pass(weight_pix - weight_sem, (pixel,)))
-    return Parts(
-        rule=LatentResidual(1),
-        prompt=TextPrompt(base.text),
-        passes=tuple(term for term in passes if term.weight) or passes[:1],
-        published=PillowSizing(int(number(options, "process_size", 8, 8192)), resize_back=True),
-    )
+    record = replace(RECORD, published=PillowSizing(options.process_size, resize_back=True))
+    return Beside(record, tuple(term for term in passes if term.weight) or passes[:1])
 
 
 def _adapter(file: WeightsFile, base: Base, kind: str) -> Adapter:
@@ -51,17 +84,4 @@ def _adapter(file: WeightsFile, base: Base, kind: str) -> Adapter:
     )
 
 
-SYSTEM = System(
-    id="pisasr",
-    card=ModelCard(
-        "PiSA-SR",
-        "Apache-2.0 by its README (base: Stable Diffusion 2.1, CreativeML Open RAIL++-M)",
-        "LSDIR and FFHQ, Real-ESRGAN degradations",
-        "lambda_pix: fidelity, lambda_sem: added detail",
-    ),
-    base="Stable Diffusion 2.1-base",
-    color_fix="adain",
-    recognises=recognises,
-    load=load,
-    options={"lambda_pix": 1.0, "lambda_sem": 1.0, "process_size": 512},
-)
+SYSTEMS = (System(RECORD, recognises, load, PisaSROptions),)

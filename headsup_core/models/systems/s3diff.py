@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,21 +19,56 @@ from torch import nn
 
 from ...errors import ModelFileError
 from ...imaging.published import BilinearSizing
+from ...option_fields import option
 from ..bases.base import Base
 from ..codecs.skip_convolutions import read_skips
 from ..file_formats.weights_files import WeightsFile, load_network, read_weights
 from ..lora.lora_keys import paths_by_suffix, read_adapter
-from ..one_step import ModelCard, Observation, Pass
-from ..prompts import TextPrompt
+from ..one_step import Observation, Pass
+from ..prediction import Epsilon
+from ..prompts import TextUse
+from ..record import ModelCard, ModelRecord
 from .degradation_estimator import DegradationEstimator
-from .system import Options, Parts, System, epsilon_at, number
+from .system import Beside, System
 
-TIMESTEP = 999
 ALPHA = 8.0
 POSITIVE = "A high-resolution, 8K, ultra-realistic image with sharp focus, vibrant colors, and natural lighting."
 NEGATIVE = "oil painting, cartoon, blur, dirty, messy, low quality, deformation, low resolution, oversmooth"
 PARTS = ("de_mlp", "block_mlp", "fuse_mlp")
 ESTIMATOR_FILE = "de_net.pth"
+
+
+@dataclass(frozen=True)
+class S3DiffOptions:
+    """What S3Diff's script has on its command line."""
+
+    guidance_scale: float = option(
+        1.07,
+        "How far the prediction moves away from that with the negative prompt. At 1 the negative prompt does not "
+        "count, and one call of the UNet is enough in place of two.",
+        minimum=0.0,
+        maximum=10.0,
+        step=0.01,
+    )
+    negative_prompt: str = option(
+        NEGATIVE, "What the picture should not look like; it counts with a guidance_scale other than 1.", multiline=True
+    )
+
+
+RECORD = ModelRecord(
+    ModelCard(
+        "S3Diff",
+        "Apache-2.0 (base: SD-Turbo, Stability AI's own licence)",
+        "LSDIR and FFHQ, Real-ESRGAN degradations",
+        "guidance_scale 1.07; needs de_net.pth beside the adapter",
+    ),
+    Epsilon(999),
+    base="SD-Turbo",
+    system="s3diff",
+    prompt=TextUse(default=POSITIVE, negative=NEGATIVE),
+    default_color_fix="wavelet",
+    published=BilinearSizing(),
+)
 
 
 class BlockModulation(nn.Module):
@@ -114,7 +150,7 @@ def recognises(file: WeightsFile) -> bool:
     return {"state_dict_unet", "state_dict_vae", "state_dict_unet_de_mlp", "state_embeddings", "w"} <= set(file.content)
 
 
-def load(file: WeightsFile, base: Base, options: Options) -> Parts:
+def load(file: WeightsFile, base: Base, options: S3DiffOptions) -> Beside:
     content = file.content
     companion = file.path.with_name(ESTIMATOR_FILE)
     if not companion.is_file():
@@ -140,16 +176,14 @@ def load(file: WeightsFile, base: Base, options: Options) -> Parts:
         BlockModulation(_tensors(content, "unet"), content["rank_unet"], file),
         (encoder.paths, unet.paths),
     )
-    guidance = number(options, "guidance_scale", -100, 100)
+    guidance = options.guidance_scale
     passes = (Pass(guidance, (unet,), prompt=0), Pass(1 - guidance, (unet,), prompt=1))
-    return Parts(
-        rule=epsilon_at(base, TIMESTEP),
-        prompt=TextPrompt(base.text, default=POSITIVE, negative=NEGATIVE),
-        passes=tuple(term for term in passes if term.weight),
+    return Beside(
+        replace(RECORD, prompt=TextUse(default=POSITIVE, negative=options.negative_prompt)),
+        tuple(term for term in passes if term.weight),
         encoder=(encoder,),
         skips=read_skips(content["state_dict_vae"], base.vae, base.dtype, file.path),
         observer=observer.eval().requires_grad_(False),
-        published=BilinearSizing(),
     )
 
 
@@ -169,19 +203,4 @@ def _linear(tensors: Mapping[str, torch.Tensor], prefix: str) -> nn.Linear:
     return nn.Linear(into, out)
 
 
-SYSTEM = System(
-    id="s3diff",
-    card=ModelCard(
-        "S3Diff",
-        "Apache-2.0 (base: SD-Turbo, Stability AI's own licence)",
-        "LSDIR and FFHQ, Real-ESRGAN degradations",
-        "guidance_scale 1.07; needs de_net.pth beside the adapter",
-    ),
-    base="SD-Turbo",
-    color_fix="wavelet",
-    recognises=recognises,
-    load=load,
-    options={"guidance_scale": 1.07},
-    companions=(ESTIMATOR_FILE,),
-    mergeable=False,
-)
+SYSTEMS = (System(RECORD, recognises, load, S3DiffOptions, companions=(ESTIMATOR_FILE,), mergeable=False),)

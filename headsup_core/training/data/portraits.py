@@ -16,7 +16,7 @@ from ...errors import InputError
 from ...faces.alignment import align_matrix, crop, inverse, template, transform_points
 from ...faces.face import Face
 from ...faces.reference import face_location, warped_reference
-from ...models.one_step import ReferencePlacement
+from ...models.record import ReferencePlacement
 from ..landmarks.landmark_crops import MIRROR, read_tem
 from .degradation import resize_as
 

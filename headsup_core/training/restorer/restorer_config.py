@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...models.architecture import Architecture
-from ...models.one_step import ModelCard
+from ...models.record import ModelCard, ModelRecord
 from ..losses.distillation import DistillationConfig
 from ..losses.perceptual import LpipsNet
 from ..processes import Precision
@@ -74,7 +73,7 @@ class TrainConfig:
         sample_side: pixels of the crops on the sample sheets.
     """
 
-    architecture: Architecture | None
+    architecture: ModelRecord | None
     sources: tuple[SourceConfig, ...]
     degradations: dict[str, float]
     lpips_backbone: str
@@ -135,7 +134,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
     try:
         root = data or Path()
         architecture, adapter = record.get("architecture"), record.get("adapter")
-        record["architecture"] = None if architecture is None else Architecture.from_json(architecture)
+        record["architecture"] = None if architecture is None else ModelRecord.from_json(architecture)
         if adapter is not None:
             fields: dict[str, Any] = {**adapter, "card": ModelCard(**adapter["card"])}
             record["adapter"] = AdapterConfig(**fields)

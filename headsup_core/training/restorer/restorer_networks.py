@@ -13,17 +13,19 @@ import torch
 from torch import nn
 
 from ...errors import InputError, ModelFileError
-from ...models.architecture import Architecture
 from ...models.bases.base import Base, load_base
+from ...models.building import build_model
 from ...models.codecs.codec import Codec
-from ...models.file_formats.headsup_adapter import CONV_IN, AdapterRecord, is_headsup_adapter, save_headsup_adapter
+from ...models.file_formats.headsup_adapter import CONV_IN, is_headsup_adapter, save_headsup_adapter
 from ...models.file_formats.headsup_file import save_headsup
 from ...models.file_formats.weights_files import read_weights
+from ...models.load_options import NoOptions
 from ...models.lora.branches import Adapter
-from ...models.one_step import ModelCard, OneStepModel, Pass, SizeRule
-from ...models.prompts import CachedPrompt
+from ...models.one_step import OneStepModel, Pass
+from ...models.prediction import Epsilon
+from ...models.prompts import CachedPrompt, TextUse
+from ...models.record import TAGS_FIRST, AdaptedLayers, ModelCard, ModelRecord
 from ...models.systems import headsup
-from ...models.systems.system import epsilon_at
 from ..fresh_adapters import DEFAULT_ALPHA, ENCODER_LAYERS, UNET_LAYERS, fresh_adapter
 
 log = logging.getLogger(__name__)
@@ -60,9 +62,8 @@ class SelfContained:
 
     base: Base | None = None
 
-    def __init__(self, architecture: Architecture) -> None:
-        self._architecture = architecture
-        self._built = architecture.build()
+    def __init__(self, record: ModelRecord) -> None:
+        self._built = build_model(record)
         networks = nn.ModuleDict({"codec": self._built.codec.vae, "unet": self._built.unet})
         networks.register_parameter("prompt", nn.Parameter(self._built.prompt.embeddings(None)))
         for parameter in networks.get_submodule("unet.conv_out").parameters():
@@ -88,7 +89,7 @@ class SelfContained:
         log.info("took %d of %d tensors from %s; new: %s", len(taken), len(own), path, new)
 
     def export(self, path: Path, networks: nn.Module) -> None:
-        save_headsup(path, self.model(networks), self._architecture)
+        save_headsup(path, self.model(networks))
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,6 @@ class AdaptedBase:
         self.base: Base = load_base(base)
         for network in (self.base.unet, self.base.vae):
             network.eval().requires_grad_(False)
-        self._config, self._trained_size = config, trained_size
         self._prompt = CachedPrompt(self.base.text.encode(config.prompt))
         scale = config.alpha / config.rank
         unet = fresh_adapter(self.base.unet, UNET_LAYERS, config.rank, scale, replaced=_wide_conv_in(self.base))
@@ -127,31 +127,26 @@ class AdaptedBase:
             self.base.vae, ENCODER_LAYERS, config.rank, scale, within="encoder.", also=("quant_conv",)
         )
         self.networks: nn.Module = nn.ModuleDict({"unet": unet, "encoder": encoder})
+        self._record = replace(
+            headsup.RECORD,
+            card=config.card,
+            rule=Epsilon(config.timestep, self.base.betas, self.base.steps),
+            layers=AdaptedLayers(unet.paths, encoder.paths, config.rank, config.alpha),
+            base=config.base,
+            trained_size=trained_size,
+            prompt=TextUse(config.prompt, TAGS_FIRST),
+        )
 
     def model(self, networks: nn.Module) -> OneStepModel:
         unet, encoder = _adapters(networks)
         codec = Codec(self.base.vae, (encoder,))
-        multiple = codec.factor * 2 ** (len(self.base.unet.config["block_out_channels"]) - 1)
-        return OneStepModel(
-            codec=codec,
-            unet=self.base.unet,
-            rule=epsilon_at(self.base, self._config.timestep),
-            prompt=self._prompt,
-            size_rule=SizeRule(multiple, multiple),
-            scale=4,
-            trained_size=self._trained_size,
-            default_color_fix="adain",
-            card=self._config.card,
-            passes=(Pass(1.0, (unet,)),),
-            system=headsup.SYSTEM.id,
-            base=self._config.base,
-        )
+        return OneStepModel(codec, self.base.unet, self._prompt, self._record, (Pass(1.0, (unet,)),))
 
     def take_over(self, path: Path) -> None:
         file = read_weights(path)
         if not is_headsup_adapter(file):
             raise ModelFileError(f"{path} is no HeadsUp adapter: stage 2 starts from the file that stage 1 exported")
-        parts = headsup.load(file, self.base, {})
+        parts = headsup.load(file, self.base, NoOptions())
         found = nn.ModuleDict({"unet": parts.passes[0].adapters[0], "encoder": parts.encoder[0]})
         for own, given in zip(_adapters(self.networks), _adapters(found), strict=True):
             branches = dict(given.items())
@@ -165,20 +160,7 @@ class AdaptedBase:
                 raise ModelFileError(f"{path} does not fit this training: {str(error)[:300]}") from error
 
     def export(self, path: Path, networks: nn.Module) -> None:
-        unet, encoder = _adapters(networks)
-        config = self._config
-        record = AdapterRecord(
-            unet.paths,
-            encoder.paths,
-            rank=config.rank,
-            alpha=config.alpha,
-            timestep=config.timestep,
-            base=config.base,
-            prompt=config.prompt,
-            trained_size=self._trained_size,
-            card=config.card,
-        )
-        save_headsup_adapter(path, unet, encoder, record)
+        save_headsup_adapter(path, *_adapters(networks), self._record)
 
 
 def with_a_further_level(content: Mapping[str, Any], own: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -199,7 +181,7 @@ def _levels(content: Mapping[str, Any]) -> int:
 
 
 def make_subject(
-    architecture: Architecture | None, adapter: AdapterConfig | None, base: str, trained_size: int
+    architecture: ModelRecord | None, adapter: AdapterConfig | None, base: str, trained_size: int
 ) -> Subject:
     """What a configuration trains.
 

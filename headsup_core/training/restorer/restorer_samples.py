@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
-from ...models.one_step import ReferencePlacement
+from ...models.record import ReferencePlacement
 from ..data.degradation import degrade
 from ..data.photos import Photos, Place
 from ..data.portraits import (

@@ -1,0 +1,62 @@
+"""Options that are chosen when a model is loaded: of the published systems, and of model files with two ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..errors import InputError
+from ..option_fields import declared_options, option
+
+Chosen = TypeVar("Chosen")
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a system or file that has none."""
+
+
+@dataclass(frozen=True)
+class DetailOptions:
+    """Of a model file with two ends (`file_formats.two_ends`)."""
+
+    detail: float | None = option(
+        None,
+        "How crisp the result is: 0 keeps to what the picture shows, 1 draws the most detail. Without a value the "
+        "model's own default counts. Models whose file has one set of weights do not have this option.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+
+
+@dataclass(frozen=True)
+class ProcessSizeOptions:
+    """Of OSEDiff's and PiSA-SR's scripts, which enlarge small pictures in the same way."""
+
+    process_size: int = option(
+        512,
+        "With published sizing: a picture with a shorter side below process_size / scale is enlarged to that first.",
+        minimum=8,
+        maximum=8192,
+        step=8,
+        unit="px",
+        advanced=True,
+    )
+
+
+def choose_options(declared: type[Chosen], given: Mapping[str, Any], owner: str) -> Chosen:
+    """The options of a dataclass with the values that were given by name.
+
+    Args:
+        owner: name of the system or model, for messages.
+
+    Raises:
+        InputError: an option that is not declared, or a value out of its range.
+    """
+    known = declared_options(declared)
+    if unknown := sorted(set(given) - set(known)):
+        names = ", ".join(f"{name} (default {each.default!r})" for name, each in known.items()) or "no options"
+        raise InputError(f"{owner} has no option {unknown[0]!r}; it has {names}")
+    return declared(**{name: known[name].check(value) for name, value in given.items()})
