@@ -24,7 +24,13 @@ from headsup_core.training.losses.distillation import (
 )
 from headsup_core.training.losses.face_critic import PatchCritic
 from headsup_core.training.losses.feature_critic import CHANNELS, LEVELS, FeatureCritic
-from headsup_core.training.losses.loss_terms import face_fidelity, hinge_critic, hinge_generator, squared_error
+from headsup_core.training.losses.loss_terms import (
+    colour_error,
+    face_fidelity,
+    hinge_critic,
+    hinge_generator,
+    squared_error,
+)
 from headsup_core.training.losses.perceptual import load_lpips
 from headsup_core.training.processes import Processes
 
@@ -56,6 +62,13 @@ def test_face_fidelity_sees_the_face_alone() -> None:
     assert restored.grad is not None
     assert (restored.grad[..., 21:83, 21:83] != 0).float().mean() > 0.99
     assert restored.grad[..., 86:].abs().sum() == restored.grad[..., :18].abs().sum() == 0
+
+
+def test_colour_error_sees_colour_alone() -> None:
+    truth = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    assert colour_error(truth + torch.rand(1, 1, 8, 8), truth).item() == pytest.approx(0, abs=1e-6)  # light
+    tinted = truth + torch.tensor([0.1, 0.0, -0.3]).view(1, 3, 1, 1)
+    assert colour_error(tinted, truth).item() == pytest.approx((0.1 + 0.3) / 2, abs=1e-6)
 
 
 def test_hinge_losses() -> None:

@@ -17,7 +17,7 @@ from ..losses.differentiable_recognisers import aligned_faces, load_recogniser
 from ..losses.distillation import Distillation
 from ..losses.face_critic import FaceCritic
 from ..losses.feature_critic import FeatureCritic
-from ..losses.loss_terms import face_fidelity, identity_loss, periodic_texture, squared_error
+from ..losses.loss_terms import colour_error, face_fidelity, identity_loss, periodic_texture, squared_error
 from ..losses.perceptual import load_lpips
 from ..processes import Processes
 from .restorer_config import TrainConfig
@@ -92,6 +92,8 @@ class Objective:
             losses["l1"] = weights.l1 * F.l1_loss(picture, good)
         if weights.l2:
             losses["l2"] = weights.l2 * squared_error(picture, good)
+        if weights.colour:
+            losses["colour"] = weights.colour * colour_error(picture, good)
         if weights.lpips and step >= self._config.lpips_from:
             losses["lpips"] = weights.lpips * self._shifted_lpips(picture, good, step)
         if weights.ssim:

@@ -21,10 +21,10 @@ from .restorer_samples import SourceConfig
 class LossWeights:
     """The loss is the sum of these weights times their terms, y being the restored crop and x the true one.
 
-    |y - x|; |y - x|^2 (`losses.squared_error`); LPIPS(y, x); 1 - SSIM(y, x); |D(E(x)) - x| of the codec;
-    `losses.periodic_texture(y - x)`; on aligned faces `losses.face_fidelity` with its `face_lpips`,
-    `losses.identity_loss` and the adversarial loss of `critic.FaceCritic`; the adversarial loss of
-    `feature_critic.FeatureCritic` on crops and faces; `distillation.Distillation`.
+    |y - x|; |y - x|^2 (`loss_terms.squared_error`); LPIPS(y, x); 1 - SSIM(y, x); `loss_terms.colour_error(y, x)`;
+    |D(E(x)) - x| of the codec; `loss_terms.periodic_texture(y - x)`; on aligned faces `loss_terms.face_fidelity` with
+    its `face_lpips`, `loss_terms.identity_loss` and the adversarial loss of `face_critic.FaceCritic`; the adversarial
+    loss of `feature_critic.FeatureCritic` on crops and faces; `distillation.Distillation`.
 
     HeadsUp and OSEDiff print l2 1, lpips 2, distillation 1, face 1, face_lpips 0.8, identity 4; HeadsUp does not print
     its adversarial weight.
@@ -34,6 +34,7 @@ class LossWeights:
     l2: float = 0.0
     lpips: float = 0.15
     ssim: float = 0.0
+    colour: float = 0.0
     codec: float = 0.25
     periodic: float = 8.0
     face: float = 0.0
