@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,13 +14,14 @@ from harness.face_models import make_arcface
 from PIL import Image
 from typing_extensions import override
 
+from headsup_core.benchmark.aiming.aims import ANY, BICUBIC, CRISP, FAITHFUL, TODAY, Aim, Task
 from headsup_core.benchmark.aiming.targets import Material, Targets, faceless
 from headsup_core.benchmark.aiming.tasks import SMALL_PORTRAITS
 from headsup_core.benchmark.comparing.cases import CleanFolder
 from headsup_core.benchmark.comparing.contestants import Reference, System
 from headsup_core.benchmark.comparing.evaluate import Judges, Outcome, evaluate
 from headsup_core.benchmark.comparing.peers import Bicubic
-from headsup_core.benchmark.comparing.system_names import make_systems, with_paths
+from headsup_core.benchmark.comparing.system_names import SystemName, make_systems, with_paths
 from headsup_core.benchmark.metrics.registry import Metrics
 from headsup_core.benchmark.recognising.likeness import Likeness
 from headsup_core.benchmark.recognising.recognisers import AnalyzersRecogniser, NetworkRecogniser
@@ -34,6 +36,7 @@ from headsup_core.identity.identity import Identity
 from headsup_core.imaging.resizing import resize
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
+from headsup_core.restoring.headsup_model import HeadsUpModel, load_model
 
 LANDMARKS = torch.tensor([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.38, 0.7], [0.62, 0.7]])
 COLOURS = {"ada": (0.9, 0.2, 0.2), "bob": (0.2, 0.8, 0.2), "cyd": (0.2, 0.3, 0.9)}
@@ -111,12 +114,15 @@ def test_everybody_is_restored_with_another_photo_of_his_own(people: Path) -> No
     strangers = {path.stem: getattr(cases.stranger_of(path), "stem", "")[:3] for path in cases.files()}
     assert strangers == {f"{a}_{n}": b for a, b in (("ada", "bob"), ("bob", "cyd"), ("cyd", "ada")) for n in (0, 1)}
     assert len(CleanFolder(people, "x4-mild", 96, pairs=True, limit=3).files()) == 4  # whole people
+    first = CleanFolder(people, "x4-mild", 96, pairs=True, people=2, one_each=True)
+    assert [path.stem for path in first.files()] == ["ada_0", "bob_0"]
+    assert getattr(first.reference_of(first.files()[0]), "stem", None) == "ada_1"
     (people / "ada_1.png").unlink()
-    assert {path.stem[:3] for path in cases.files()} == {"bob", "cyd"}  # ada has no reference
+    assert {path.stem[:3] for path in replace(cases).files()} == {"bob", "cyd"}  # ada has no reference
     for name in ("bob_1", "cyd_1"):
         (people / f"{name}.png").unlink()
     with pytest.raises(InputError, match="underscore"):
-        cases.files()
+        replace(cases).files()
 
 
 def test_likeness_to_truth_and_reference(people: Path) -> None:
@@ -307,6 +313,42 @@ def test_targets_judge_their_tasks(
     assert (tmp_path / "out" / "people-96-x8" / "results.json").exists()
     same = next(row for row in rows if row[3] == "psnr_y" and row[2] == "toy")
     assert same[5] == "+0.00 [+0.00, +0.00]"  # the model that it shall replace is the same
+
+
+def test_targets_measure_both_ends_of_the_slider_and_the_model_that_is_replaced(
+    people: Path, toy_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[dict[str, str]] = []
+    model = load_model(toy_file)
+
+    def load(name: SystemName, host: PlainHost) -> HeadsUpModel:
+        del host
+        loaded.append(dict(name.loading))
+        if name.loading.get("detail") == "1":
+            raise InputError("has no such end")
+        return model
+
+    monkeypatch.setattr(SystemName, "load", load)
+    today = tmp_path / "toy-before.safetensors"
+    today.write_bytes(toy_file.read_bytes())
+    asked = (
+        Aim(FAITHFUL, (TODAY,), "psnr_y", -1.0, region="whole"),
+        Aim(CRISP, (TODAY,), "psnr_y", -1.0, region="whole"),
+        Aim(ANY, (BICUBIC,), "psnr_y", -100.0, region="whole"),
+    )
+    cases = CleanFolder(people, "x8", 96, limit=1)
+    material = Material("portraits", cases, [Task("x8", "x8", asked)], people=False)
+    host = PlainHost("cpu", quiet=True)
+    targets = Targets(
+        [material], str(toy_file), str(today), host, Judges(Metrics.made()), sheets=0, quiet=True, cost_side=None
+    )
+    (tmp_path / "out").mkdir()
+    table, _ = targets.measure(tmp_path / "out")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:5]]
+    assert [row[1:3] for row in rows] == [["toy@detail=0", "today"], ["toy@detail=1", "today"], ["toy", "bicubic"]]
+    assert [row[5] for row in rows][1] == "not measured"
+    assert rows[0][5].startswith("+0.00")  # the same weights
+    assert {"detail": "0"} in loaded
 
 
 def test_targets_need_somebody_to_judge(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True)
 class CleanFolder:
-    """Clean pictures, reduced so that the longer side is `size`, then degraded.
+    """Clean pictures, reduced so that the longer side is `size`, then degraded. The folder is read once.
 
     Attributes:
         hold_out: only every n-th person, those that training leaves out with the same number; 0: everybody.
@@ -79,7 +80,7 @@ class CleanFolder:
         Raises:
             InputError: no folder, nothing in it, or, with `pairs`, nobody with two pictures.
         """
-        people = self._people()
+        people = self._people
         restored = [pictures[:1] if self.one_each else pictures for pictures in people.values()]
         if not self.pairs:
             return _spread([path for pictures in restored for path in pictures], self.limit)
@@ -87,6 +88,7 @@ class CleanFolder:
         wanted = None if self.limit is None else max(1, round(self.limit / mean))
         return [path for pictures in _spread(restored, wanted) for path in pictures]
 
+    @cached_property
     def _people(self) -> dict[str, list[Path]]:
         """All pictures of whoever is looked at."""
         files = list_pictures(self.folder)
@@ -107,7 +109,7 @@ class CleanFolder:
         """Another picture of the same person, the next in turn; None without `pairs`."""
         if not self.pairs:
             return None
-        own = self._people()[person_of(path)]
+        own = self._people[person_of(path)]
         return own[(own.index(path) + 1) % len(own)]
 
     def stranger_of(self, path: Path) -> Path | None:
