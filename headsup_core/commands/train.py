@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..host import pick_device
+
+if TYPE_CHECKING:
+    from ..training.run_config import RunConfig
+
+RESTORER = "restorer"
+"""What a configuration trains that does not say so."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,28 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import yaml
 
-    from ..training.landmarks.landmark_subject import LandmarkConfig, LandmarkTrainer
-    from ..training.restorer.restorer_config import read_config, read_record
+    from ..training.run_config import read_record
     from ..training.trainer import Trainer
 
     pairs = [setting.partition("=") for setting in args.set]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
-    overrides = {name: yaml.safe_load(value) for name, _, value in pairs}
-    record = read_record(args.config, overrides)
-    trains = record.pop("trains", None)
-    if trains == "idfsr":
-        return _train_idfsr(record, args)
-    if trains == "face-landmarks":
-        landmarks = LandmarkTrainer(
-            LandmarkConfig.from_record(record, args.data or Path()), args.folder, pick_device(args.device)
-        )
-        landmarks.train()
-        if args.export:
-            landmarks.export(args.export)
-        return 0
-    config = read_config(args.config, overrides, args.data)
-    trainer = Trainer(config, args.folder, pick_device(args.device))
+    record = read_record(args.config, {name: yaml.safe_load(value) for name, _, value in pairs})
+    kinds, trains = _kinds(), record.pop("trains", RESTORER)
+    if trains not in kinds:
+        raise InputError(f"{args.config} trains {trains!r}: choose one of {', '.join(kinds)}")
+    make_config, make_subject = kinds[trains]
+    config = make_config.from_record(record, args.data or Path())
+    trainer = Trainer(make_subject, config, args.folder, pick_device(args.device))
     trainer.train()
     if args.export:
         trainer.export(args.export)
@@ -51,13 +48,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _train_idfsr(record: dict[str, Any], args: argparse.Namespace) -> int:
+def _kinds() -> dict[str, tuple[type[RunConfig], type[Any]]]:
+    """By the word in a configuration's `trains`: the class of the configuration and that of the subject."""
     from ..idfsr.pretraining.idfsr_config import IDFSRConfig
-    from ..idfsr.pretraining.idfsr_trainer import IDFSRTrainer
+    from ..idfsr.pretraining.idfsr_subject import IDFSRSubject
+    from ..training.landmarks.landmark_config import LandmarkConfig
+    from ..training.landmarks.landmark_subject import LandmarkSubject
+    from ..training.restorer.restorer_config import RestorerConfig
+    from ..training.restorer.restorer_subject import RestorerSubject
 
-    config = IDFSRConfig.from_record(record, args.data or Path())
-    trainer = IDFSRTrainer(config, args.folder, pick_device(args.device))
-    trainer.train()
-    if args.export:
-        trainer.export(args.export)
-    return 0
+    return {
+        RESTORER: (RestorerConfig, RestorerSubject),
+        "idfsr": (IDFSRConfig, IDFSRSubject),
+        "face-landmarks": (LandmarkConfig, LandmarkSubject),
+    }

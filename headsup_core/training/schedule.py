@@ -1,12 +1,14 @@
-"""What every training loop here has in common: rates, averages, shares, paths."""
+"""Learning rates, averaged weights and shares."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+import math
+from collections.abc import Sequence
+from typing import Literal, Protocol
 
 import torch
+
+Fall = Literal["linear", "cosine"]
 
 
 class Schedule(Protocol):
@@ -24,11 +26,16 @@ class Schedule(Protocol):
     @property
     def decay_steps(self) -> int: ...
 
+    @property
+    def fall(self) -> Fall: ...
+
 
 def learning_rate(config: Schedule, step: int) -> float:
-    """Linear warm-up, constant, linear fall to zero over the last `decay_steps`."""
+    """Linear warm-up, constant, then the fall to zero over the last `decay_steps`."""
     up = (step + 1) / max(1, config.warmup_steps)
-    down = (config.steps - step) / max(1, config.decay_steps)
+    down = min(1.0, (config.steps - step) / max(1, config.decay_steps))
+    if config.fall == "cosine":
+        down = (1 - math.cos(math.pi * down)) / 2
     return config.learning_rate * min(1.0, up, down)
 
 
@@ -39,19 +46,7 @@ def warm_average(
     return averaged.lerp(current, 1 - min(decay, (1 + float(steps)) / (10 + float(steps))))
 
 
-def one_thread(worker: int) -> None:
-    """For `DataLoader`'s workers: the cores belong to the training."""
-    del worker
-    torch.set_num_threads(1)
-
-
 def normalised(weights: Sequence[float]) -> list[float]:
     """Shares that sum to one."""
     total = sum(weights)
     return [weight / total for weight in weights]
-
-
-def rooted_sources(record: Mapping[str, Any], root: Path) -> list[dict[str, Any]]:
-    """A YAML record's `sources`, their folders starting from `root`."""
-    sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
-    return [source | {"folder": str(root / source["folder"])} for source in sources]

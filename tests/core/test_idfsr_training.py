@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from harness.training import killed_after_a_checkpoint
 from PIL import Image
 
 from headsup_core.cli import main
@@ -26,10 +26,11 @@ from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 from headsup_core.idfsr.pretraining.aligned_photos import AlignedPhoto, FaceSource, margin_of, prepare_photos
 from headsup_core.idfsr.pretraining.face_samples import LOW, FaceDataset
 from headsup_core.idfsr.pretraining.idfsr_config import IDFSRConfig
-from headsup_core.idfsr.pretraining.idfsr_trainer import IDFSRTrainer, learning_rate
+from headsup_core.idfsr.pretraining.idfsr_subject import IDFSRSubject
 from headsup_core.models.file_formats.weights_files import write_safetensors
 from headsup_core.training.data.degradation import degrade
-from headsup_core.training.run_folder import RunFolder
+from headsup_core.training.schedule import learning_rate
+from headsup_core.training.trainer import Trainer
 
 SIDE = 200
 # eyes 40 px apart, upright
@@ -156,30 +157,21 @@ def config(folder: Path, **changes: Any) -> IDFSRConfig:
     return IDFSRConfig(**(fields | changes))
 
 
-def test_a_killed_run_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = IDFSRTrainer(config(folder), tmp_path / "whole", torch.device("cpu"))
-    start = {name: value.clone() for name, value in whole.network.state_dict().items()}
+def test_a_killed_run_goes_on_exactly(folder: Path, tmp_path: Path) -> None:
+    whole = Trainer(IDFSRSubject, config(folder), tmp_path / "whole", torch.device("cpu"))
+    start = {name: value.clone() for name, value in whole.networks.state_dict().items()}
     state = torch.get_rng_state()
     whole.train()
     assert torch.equal(state, torch.get_rng_state())
-    assert any(not torch.equal(value, start[name]) for name, value in whole.network.state_dict().items())
+    assert any(not torch.equal(value, start[name]) for name, value in whole.networks.state_dict().items())
 
-    killed = IDFSRTrainer(config(folder), tmp_path / "killed", torch.device("cpu"))
-    plain = RunFolder.log
-
-    def dying(run: RunFolder, row: Mapping[str, Any]) -> None:
-        if row["step"] == 3:
-            raise KeyboardInterrupt
-        plain(run, row)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "log", dying)
-        with pytest.raises(KeyboardInterrupt):
-            killed.train()
-    resumed = IDFSRTrainer(config(folder), tmp_path / "killed", torch.device("cpu"))
+    killed = Trainer(IDFSRSubject, config(folder), tmp_path / "killed", torch.device("cpu"))
+    with killed_after_a_checkpoint():
+        killed.train()
+    resumed = Trainer(IDFSRSubject, config(folder), tmp_path / "killed", torch.device("cpu"))
     assert resumed.step == 2
     resumed.train()
-    for part in ("network", "average"):
+    for part in ("networks", "average"):
         own, other = getattr(resumed, part).state_dict(), getattr(whole, part).state_dict()
         assert all(torch.equal(value, other[name]) for name, value in own.items()), part
     with (tmp_path / "killed" / "log.csv").open(newline="") as file:
@@ -190,7 +182,7 @@ def test_a_killed_run_goes_on_exactly(folder: Path, tmp_path: Path, monkeypatch:
 
 
 def test_a_run_standardises_embeddings_and_exports_what_another_starts_from(folder: Path, tmp_path: Path) -> None:
-    trainer = IDFSRTrainer(config(folder, steps=1), tmp_path / "run", torch.device("cpu"))
+    trainer = Trainer(IDFSRSubject, config(folder, steps=1), tmp_path / "run", torch.device("cpu"))
     trainer.train()
     trainer.export(tmp_path / "small.safetensors")
     model = load_idfsr(tmp_path / "small.safetensors")
@@ -199,12 +191,12 @@ def test_a_run_standardises_embeddings_and_exports_what_another_starts_from(fold
     )
     vectors = torch.stack([one.embedding for one in photos[0]])
     assert torch.allclose(model.network.identity_tokens.mean, vectors.mean(0), atol=1e-5)
-    averaged = trainer.averaged_model.network.state_dict()
+    averaged = trainer.subject.averaged_model(trainer.average.module).network.state_dict()
     assert all(torch.allclose(value, averaged[name], atol=1e-3) for name, value in model.network.state_dict().items())
     larger = replace(SMALL, size=32)
     changes = {"architecture": larger, "init": str(tmp_path / "small.safetensors")}
-    further = IDFSRTrainer(config(folder, **changes), tmp_path / "next", torch.device("cpu"))
-    own = further.network.state_dict()
+    further = Trainer(IDFSRSubject, config(folder, **changes), tmp_path / "next", torch.device("cpu"))
+    own = further.networks.state_dict()
     assert all(torch.equal(value, own[name]) for name, value in model.network.state_dict().items())
 
 
@@ -215,11 +207,12 @@ def test_mistakes_are_named(folder: Path, tmp_path: Path) -> None:
         config(folder, embedding_from="both")
     other = replace(SMALL, embedder="arcface")
     with pytest.raises(InputError, match="takes embeddings of 'arcface', dlib gives 'dlib_resnet_v1'"):
-        IDFSRTrainer(config(folder, architecture=other), tmp_path / "run", torch.device("cpu"))
+        Trainer(IDFSRSubject, config(folder, architecture=other), tmp_path / "run", torch.device("cpu"))
     wider = replace(SMALL, channels=16)
     save_idfsr(tmp_path / "wide.safetensors", IDFSRModel(IDFSRNetwork(wider), wider))
+    start = config(folder, init=str(tmp_path / "wide.safetensors"))
     with pytest.raises(ModelFileError, match="is of another architecture"):
-        IDFSRTrainer(config(folder, init=str(tmp_path / "wide.safetensors")), tmp_path / "run", torch.device("cpu"))
+        Trainer(IDFSRSubject, start, tmp_path / "run", torch.device("cpu"))
 
 
 def test_the_learning_rate_rises_and_falls(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from harness.training import CONFIGS
+from harness.training import CONFIGS, killed_after_a_checkpoint
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -21,8 +21,9 @@ from headsup_core.training.data.degradation import DEGRADATIONS, BlindFace, OldS
 from headsup_core.training.data.people_by_name import person_of, split_by_person
 from headsup_core.training.losses.loss_terms import periodic_texture
 from headsup_core.training.losses.perceptual import load_lpips, squeeze_lpips
-from headsup_core.training.restorer.restorer_config import LossWeights, TrainConfig, read_config
+from headsup_core.training.restorer.restorer_config import LossWeights, RestorerConfig, read_config
 from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
+from headsup_core.training.restorer.restorer_subject import RestorerSubject
 from headsup_core.training.run_folder import RunFolder
 from headsup_core.training.schedule import learning_rate
 from headsup_core.training.trainer import Trainer
@@ -201,7 +202,7 @@ def test_lpips_takes_other_backbones_from_files(tmp_path: Path) -> None:
 
 
 def test_learning_rate_warms_up_and_decays(toy_record: ModelRecord) -> None:
-    config = TrainConfig(toy_record, (), {}, "", steps=100, warmup_steps=10, decay_steps=20, learning_rate=1.0)
+    config = RestorerConfig(toy_record, (), {}, "", steps=100, warmup_steps=10, decay_steps=20, learning_rate=1.0)
     rates = [learning_rate(config, step) for step in range(100)]
     assert rates[:2] == [0.1, 0.2]
     assert set(rates[9:81]) == {1.0}
@@ -209,7 +210,7 @@ def test_learning_rate_warms_up_and_decays(toy_record: ModelRecord) -> None:
 
 
 def test_resumed_run_equals_an_unbroken_one(toy_record: ModelRecord, folder: Path, backbone: Path) -> None:
-    config = TrainConfig(
+    config = RestorerConfig(
         architecture=toy_record,
         sources=(SourceConfig(str(folder), 1.0),),
         degradations={"realesrgan": 1.0},
@@ -228,25 +229,13 @@ def test_resumed_run_equals_an_unbroken_one(toy_record: ModelRecord, folder: Pat
         loss=LossWeights(),
     )
     cpu = torch.device("cpu")
-    whole = Trainer(config, folder.parent / "whole", cpu)
+    whole = Trainer(RestorerSubject, config, folder.parent / "whole", cpu)
     start = {name: value.clone() for name, value in whole.networks.state_dict().items()}
     whole.train()
-    broken = Trainer(config, folder.parent / "broken", cpu)
-    saves, save = [], broken._save
-
-    def die_after_save() -> None:
-        save()
-        saves.append(broken.step)
-        raise KeyboardInterrupt
-
-    broken._save = die_after_save  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
+    broken = Trainer(RestorerSubject, config, folder.parent / "broken", cpu)
+    with killed_after_a_checkpoint():
         broken.train()
-    assert saves == [3]
-    state = torch.load(broken.checkpoint, weights_only=True)
-    assert state.pop("companions") == {}
-    torch.save(state, broken.checkpoint)  # as it was written before there were companions
-    resumed = Trainer(config, folder.parent / "broken", cpu)
+    resumed = Trainer(RestorerSubject, config, folder.parent / "broken", cpu)
     assert resumed.step == 3
     resumed.train()
     expected = whole.networks.state_dict()
@@ -279,8 +268,8 @@ def test_run_starts_from_the_tensors_of_a_file_that_fit(
     path = folder.parent / "old.safetensors"
     save_headsup(path, old, torch.float32)
     wider = toy_record.with_unet(block_out_channels=[8, 24])
-    config = TrainConfig(wider, (SourceConfig(str(folder), 1.0),), {"x8": 1.0}, str(backbone), init=str(path))
-    trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
+    config = RestorerConfig(wider, (SourceConfig(str(folder), 1.0),), {"x8": 1.0}, str(backbone), init=str(path))
+    trainer = Trainer(RestorerSubject, config, folder.parent / "run", torch.device("cpu"))
     own, given = trainer.networks.state_dict(), old.unet.state_dict()
     assert torch.equal(own["unet.conv_in.weight"], given["conv_in.weight"])
     assert torch.equal(own["codec.encoder.layers.0.weight"], old.codec.vae.state_dict()["encoder.layers.0.weight"])
@@ -289,7 +278,7 @@ def test_run_starts_from_the_tensors_of_a_file_that_fit(
     assert torch.equal(averaged["unet.conv_in.weight"], given["conv_in.weight"])
     save_file({"other": torch.zeros(3)}, path)
     with pytest.raises(ModelFileError, match="shares no tensor"):
-        Trainer(config, folder.parent / "run", torch.device("cpu"))
+        Trainer(RestorerSubject, config, folder.parent / "run", torch.device("cpu"))
 
 
 def test_a_run_starts_from_a_file_with_a_level_less(toy_record: ModelRecord, folder: Path, backbone: Path) -> None:
@@ -302,8 +291,8 @@ def test_a_run_starts_from_a_file_with_a_level_less(toy_record: ModelRecord, fol
         up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
     )
     sources = (SourceConfig(str(folder), 1.0),)
-    config = TrainConfig(deeper, sources, {"x8": 1.0}, str(backbone), init=str(path))
-    own = Trainer(config, folder.parent / "run", torch.device("cpu")).networks.state_dict()
+    config = RestorerConfig(deeper, sources, {"x8": 1.0}, str(backbone), init=str(path))
+    own = Trainer(RestorerSubject, config, folder.parent / "run", torch.device("cpu")).networks.state_dict()
     given = old.unet.state_dict()
     moved = {name: name.replace("up_blocks.1", "up_blocks.2").replace("up_blocks.0", "up_blocks.1") for name in given}
     assert all(torch.equal(own["unet." + moved[name]], given[name]) for name in given)

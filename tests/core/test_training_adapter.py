@@ -10,28 +10,29 @@ from pathlib import Path
 import pytest
 import torch
 from harness.systems import base_folder, picture
-from harness.training import CONFIGS, people_folder
+from harness.training import CONFIGS, killed_after_a_checkpoint, people_folder
 
 import headsup_core as hu
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.bases.base import Base, load_base
 from headsup_core.models.record import ModelCard, ModelRecord
 from headsup_core.training.losses.differentiable_recognisers import MobileFaceNet
-from headsup_core.training.restorer.restorer_config import LossWeights, TrainConfig, read_config
+from headsup_core.training.restorer.restorer_config import LossWeights, RestorerConfig, read_config
 from headsup_core.training.restorer.restorer_networks import AdapterConfig
 from headsup_core.training.restorer.restorer_samples import SourceConfig
+from headsup_core.training.restorer.restorer_subject import RestorerSubject
 from headsup_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def config(base: Base, tmp_path: Path, backbone: Path) -> TrainConfig:
+def config(base: Base, tmp_path: Path, backbone: Path) -> RestorerConfig:
     """The paper's losses on the tiny base."""
     torch.manual_seed(0)
     torch.save(MobileFaceNet().state_dict(), tmp_path / "recogniser.pt")
     folder = people_folder(tmp_path)
-    return TrainConfig(
+    return RestorerConfig(
         architecture=None,
         adapter=AdapterConfig(prompt="a face", card=ModelCard("mine", "MIT", "toy people")),
         base=str(base_folder(base, tmp_path / "base")),
@@ -58,15 +59,15 @@ def config(base: Base, tmp_path: Path, backbone: Path) -> TrainConfig:
     )
 
 
-def test_two_steps_train_what_the_paper_trains(config: TrainConfig, tmp_path: Path) -> None:
-    trainer = Trainer(config, tmp_path / "run", CPU)
+def test_two_steps_train_what_the_paper_trains(config: RestorerConfig, tmp_path: Path) -> None:
+    trainer = Trainer(RestorerSubject, config, tmp_path / "run", CPU)
     before = {name: value.clone() for name, value in trainer.networks.state_dict().items()}
-    base = (trainer.model.unet, trainer.model.codec.vae)
+    base = (trainer.subject.model.unet, trainer.subject.model.codec.vae)
     frozen = [value.clone() for network in base for value in network.parameters()]
-    conv_in = trainer.model.unet_adapters[0].replacements()["conv_in.weight"]
+    conv_in = trainer.subject.model.unet_adapters[0].replacements()["conv_in.weight"]
     assert conv_in.shape[1] == 9
     assert not conv_in[:, 4:].any()
-    assert torch.equal(conv_in[:, :4], trainer.model.unet.get_parameter("conv_in.weight"))
+    assert torch.equal(conv_in[:, :4], trainer.subject.model.unet.get_parameter("conv_in.weight"))
     trainer.train()
     with (tmp_path / "run" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -86,16 +87,16 @@ def test_two_steps_train_what_the_paper_trains(config: TrainConfig, tmp_path: Pa
 
 
 @torch.no_grad()
-def test_exported_adapter_restores_a_picture_and_starts_the_next_stage(config: TrainConfig, tmp_path: Path) -> None:
+def test_exported_adapter_restores_a_picture_and_starts_the_next_stage(config: RestorerConfig, tmp_path: Path) -> None:
     small = replace(config, steps=1, loss=LossWeights(l1=0, l2=1, lpips=0, codec=0, periodic=0))
-    trainer = Trainer(small, tmp_path / "run", CPU)
+    trainer = Trainer(RestorerSubject, small, tmp_path / "run", CPU)
     with torch.enable_grad():
         trainer.train()
     path = tmp_path / "mine.safetensors"
     trainer.export(path)
     model = hu.load_model(adapter=path, base=config.base)
     assert (model.card.name, model.one_step.system, model.one_step.trained_size) == ("mine", "headsup", 64)
-    one, mine = model.one_step, trainer.averaged_model
+    one, mine = model.one_step, trainer.subject.averaged_model(trainer.average.module)
     random = torch.Generator().manual_seed(1)
     latent, reference = (torch.randn(1, 4, 8, 8, generator=random) for _ in range(2))
     mask = torch.ones(1, 1, 8, 8)
@@ -112,35 +113,28 @@ def test_exported_adapter_restores_a_picture_and_starts_the_next_stage(config: T
     assert restored.shape == (1, 3, 32, 32)
     assert restored.isfinite().all()
 
-    second = Trainer(replace(small, init=str(path)), tmp_path / "second", CPU)
+    second = Trainer(RestorerSubject, replace(small, init=str(path)), tmp_path / "second", CPU)
     expected = trainer.average.module.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in second.networks.state_dict().items())
     wrong = replace(small, init=str(path), adapter=replace(small.adapter or AdapterConfig(), rank=2))
     with pytest.raises(ModelFileError, match="does not fit this training"):
-        Trainer(wrong, tmp_path / "third", CPU)
+        Trainer(RestorerSubject, wrong, tmp_path / "third", CPU)
     with pytest.raises(ModelFileError, match="is no HeadsUp adapter"):
-        Trainer(replace(small, init=config.lpips_backbone), tmp_path / "third", CPU)
+        Trainer(RestorerSubject, replace(small, init=config.lpips_backbone), tmp_path / "third", CPU)
 
 
-def test_resumed_with_gradient_checkpointing_it_is_the_same_run(config: TrainConfig, tmp_path: Path) -> None:
+def test_resumed_with_gradient_checkpointing_it_is_the_same_run(config: RestorerConfig, tmp_path: Path) -> None:
     """The companions' networks and optimizers come back; computing activations anew changes nothing."""
-    whole = Trainer(config, tmp_path / "whole", CPU)
+    whole = Trainer(RestorerSubject, config, tmp_path / "whole", CPU)
     whole.train()
-    broken = Trainer(replace(config, gradient_checkpointing=True), tmp_path / "broken", CPU)
-    save = broken._save
-
-    def die_after_save() -> None:
-        save()
-        raise KeyboardInterrupt
-
-    broken._save = die_after_save  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
+    broken = Trainer(RestorerSubject, replace(config, gradient_checkpointing=True), tmp_path / "broken", CPU)
+    with killed_after_a_checkpoint():
         broken.train()
-    resumed = Trainer(replace(config, gradient_checkpointing=True), tmp_path / "broken", CPU)
+    resumed = Trainer(RestorerSubject, replace(config, gradient_checkpointing=True), tmp_path / "broken", CPU)
     assert resumed.step == 1
     resumed.train()
     pairs = [(whole.networks, resumed.networks)]
-    mine, others = whole._objective.companions, resumed._objective.companions
+    mine, others = whole.subject.learners, resumed.subject.learners
     assert set(mine) == {"adversarial", "distillation"}
     pairs += [(mine[name].network, others[name].network) for name in mine]
     for one, other in pairs:
@@ -149,7 +143,7 @@ def test_resumed_with_gradient_checkpointing_it_is_the_same_run(config: TrainCon
             assert torch.allclose(value, expected[name], atol=1e-5), name
 
 
-def test_what_a_training_needs_is_said(config: TrainConfig, toy_record: ModelRecord, tmp_path: Path) -> None:
+def test_what_a_training_needs_is_said(config: RestorerConfig, toy_record: ModelRecord, tmp_path: Path) -> None:
     for wrong, message in (
         (replace(config, adapter=None), "architecture .* or an adapter"),
         (replace(config, architecture=toy_record), "one of them"),
@@ -158,7 +152,7 @@ def test_what_a_training_needs_is_said(config: TrainConfig, toy_record: ModelRec
         (replace(config, recognisers=()), r"loss\.identity is 4, but no recogniser is named"),
     ):
         with pytest.raises(InputError, match=message):
-            Trainer(wrong, tmp_path / "run", CPU)
+            Trainer(RestorerSubject, wrong, tmp_path / "run", CPU)
 
 
 @pytest.mark.parametrize(("stage", "portraits"), [("1", (0.15, 0.05)), ("2", (1.5, 0.5))])

@@ -12,7 +12,7 @@ from torch import nn
 
 from headsup_core.faces.alignment import template
 from headsup_core.models.bases.base import Base
-from headsup_core.training.losses.companions import Restoration
+from headsup_core.training.losses.companions import Companion, Restoration
 from headsup_core.training.losses.differentiable_recognisers import aligned_faces
 from headsup_core.training.losses.distillation import (
     Distillation,
@@ -71,6 +71,15 @@ def test_colour_error_sees_colour_alone() -> None:
     assert colour_error(tinted, truth).item() == pytest.approx((0.1 + 0.3) / 2, abs=1e-6)
 
 
+def _learn(companion: Companion, restored: Restoration, seed: int) -> float:
+    """One step of its own; its loss before it."""
+    processes = Processes(torch.device("cpu"), "no")
+    loss = companion.gather(restored, torch.Generator().manual_seed(seed), processes)
+    companion.step(processes)
+    assert loss is not None
+    return loss
+
+
 def test_hinge_losses() -> None:
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-3.0, 0.0, 1.0])
     # true pictures: 0, 0.5, 2; restored ones: 0, 1, 2
@@ -122,9 +131,7 @@ def test_the_feature_critic_learns_to_tell_sharp_from_flat(feature_critic: Featu
     torch.manual_seed(1)
     sharp, flat = torch.rand(2, 3, 80, 80), torch.full((2, 3, 80, 80), 0.5)
     restored = Restoration(flat[:, :1], flat, truth=sharp)
-    processes = Processes(torch.device("cpu"), "no")
-    losses = [feature_critic.learn(restored, torch.Generator().manual_seed(step), processes) for step in range(12)]
-    assert all(loss is not None for loss in losses)
+    losses = [_learn(feature_critic, restored, step) for step in range(12)]
     assert losses[0] == pytest.approx(1, abs=0.2)  # hinge at scores about 0
     assert losses[-1] < 0.3
     picture = flat.clone().requires_grad_(True)
@@ -222,7 +229,7 @@ def test_the_copy_learns_diffusion_on_detached_latents(distillation: Distillatio
     own.backward()
     assert latent.grad is None
     before = {name: tensor.clone() for name, tensor in distillation.network.state_dict().items()}
-    distillation.learn(restored, torch.Generator().manual_seed(3), Processes(torch.device("cpu")))
+    _learn(distillation, restored, 3)
     assert all(not torch.equal(tensor, before[name]) for name, tensor in distillation.network.state_dict().items())
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from harness.broken_run import line_config
+from harness.lines import LineSubject
 from harness.training import people_folder
 from torch import nn
 
@@ -17,6 +20,7 @@ from headsup_core.errors import InputError
 from headsup_core.models.record import ModelRecord
 from headsup_core.training.processes import Processes
 from headsup_core.training.restorer.restorer_config import read_config
+from headsup_core.training.restorer.restorer_subject import RestorerSubject
 from headsup_core.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +51,8 @@ def config(toy_record: ModelRecord, backbone: Path, tmp_path: Path) -> Path:
 
 def test_two_processes_learn_what_one_learns_from_both_samples(config: Path, tmp_path: Path) -> None:
     export = tmp_path / "two.safetensors"
-    _train_by_two(config, tmp_path / "two", "--export", str(export))
+    train = ["-m", "headsup_core", "train", "--config", str(config), "--run", str(tmp_path / "two"), "--device", "cpu"]
+    _launch([*train, "--export", str(export)], tmp_path)
     assert export.exists()
     rows = (tmp_path / "two" / "log.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "1", "2"]  # one process writes
@@ -62,31 +67,38 @@ def test_two_processes_learn_what_one_learns_from_both_samples(config: Path, tmp
     assert (two - first).norm() > 0.2 * (first - start).norm()
 
 
-def test_two_processes_go_on_where_they_stopped(config: Path, tmp_path: Path) -> None:
-    _train_by_two(config, tmp_path / "unbroken")
-    for steps in (1, 2):
-        _train_by_two(config, tmp_path / "broken", "--set", f"steps={steps}")
+def test_two_processes_go_on_where_they_stopped(tmp_path: Path) -> None:
+    """With a learner beside, and accumulated gradients: everything is as in an unbroken run."""
+    _launch([str(ROOT / "tests" / "harness" / "broken_run.py"), str(tmp_path)], tmp_path)
     unbroken, broken = (
-        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["networks"] for name in ("unbroken", "broken")
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("unbroken", "broken")
     )
-    assert all(torch.equal(value, broken[name]) for name, value in unbroken.items())
+    assert broken["step"] == unbroken["step"] == 3
+    for part in ("networks", "average"):
+        assert all(torch.equal(value, broken[part][name]) for name, value in unbroken[part].items())
+    judges = [state["learners"]["judge"]["network"] for state in (unbroken, broken)]
+    assert all(torch.equal(value, judges[1][name]) for name, value in judges[0].items())
+    alone = Trainer(LineSubject, replace(line_config(3), batch=4), tmp_path / "alone", torch.device("cpu"))
+    alone.train()
+    expected = alone.networks.state_dict()
+    assert all(torch.allclose(value, expected[name], atol=1e-5) for name, value in broken["networks"].items())
 
 
-def _train_by_two(config: Path, run: Path, *more: str) -> None:
+def _launch(command: list[str], folder: Path) -> None:
     # --multi_gpu is the launcher's word for several processes; where they compute is --device
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    command = [*launch, "-m", "headsup_core", "train", "--config", str(config), "--run", str(run), "--device", "cpu"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": paths}
     done = subprocess.run(
-        [*command, *more], cwd=run.parent, env=environment, capture_output=True, text=True, timeout=200
+        [*launch, *command], cwd=folder, env=environment, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def _trained(config: Path, run: Path, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     """All weights before and after a run of one process."""
-    trainer = Trainer(read_config(config, {"batch": batch}), run, torch.device("cpu"))
+    trainer = Trainer(RestorerSubject, read_config(config, {"batch": batch}), run, torch.device("cpu"))
     start = nn.utils.parameters_to_vector(trainer.networks.state_dict().values())
     trainer.train()
     return start, nn.utils.parameters_to_vector(trainer.networks.state_dict().values())

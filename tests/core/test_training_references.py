@@ -20,13 +20,8 @@ from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.alignment import template
 from headsup_core.models.record import ModelRecord
 from headsup_core.training.data import portraits
-from headsup_core.training.data.portraits import (
-    align_portrait,
-    lies_inside,
-    make_reference,
-    mirrored_landmarks,
-    placed_landmarks,
-)
+from headsup_core.training.data.landmark_annotations import lies_inside, mirrored_landmarks, placed_landmarks
+from headsup_core.training.data.portraits import align_portrait, make_reference
 from headsup_core.training.losses.differentiable_recognisers import (
     MobileFaceNet,
     aligned_faces,
@@ -34,8 +29,9 @@ from headsup_core.training.losses.differentiable_recognisers import (
     load_recogniser,
 )
 from headsup_core.training.losses.loss_terms import identity_loss
-from headsup_core.training.restorer.restorer_config import LossWeights, TrainConfig, read_config
+from headsup_core.training.restorer.restorer_config import LossWeights, RestorerConfig, read_config
 from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
+from headsup_core.training.restorer.restorer_subject import RestorerSubject
 from headsup_core.training.trainer import Trainer
 
 SHIPPED = CONFIGS / "headsup-tiny.yaml"
@@ -283,16 +279,16 @@ def _identity_of_first_step(
 ) -> float:
     config = reference_config(toy_record, folder, backbone, recognisers, steps=1)
     torch.manual_seed(0)
-    Trainer(config, run, torch.device("cpu")).train()
+    Trainer(RestorerSubject, config, run, torch.device("cpu")).train()
     with (run / "log.csv").open() as file:
         return float(next(csv.DictReader(file))["identity"])
 
 
 def reference_config(
     toy_record: ModelRecord, folder: Path, backbone: Path, recognisers: tuple[str, ...], steps: int
-) -> TrainConfig:
+) -> RestorerConfig:
     """Every sample has a whole face and a reference."""
-    return TrainConfig(
+    return RestorerConfig(
         architecture=toy_record,
         sources=(SourceConfig(str(folder), 1.0, references="other_photo", whole_face=1.0),),
         degradations={"x8": 1.0},
@@ -316,7 +312,7 @@ def test_training_reaches_the_reference_channels(toy_record: ModelRecord, folder
     torch.manual_seed(0)
     torch.save(MobileFaceNet().state_dict(), recogniser)
     config = reference_config(toy_record, folder, backbone, (str(recogniser),), steps=3)
-    trainer = Trainer(config, folder.parent / "run", torch.device("cpu"))
+    trainer = Trainer(RestorerSubject, config, folder.parent / "run", torch.device("cpu"))
     weight = "unet.conv_in.weight"
     before = trainer.networks.get_parameter(weight).detach().clone()
     trainer.train()

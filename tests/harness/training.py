@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 
 import headsup_core.training
 from headsup_core.faces.alignment import template
+from headsup_core.training.run_folder import RunFolder
 
 CONFIGS = Path(headsup_core.training.__file__).parent / "configs"
 SIDE = 160
@@ -32,3 +37,21 @@ def write_tem(path: Path, landmarks: torch.Tensor) -> None:
     points = torch.zeros(94, 2)
     points[[0, 1, 55, 87, 93]] = landmarks
     path.write_text("94\n" + "\n".join(f"{x} {y}" for x, y in points.tolist()))
+
+
+@contextmanager
+def killed_after_a_checkpoint() -> Iterator[None]:
+    """Within the block a run is interrupted as soon as its first checkpoint is written."""
+    save = RunFolder.save
+
+    def dying(run: RunFolder, state: Mapping[str, Any]) -> None:
+        save(run, state)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "save", dying)
+        try:
+            yield
+        except KeyboardInterrupt:
+            return
+    pytest.fail("the run ended without a checkpoint")

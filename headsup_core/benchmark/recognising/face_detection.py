@@ -14,8 +14,8 @@ from tqdm import tqdm
 from ...faces.analyzer import DetectionOptions, FaceAnalyzer
 from ...faces.face import Face
 from ...image_files import read_picture
+from ...training.data.landmark_annotations import read_tem
 from ...training.data.people_by_name import list_pictures
-from ...training.landmarks.landmark_crops import read_tem
 from ..comparing.cases import CleanFolder
 
 CONDITIONS: dict[str, DetectionOptions] = {

@@ -15,13 +15,14 @@ from tqdm import tqdm
 
 from ...errors import InputError
 from ...faces.alignment import align_matrix, crop, transform_points
-from ...faces.analyzer import FaceAnalyzer
+from ...faces.analyzer import FaceAnalyzer, Pixels, to_bytes
 from ...faces.face import Face
 from ...faces.faces import Faces
 from ...models.file_formats.weights_files import read_weights, write_safetensors
-from ...training.data.people_by_name import list_pictures, person_of, split_by_person
-from ...training.data.photos import load_reduced
-from ...training.data.portraits import Bytes, FindLandmarks, References, as_image, find_landmarks
+from ...training.data.landmark_annotations import FindLandmarks
+from ...training.data.photos import list_photos
+from ...training.data.pixels import as_image
+from ...training.data.portraits import References
 
 MARGIN = 0.15
 """What is kept about an aligned face, as a share of its side, so that it can be shifted and turned."""
@@ -29,7 +30,7 @@ MARGIN = 0.15
 
 @dataclass(frozen=True)
 class FaceSource:
-    """One folder of portraits with one face each.
+    """One folder of portraits with one face each, or one index of faces (`dataset build`).
 
     Attributes:
         ratio: share of the samples drawn from it.
@@ -56,12 +57,12 @@ class AlignedPhoto:
     """
 
     person: str
-    wide: Bytes
+    wide: Pixels
     landmarks: torch.Tensor
     embedding: torch.Tensor
 
     @property
-    def aligned(self) -> Bytes:
+    def aligned(self) -> Pixels:
         """The aligned face alone, `[S,S,3]`."""
         edge = margin_of(len(self.wide))
         return self.wide[edge:-edge, edge:-edge]
@@ -103,13 +104,13 @@ def prepare_photos(
 def _prepare(
     source: FaceSource, side: int, analyzer: FaceAnalyzer, teacher: FindLandmarks | None
 ) -> list[AlignedPhoto]:
-    files, _ = split_by_person(list_pictures(Path(source.folder)), source.hold_out)
+    listed, _ = list_photos(Path(source.folder), source.hold_out)
     photos: list[AlignedPhoto] = []
-    for path in tqdm(files, desc=Path(source.folder).name, disable=None, leave=False):
-        picture = load_reduced(path, source.longest_side)
-        landmarks = find_landmarks(path, picture, teacher)
-        if landmarks is not None:
-            photos.append(align_photo(person_of(path), as_image(np.asarray(picture)), landmarks, side, analyzer))
+    for one in tqdm(listed, desc=Path(source.folder).name, disable=None, leave=False):
+        picture = one.read(source.longest_side)
+        image = as_image(np.asarray(picture))
+        for person, landmarks in zip(one.people, one.faces(picture, teacher), strict=False):  # nobody may be found
+            photos.append(align_photo(person, image, landmarks, side, analyzer))
     return photos
 
 
@@ -124,10 +125,8 @@ def align_photo(
     assert embedding is not None  # noqa: S101 - narrows the type: the face comes out of embed()
     edge = round(side * MARGIN)
     matrix = align_matrix(landmarks, side) + torch.tensor([[0.0, 0.0, edge], [0.0, 0.0, edge]])
-    wide = crop(picture, matrix, side + 2 * edge)[0].permute(1, 2, 0)
-    return AlignedPhoto(
-        person, (wide * 255).round().to(torch.uint8).numpy(), transform_points(matrix, landmarks), embedding
-    )
+    wide = to_bytes(crop(picture, matrix, side + 2 * edge))
+    return AlignedPhoto(person, wide, transform_points(matrix, landmarks), embedding)
 
 
 def _packed(prepared: Sequence[Sequence[AlignedPhoto]]) -> dict[str, torch.Tensor]:

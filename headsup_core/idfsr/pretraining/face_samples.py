@@ -10,14 +10,15 @@ import torch
 from torch.utils.data import Dataset
 
 from ...faces.alignment import crop, similarity, template, transform_points, turned
-from ...training.data.degradation import FirstOrder, degrade
-from ...training.data.portraits import as_image, make_reference, mirrored_landmarks
-from ...training.restorer.restorer_samples import enlarge
+from ...training.data.degradation import FirstOrder, degrade, enlarge
+from ...training.data.landmark_annotations import mirrored_landmarks
+from ...training.data.pixels import as_image
+from ...training.data.portraits import make_reference
 from ...training.schedule import normalised
+from ...training.subject import Batch
 from .aligned_photos import AlignedPhoto, FaceSource
 
 EmbeddingFrom = Literal["truth", "reference"]
-Sample = dict[str, torch.Tensor]
 
 
 def _clean(scale: int) -> FirstOrder:
@@ -35,7 +36,7 @@ LOW: Mapping[str, FirstOrder] = {
 noise and JPEG, too."""
 
 
-class FaceDataset(Dataset[Sample]):
+class FaceDataset(Dataset[Batch]):
     """Samples of one size S: dictionaries of tensors.
 
     * good `[3,S,S]`, the true face, aligned about as well as in use; low `[3,S,S]`, its LR enlarged; both in 0..1.
@@ -70,7 +71,7 @@ class FaceDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng([self._seed, index])
         place = int(rng.choice(len(self._sources), p=self._shares))
         number = int(rng.integers(len(self._photos[place])))

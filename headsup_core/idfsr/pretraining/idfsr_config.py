@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...training.schedule import rooted_sources
+from ...training.run_config import RunConfig, rooted, rooted_sources
 from ..left_out import CONDITIONS
 from ..network.idfsr_architecture import IDFSRArchitecture
 from .aligned_photos import FaceSource
 from .face_samples import LOW, EmbeddingFrom
 
 
-@dataclass(frozen=True)
-class IDFSRConfig:
-    """Everything that decides a run.
+@dataclass(frozen=True, kw_only=True)
+class IDFSRConfig(RunConfig):
+    """Everything that decides a run, with `RunConfig`.
 
     Attributes:
         low: how faces become their LR, names of `idfsr_data.LOW` and their shares.
@@ -29,8 +29,6 @@ class IDFSRConfig:
             checkpoint. "" starts from random weights.
         teacher: YuNet's file, for portraits without annotated landmarks; "" when all have them.
         jitter: how wrongly faces are aligned: radians, share of the scale, and of half the side.
-        ema: of the averaged weights, which are shipped.
-        decay_steps: last steps, over which the learning rate falls to zero.
     """
 
     architecture: IDFSRArchitecture
@@ -43,18 +41,13 @@ class IDFSRConfig:
     teacher: str = ""
     jitter: float = 0.02
     batch: int = 16
-    steps: int = 4000
-    warmup_steps: int = 100
-    decay_steps: int = 1000
     learning_rate: float = 5e-4
     ema: float = 0.999
-    grad_clip: float = 1.0
-    seed: int = 0
     workers: int = 0
-    checkpoint_every: int = 200
     sample_every: int = 500
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if unknown := sorted(set(self.low) - set(LOW)):
             raise InputError(f"low {unknown[0]!r} is unknown: choose of {', '.join(LOW)}")
         if unknown := sorted(set(self.left_out) - set(CONDITIONS)):
@@ -63,19 +56,10 @@ class IDFSRConfig:
             raise InputError(f"embedding_from {self.embedding_from!r}: must be truth or reference")
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any], data: Path) -> IDFSRConfig:
-        """Of a YAML file's content; paths of data start from `data`.
-
-        Raises:
-            InputError: unknown or missing fields.
-            ModelFileError: an architecture that is not understood.
-        """
-        fields = dict(record)
-        try:
-            fields["architecture"] = IDFSRArchitecture.from_json(record["architecture"])
-            fields["sources"] = tuple(FaceSource(**source) for source in rooted_sources(record, data))
-            if record.get("teacher"):
-                fields["teacher"] = str(data / record["teacher"])
-            return cls(**fields)
-        except (TypeError, KeyError) as error:
-            raise InputError(f"IDFSR's training configuration cannot be used: {error}") from error
+    def fields_of(cls, record: Mapping[str, Any], data: Path) -> dict[str, Any]:
+        return {
+            **record,
+            "architecture": IDFSRArchitecture.from_json(record["architecture"]),
+            "sources": tuple(FaceSource(**source) for source in rooted_sources(record, data)),
+            **rooted(record, ("teacher",), data),
+        }

@@ -138,6 +138,12 @@ def degrade(image: torch.Tensor, degradation: Degradation | str, seed: int) -> t
     return torch.cat([_degrade_one(one[None], chosen, np.random.default_rng([seed, i])) for i, one in enumerate(image)])
 
 
+def enlarge(small: torch.Tensor, size: int) -> torch.Tensor:
+    """Bicubic enlargement to `size`, as `restore()` does before encoding."""
+    resized = F.interpolate(small, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
+    return resized.clamp(0, 1)
+
+
 def find_degradation(degradation: Degradation | str) -> Degradation:
     """The parameters behind a name. Raises `ValueError` that lists the names."""
     if not isinstance(degradation, str):
@@ -240,9 +246,7 @@ def _random_mode(rng: Rng) -> ResizeMode:
     return modes[rng.integers(3)]
 
 
-def resize_as(
-    image: torch.Tensor, size: tuple[int, int], mode: ResizeMode, *, antialias: bool = False
-) -> torch.Tensor:
+def resize_as(image: torch.Tensor, size: tuple[int, int], mode: ResizeMode, *, antialias: bool = False) -> torch.Tensor:
     """Resize to (height, width); without antialiasing as published (aliasing is part of that degradation)."""
     if image.shape[-2:] == size:
         return image

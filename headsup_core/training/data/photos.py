@@ -1,34 +1,100 @@
-"""The clean pictures of a source, and what is known of the faces in them."""
+"""The one reader of pictures to train on: a folder, or an index of faces, and who is where in them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from PIL import Image, ImageOps
 
-from .face_index import SUFFIX, read_index
+from ...faces.analyzer import Pixels
+from .face_index import SUFFIX, IndexedPicture, read_index
+from .landmark_annotations import FindLandmarks, find_landmarks
 from .people_by_name import list_pictures, person_of, split_by_person
-from .portraits import Bytes, FindLandmarks, align_portrait, find_landmarks
+from .portraits import align_portrait
 
 Place = tuple[int, int]
 """(index of a picture, index of a face in it)."""
 
 
-class Photos:
-    """Pictures in memory, or read when they are drawn.
+@dataclass(frozen=True, eq=False)
+class ListedPhoto:
+    """A picture that nobody has read yet.
+
+    Attributes:
+        people: who each face belongs to: in a folder one person, by the file's name; in an index everybody it knows.
+        indexed: what the index says of it, None in a folder.
+    """
+
+    file: Path
+    people: tuple[str, ...]
+    indexed: IndexedPicture | None = None
+
+    def read(self, longest_side: int) -> Image.Image:
+        """RGB, upright, reduced to `longest_side` px where it is larger."""
+        with Image.open(self.file) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+        return picture
+
+    def faces(self, picture: Image.Image, teacher: FindLandmarks | None) -> tuple[torch.Tensor, ...]:
+        """Landmarks `[5,2]` of each of the people, in pixels of `picture`, as `read` gave it; empty when the teacher
+        finds nobody.
+
+        Raises:
+            InputError: a folder's picture without an annotation, and no teacher.
+        """
+        if self.indexed is not None:
+            return self.indexed_faces(max(picture.size))
+        landmarks = find_landmarks(self.file, picture, teacher)
+        return () if landmarks is None else (landmarks,)
+
+    def indexed_faces(self, longest_side: int) -> tuple[torch.Tensor, ...]:
+        """The landmarks that the index knows, in pixels of the picture as it is read at `longest_side`."""
+        if self.indexed is None:
+            return ()
+        factor = min(1.0, longest_side / max(self.indexed.width, self.indexed.height))
+        return tuple((face.landmarks + 0.5) * factor - 0.5 for face in self.indexed.faces)
+
+
+def list_photos(source: Path, hold_out: int = 0) -> tuple[list[ListedPhoto], Mapping[Place, Sequence[Place]]]:
+    """The pictures of a source, and where the same person is seen elsewhere.
 
     Args:
-        source: a folder of pictures, or an index that `dataset build` wrote.
-        longest_side: larger pictures are reduced to this.
+        source: a folder, or an index that `dataset build` wrote.
         hold_out: leave out every n-th person with all photos; 0: none.
-        with_faces: whether faces are wanted. In a folder people are told apart by file names and faces found by
-            annotation or `teacher`; an index knows both.
-        in_memory: read everything once, now.
 
     Raises:
-        InputError: no pictures, a damaged index, or a face that nobody can find.
+        InputError: no pictures, or a damaged index.
+    """
+    if source.suffix == SUFFIX:
+        index = read_index(source).without_every(hold_out)
+        people = [tuple(str(number) for number in here) for here in index.people()]
+        photos = [ListedPhoto(one.file, who, one) for one, who in zip(index.pictures, people, strict=True)]
+        return photos, index.others()
+    files, _ = split_by_person(list_pictures(source), hold_out)
+    photos = [ListedPhoto(file, (person_of(file),)) for file in files]
+    mine: dict[str, list[Place]] = {}
+    for index_, photo in enumerate(photos):
+        mine.setdefault(photo.people[0], []).append((index_, 0))
+    others = {place: [other for other in places if other != place] for places in mine.values() for place in places}
+    return photos, others
+
+
+class Photos:
+    """The pictures of a source in memory, or read when they are drawn.
+
+    Args:
+        longest_side: larger pictures are reduced to this.
+        hold_out: as for `list_photos`.
+        with_faces: whether faces are wanted.
+        in_memory: read everything once, now.
+        teacher: finds the faces in a folder's pictures that nobody annotated.
+
+    Raises:
+        InputError: as for `list_photos`, or a face that nobody can find.
     """
 
     def __init__(
@@ -42,36 +108,27 @@ class Photos:
         teacher: FindLandmarks | None = None,
     ) -> None:
         self._longest_side = longest_side
-        self._pictures: list[Image.Image] | None = None
-        self._aligned: dict[Place, Bytes] = {}
-        found = read_index(source).without_every(hold_out) if source.suffix == SUFFIX else None
-        if found is not None:
-            self._files = [picture.file for picture in found.pictures]
-        else:
-            self._files, _ = split_by_person(list_pictures(source), hold_out)
-        if in_memory:
-            self._pictures = [load_reduced(path, longest_side) for path in self._files]
-        self._faces: list[tuple[torch.Tensor, ...]] = [()] * len(self._files)
-        self._others: Mapping[Place, Sequence[Place]] = {}
-        if not with_faces:
-            return
-        if found is not None:
-            self._others = found.others()
-            for index, record in enumerate(found.pictures):
-                factor = min(1.0, longest_side / max(record.width, record.height))
-                self._faces[index] = tuple((face.landmarks + 0.5) * factor - 0.5 for face in record.faces)
-        else:
-            self._others = self._find_faces(teacher)
+        self._photos, others = list_photos(source, hold_out)
+        self._pictures = [photo.read(longest_side) for photo in self._photos] if in_memory else None
+        self._aligned: dict[Place, Pixels] = {}
+        self._faces: list[tuple[torch.Tensor, ...]] = [()] * len(self._photos)
+        if with_faces:
+            self._faces = [self._find_faces(index, teacher) for index in range(len(self._photos))]
+        self._others = {
+            place: [other for other in found if self._is_known(other)]
+            for place, found in others.items()
+            if self._is_known(place)
+        }
         if in_memory:
             places = [(index, face) for index, faces in enumerate(self._faces) for face in range(len(faces))]
             self._aligned = {place: self._align(place) for place in places}
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._photos)
 
     def picture(self, index: int) -> Image.Image:
         """RGB, upright, at most `longest_side` px."""
-        return load_reduced(self._files[index], self._longest_side) if self._pictures is None else self._pictures[index]
+        return self._photos[index].read(self._longest_side) if self._pictures is None else self._pictures[index]
 
     def faces(self, index: int) -> tuple[torch.Tensor, ...]:
         """Landmarks `[5,2]` of each known face, in pixels of `picture`."""
@@ -81,28 +138,19 @@ class Photos:
         """The same person in other photos."""
         return self._others.get(place, ())
 
-    def aligned(self, place: Place) -> Bytes:
+    def aligned(self, place: Place) -> Pixels:
         """The face, see `portraits.align_portrait`."""
         found = self._aligned.get(place)
         return self._align(place) if found is None else found
 
-    def _align(self, place: Place) -> Bytes:
+    def _align(self, place: Place) -> Pixels:
         return align_portrait(self.picture(place[0]), self._faces[place[0]][place[1]])
 
-    def _find_faces(self, teacher: FindLandmarks | None) -> dict[Place, list[Place]]:
-        """One face a picture; all photos of one person by the files' names."""
-        photos: dict[str, list[Place]] = {}
-        for index, path in enumerate(self._files):
-            landmarks = find_landmarks(path, self.picture(index), teacher)
-            if landmarks is not None:
-                self._faces[index] = (landmarks,)
-                photos.setdefault(person_of(path), []).append((index, 0))
-        return {place: [other for other in mine if other != place] for mine in photos.values() for place in mine}
+    def _find_faces(self, index: int, teacher: FindLandmarks | None) -> tuple[torch.Tensor, ...]:
+        photo = self._photos[index]
+        if photo.indexed is not None:  # without reading the picture
+            return photo.indexed_faces(self._longest_side)
+        return photo.faces(self.picture(index), teacher)
 
-
-def load_reduced(path: Path, longest_side: int) -> Image.Image:
-    """A picture in RGB, upright, reduced to `longest_side` px where it is larger."""
-    with Image.open(path) as opened:
-        picture = ImageOps.exif_transpose(opened).convert("RGB")
-    picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-    return picture
+    def _is_known(self, place: Place) -> bool:
+        return place[1] < len(self._faces[place[0]])

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ...errors import InputError
-from ...faces.alignment import align_matrix, crop, inverse, template, transform_points
+from ...faces.alignment import align_matrix, crop, template
+from ...faces.analyzer import Pixels, to_bytes
 from ...faces.face import Face
 from ...faces.reference import face_location, warped_reference
 from ...models.record import ReferencePlacement
-from ..landmarks.landmark_crops import MIRROR, read_tem
 from .degradation import resize_as
+from .pixels import as_image
 
 References = Literal["none", "other_photo", "augmented_copy"]
-FindLandmarks = Callable[[torch.Tensor], torch.Tensor | None]
-"""Landmarks `[5,2]` of the best face of `[1,3,H,W]` in 0..1, None without one."""
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 REFERENCE_EYES = 126.0
 """Eye distance in pixels of aligned faces of 512 px; references of small photos are kept at half of it."""
@@ -51,51 +46,17 @@ class Reference:
     aligned: torch.Tensor
 
 
-def find_landmarks(path: Path, picture: Image.Image, teacher: FindLandmarks | None) -> torch.Tensor | None:
-    """Landmarks `[5,2]` in `picture`, the file's picture, perhaps reduced; by annotation where there is one.
-
-    Raises:
-        InputError: neither an annotation nor a teacher.
-    """
-    annotated = path.with_suffix(".tem")
-    if not annotated.exists():
-        if teacher is None:
-            raise InputError(f"{path} has no landmarks beside it ({annotated.name}): name a teacher, or no references")
-        return teacher(as_image(np.asarray(picture)))
-    with Image.open(path) as original:
-        factor = picture.width / original.width
-    return (read_tem(annotated) + 0.5) * factor - 0.5
-
-
-def align_portrait(picture: Image.Image, landmarks: torch.Tensor) -> Bytes:
+def align_portrait(picture: Image.Image, landmarks: torch.Tensor) -> Pixels:
     """The face with `landmarks` `[5,2]`, aligned to the FFHQ template: `[S,S,3]`, S = 512, or 256 where the photo is no
     finer."""
     eyes = float((landmarks[1] - landmarks[0]).norm())
     side = 512 if eyes > REFERENCE_EYES / 2 else 256
     aligned = crop(as_image(np.asarray(picture)), align_matrix(landmarks, side), side)
-    return (aligned[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-
-
-def as_image(array: Bytes) -> torch.Tensor:
-    """`[1,3,H,W]` in 0..1 of 8-bit RGB `[H,W,3]`."""
-    return torch.from_numpy(array.copy()).permute(2, 0, 1)[None].float() / 255
-
-
-def placed_landmarks(
-    landmarks: torch.Tensor, corner: Sequence[float], side: float, size: int, mirrored: bool
-) -> torch.Tensor:
-    """Landmarks `[5,2]` in a crop of `size` px of the square at `corner` with `side`, perhaps mirrored."""
-    points = (landmarks + 0.5 - torch.tensor(corner)) * (size / side) - 0.5
-    return mirrored_landmarks(points, size) if mirrored else points
-
-
-def mirrored_landmarks(points: torch.Tensor, size: int) -> torch.Tensor:
-    """Landmarks of the mirrored picture of `size` px: left and right change their names."""
-    return torch.stack([size - 1 - points[:, 0], points[:, 1]], dim=1)[MIRROR]
+    return to_bytes(aligned)
 
 
 def make_reference(
-    aligned: Bytes,
+    aligned: Pixels,
     landmarks: torch.Tensor,
     size: int,
     mirrored: bool,
@@ -165,10 +126,3 @@ def greyed(image: torch.Tensor) -> torch.Tensor:
     """`[...,3,H,W]` with the luma of BT.601 in all channels."""
     weights = torch.tensor([0.299, 0.587, 0.114]).to(image).view(3, 1, 1)
     return (image * weights).sum(-3, keepdim=True).expand_as(image).contiguous()
-
-
-def lies_inside(landmarks: torch.Tensor, size: int) -> bool:
-    """Whether the face's ArcFace crop lies wholly in a crop of `size` px."""
-    corners = torch.tensor([[0.0, 0.0], [111.0, 0.0], [0.0, 111.0], [111.0, 111.0]])
-    placed = transform_points(inverse(align_matrix(landmarks, 112, "arcface")), corners)
-    return bool((placed >= 0).all() and (placed <= size - 1).all())

@@ -15,33 +15,31 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ...faces.alignment import transform_points
+from ...faces.analyzer import Pixels, to_bytes
 from ...faces.landmarks import EYES_PER_SIDE, SIDE, Candidate
-from ...image_files import read_picture
-from ...libraries import need
 from ..data.degradation import FirstOrder, degrade
-from ..data.people_by_name import list_pictures, split_by_person
+from ..data.landmark_annotations import FindLandmarks, mirrored_landmarks
+from ..data.photos import list_photos
+from ..data.pixels import as_image
+from ..subject import Batch
 
 OVERSAMPLING = 3
 """Crops are cut this much finer than the net's input, degraded, then reduced to it."""
+AS_LARGE_AS_IT_IS = 1 << 20
+"""Pixels to which no picture is reduced when it is read."""
 STORED_EYES = 60.0
 """Eye distance in pixels that the pictures are reduced to in memory."""
-MIRROR = [1, 0, 2, 4, 3]
 DEGRADATIONS = tuple(
     FirstOrder(0.5, (0.2, 2.0), (0, 25 if scale < 6 else 10), (25, 95), 0.8, scale=scale)
     for scale in (1, 2, 3, 4, 6, 8)
 )
 
-# Points of the London Set's 189-point annotation: the pupils, the tip of the nose, the corners of the mouth.
-TEM_POINTS = (0, 1, 55, 87, 93)
-TEM_NOSE_RISE = 0.08
-"""Eye distances by which detectors place the nose above the annotation's point 55."""
-
 
 @dataclass(frozen=True, eq=False)
-class KnownFace:
+class LandmarkExample:
     """A picture `[H,W,3]` of 8-bit RGB and the landmarks `[5,2]` of its only face; no landmarks: no face in it."""
 
-    picture: np.ndarray[Any, np.dtype[np.uint8]]
+    picture: Pixels
     landmarks: torch.Tensor | None
 
     def candidate(self) -> Candidate:
@@ -52,90 +50,53 @@ class KnownFace:
         return Candidate(x, y, float(eyes.norm()), math.atan2(float(eyes[1]), float(eyes[0])))
 
 
-class Teacher:
-    """OpenCV's YuNet, asked at three sizes and averaged: landmarks of clean portraits that nobody annotated."""
-
-    def __init__(self, model: Path) -> None:
-        self._cv2: Any = need("cv2", "opencv-python", "training the landmark net")
-        self._detector: Any = self._cv2.FaceDetectorYN.create(str(model), "", (320, 320), 0.6)
-
-    def __call__(self, image: torch.Tensor) -> torch.Tensor | None:
-        """Landmarks `[5,2]` of the best face of `[1,3,H,W]`, None without one."""
-        height, width = image.shape[-2:]
-        answers: list[torch.Tensor] = []
-        for longest in (280, 340, 400):
-            factor = longest / max(height, width)
-            size = (round(height * factor), round(width * factor))
-            small = F.interpolate(image, size=size, mode="bilinear", antialias=True)
-            array = (small[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-            self._detector.setInputSize((size[1], size[0]))
-            found = self._detector.detect(np.ascontiguousarray(array[..., ::-1]))[1]
-            if found is None:
-                return None
-            best = max(found, key=lambda row: float(row[-1]))
-            answers.append((torch.from_numpy(best[4:14].reshape(5, 2)) + 0.5) / factor - 0.5)
-        return torch.stack(answers).mean(0).float()
-
-
-def read_tem(path: Path) -> torch.Tensor:
-    """Landmarks `[5,2]` of a London annotation file."""
-    values = [float(token) for token in path.read_text().split()]
-    points = torch.tensor(values[1 : 1 + 2 * int(values[0])]).reshape(-1, 2)[list(TEM_POINTS)]
-    across = points[1] - points[0]
-    down = torch.stack([-across[1], across[0]])
-    points[2] -= TEM_NOSE_RISE * down
-    return points
-
-
-def load_faces(folders: Sequence[Path], hold_out: int, teacher: Teacher) -> list[KnownFace]:
-    """Every portrait of the folders but those of the held-out people, by annotation where there is one."""
-    faces: list[KnownFace] = []
+def load_faces(folders: Sequence[Path], hold_out: int, teacher: FindLandmarks) -> list[LandmarkExample]:
+    """Every portrait of the folders (or indexes) but those of the held-out people, by annotation where there is one."""
+    faces: list[LandmarkExample] = []
     for folder in folders:
-        files, _ = split_by_person(list_pictures(folder), hold_out)
-        for path in tqdm(files, desc=folder.name, disable=None, leave=False):
-            image = read_picture(path).rgb
-            annotated = path.with_suffix(".tem")
-            landmarks = read_tem(annotated) if annotated.exists() else teacher(image)
-            if landmarks is not None:
-                faces.append(_reduced(image, landmarks))
+        photos, _ = list_photos(folder, hold_out)
+        for photo in tqdm(photos, desc=folder.name, disable=None, leave=False):
+            picture = photo.read(AS_LARGE_AS_IT_IS)
+            image = as_image(np.asarray(picture))
+            faces += [_reduced(image, landmarks) for landmarks in photo.faces(picture, teacher)]
     return faces
 
 
-def load_others(folders: Sequence[Path], teacher: Teacher) -> list[KnownFace]:
+def load_others(folders: Sequence[Path], teacher: FindLandmarks) -> list[LandmarkExample]:
     """Pictures without a face; those in which the teacher sees one are left out."""
-    pictures = [read_picture(path).rgb for folder in folders for path in list_pictures(folder)]
-    return [KnownFace(_to_bytes(image), None) for image in pictures if teacher(image) is None]
+    pictures = [photo.read(AS_LARGE_AS_IT_IS) for folder in folders for photo in list_photos(folder)[0]]
+    arrays = [np.asarray(picture) for picture in pictures]
+    return [LandmarkExample(array, None) for array in arrays if teacher(as_image(array)) is None]
 
 
-def _reduced(image: torch.Tensor, landmarks: torch.Tensor) -> KnownFace:
+def _reduced(image: torch.Tensor, landmarks: torch.Tensor) -> LandmarkExample:
     factor = min(1.0, STORED_EYES / float((landmarks[1] - landmarks[0]).norm()))
     size = [round(edge * factor) for edge in image.shape[-2:]]
     small = F.interpolate(image, size=size, mode="bilinear", antialias=True)
     scale = torch.tensor([size[1] / image.shape[-1], size[0] / image.shape[-2]])
-    return KnownFace(_to_bytes(small), (landmarks + 0.5) * scale - 0.5)
+    return LandmarkExample(to_bytes(small), (landmarks + 0.5) * scale - 0.5)
 
 
-def _to_bytes(image: torch.Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return (image[0].permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
-
-
-Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-class LandmarkDataset(Dataset[Sample]):
-    """Crops `[3,64,64]`, landmarks `[5,2]` in their pixels, 1.0 for a face or 0.0.
+class LandmarkDataset(Dataset[Batch]):
+    """Samples: crop `[3,64,64]` in 0..1, points `[5,2]` in its pixels (zero without a face), is_face 1.0 or 0.0.
 
     Item i depends on (seed, i) alone.
     """
 
-    def __init__(self, faces: Sequence[KnownFace], others: Sequence[KnownFace], length: int, seed: int) -> None:
+    def __init__(
+        self, faces: Sequence[LandmarkExample], others: Sequence[LandmarkExample], length: int, seed: int
+    ) -> None:
         self._faces, self._others = faces, others
         self._length, self._seed = length, seed
+
+    def resized(self, length: int, seed: int) -> LandmarkDataset:
+        """The same pictures, another number of samples by another seed."""
+        return LandmarkDataset(self._faces, self._others, length, seed)
 
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng([self._seed, index])
         kind = rng.random()
         if kind < 0.65:
@@ -151,12 +112,12 @@ class LandmarkDataset(Dataset[Sample]):
         crop = degrade_crop(_cut(known.picture, matrix), rng)
         crop = _jitter(crop, rng)
         if kind >= 0.65 or known.landmarks is None:
-            return crop, torch.zeros(5, 2), torch.tensor(0.0)
+            return {"crop": crop, "points": torch.zeros(5, 2), "is_face": torch.tensor(0.0)}
         points = transform_points(matrix, known.landmarks)
         if rng.random() < 0.5:
             crop = crop.flip(-1)
-            points = torch.stack([SIDE - 1 - points[:, 0], points[:, 1]], dim=1)[MIRROR]
-        return crop, points, torch.tensor(1.0)
+            points = mirrored_landmarks(points, SIDE)
+        return {"crop": crop, "points": points, "is_face": torch.tensor(1.0)}
 
 
 def _nearby(exact: Candidate, rng: np.random.Generator) -> Candidate:
@@ -181,15 +142,13 @@ def _beside(exact: Candidate, rng: np.random.Generator) -> Candidate:
     return Candidate(exact.x, exact.y, exact.eye_distance, exact.angle + rng.uniform(1.8, 4.4))
 
 
-def _anywhere(other: KnownFace, rng: np.random.Generator) -> Candidate:
+def _anywhere(other: LandmarkExample, rng: np.random.Generator) -> Candidate:
     height, width = other.picture.shape[:2]
     eyes = min(height, width) / EYES_PER_SIDE * math.exp(rng.uniform(-2.5, 0))
     return Candidate(rng.uniform(0, width), rng.uniform(0, height), eyes, rng.normal(0, 0.5))
 
 
-
-
-def _cut(picture: np.ndarray[Any, np.dtype[np.uint8]], matrix: torch.Tensor) -> torch.Tensor:
+def _cut(picture: Pixels, matrix: torch.Tensor) -> torch.Tensor:
     """`[1,3,S,S]` in 0..1, S = 64 * OVERSAMPLING."""
     import cv2
 

@@ -1,129 +1,90 @@
-"""Trains the landmark net of `faces.landmarks`; resumes from its checkpoint."""
+"""The landmark net of `faces.landmarks` as a subject of the training loop."""
 
 from __future__ import annotations
 
 import logging
-import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Subset
+from torch import nn
+from torch.utils.data import Dataset
 
-from ...errors import InputError
 from ...faces.landmarks import SIDE, LandmarkNet
 from ...models.file_formats.weights_files import write_safetensors
-from ...whole_files import whole_file
-from .landmark_crops import LandmarkDataset, Teacher, load_faces, load_others
+from ..data.landmark_teacher import LandmarkTeacher
+from ..subject import Batch, Losses, Subject, Workplace
+from .landmark_config import LandmarkConfig
+from .landmark_crops import LandmarkDataset, load_faces, load_others
 
 log = logging.getLogger(__name__)
-CHECKPOINT_EVERY = 200
+SHOWN = (4, 8)
+"""Rows and columns of crops on a sample sheet."""
+SHEET_SEED = 12345
+MAGNIFIED = 3
+RED = (1.0, 0.1, 0.1)
 
 
-@dataclass(frozen=True)
-class LandmarkConfig:
-    """What the landmark net is trained on and how.
+class LandmarkSubject(Subject):
+    """Five landmarks and "is this a face" from a crop."""
 
-    Attributes:
-        faces: folders of portraits with one face each.
-        others: folders of pictures without faces.
-        teacher: YuNet as ONNX, for portraits without an annotation beside them.
-        hold_out: every n-th person is left out for measuring.
-    """
+    def __init__(self, config: LandmarkConfig, place: Workplace) -> None:
+        self.config, self._place = config, place
+        self._net = LandmarkNet()
+        self.networks: nn.Module = self._net.train()
+        self._read: LandmarkDataset | None = None
 
-    faces: Sequence[str]
-    others: Sequence[str]
-    teacher: str
-    hold_out: int = 5
-    batch: int = 64
-    steps: int = 4000
-    learning_rate: float = 2e-3
-    seed: int = 0
-    workers: int = 0
+    def samples(self, length: int) -> Dataset[Batch]:
+        return self._dataset().resized(length, self.config.seed)
 
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any], data: Path) -> LandmarkConfig:
-        """Of a YAML file's content; paths start from `data`. Raises `InputError` on unknown fields."""
-        try:
-            fields = dict(record)
-            for name in ("faces", "others"):
-                fields[name] = [str(data / folder) for folder in record[name]]
-            fields["teacher"] = str(data / record["teacher"])
-            return cls(**fields)
-        except (TypeError, KeyError) as error:
-            raise InputError(f"the landmark net's configuration cannot be used: {error}") from error
+    def losses(self, batch: Batch, step: int, chance: torch.Generator) -> Losses:
+        with self._place.processes.autocast():
+            found, logits = self._net(batch["crop"])
+        is_face = batch["is_face"]
+        return {
+            "landmark": landmark_loss(found.float(), batch["points"], is_face),
+            "face": F.binary_cross_entropy_with_logits(logits.float(), is_face),
+        }
 
+    def sheet(self, averaged: nn.Module) -> torch.Tensor:
+        """Crops, always the same, with the landmarks found; those that are held for no face are darkened."""
+        rows, columns = SHOWN
+        dataset = self._dataset().resized(rows * columns, SHEET_SEED)
+        crops = torch.stack([dataset[index]["crop"] for index in range(rows * columns)])
+        was_training = averaged.training
+        points, logits = averaged.eval()(crops.to(self._place.device))
+        averaged.train(was_training)
+        pictures = [_drawn(*each) for each in zip(crops, points.cpu(), logits.cpu(), strict=True)]
+        lines = [torch.cat(pictures[start : start + columns], dim=2) for start in range(0, len(pictures), columns)]
+        return torch.cat(lines, dim=1)[None]
 
-class LandmarkTrainer:
-    """A resumable run in a folder."""
-
-    def __init__(self, config: LandmarkConfig, folder: Path, device: torch.device) -> None:
-        self.config, self.device = config, device
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.net = LandmarkNet().to(device)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=config.learning_rate, weight_decay=1e-2)
-        self.step = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        self.checkpoint = folder / "checkpoint.pt"
-        if self.checkpoint.exists():
-            state = torch.load(self.checkpoint, map_location=device, weights_only=True)
-            self.step = state["step"]
-            self.net.load_state_dict(state["net"])
-            self.optimizer.load_state_dict(state["optimizer"])
-
-    def train(self) -> None:
-        """Run to `config.steps`."""
-        config = self.config
-        teacher = Teacher(Path(config.teacher))
-        faces = load_faces([Path(folder) for folder in config.faces], config.hold_out, teacher)
-        others = load_others([Path(folder) for folder in config.others], teacher)
-        log.info("%d faces, %d pictures without", len(faces), len(others))
-        total = config.steps * config.batch
-        dataset = Subset(LandmarkDataset(faces, others, total, config.seed), range(self.step * config.batch, total))
-        started, first = time.perf_counter(), self.step
-        self.net.train()
-        for crops, points, labels in DataLoader(dataset, config.batch, num_workers=config.workers):
-            losses = self._train_step(crops.to(self.device), points.to(self.device), labels.to(self.device))
-            self.step += 1
-            if self.step % 50 == 0:
-                left = (time.perf_counter() - started) / (self.step - first) * (config.steps - self.step) / 60
-                log.info("step %d/%d, %.0f min left, %s", self.step, config.steps, left, losses)
-            if self.step % CHECKPOINT_EVERY == 0 or self.step == config.steps:
-                self._save()
-        self.net.eval()
-
-    def _train_step(self, crops: torch.Tensor, points: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
-        share = self.step / self.config.steps
-        for group in self.optimizer.param_groups:
-            warm = min(1.0, (self.step + 1) / 100)
-            group["lr"] = self.config.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * share))
-        found, logits = self.net(crops)
-        landmark = landmark_loss(found, points, labels)
-        face = F.binary_cross_entropy_with_logits(logits, labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        (landmark + face).backward()
-        self.optimizer.step()
-        return {"landmark": round(landmark.item(), 4), "face": round(face.item(), 4)}
-
-    def _save(self) -> None:
-        state = {"step": self.step, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
-        with whole_file(self.checkpoint) as temporary:
-            torch.save(state, temporary)
-
-    def export(self, path: Path) -> None:
-        """Write the net as float16, as the pack ships it."""
-        tensors = {name: value.half() if value.is_floating_point() else value for name, value in
-                   self.net.state_dict().items()}  # fmt: skip
+    def export(self, path: Path, averaged: nn.Module) -> None:
+        """The net as float16, as the pack ships it: `faces.landmarks` reads it."""
+        state = averaged.state_dict()
+        tensors = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
         write_safetensors(path, tensors, {"format": "headsup-landmarks", "licence": "MIT"})
 
+    def _dataset(self) -> LandmarkDataset:
+        """Of all pictures, which are read when they are first asked for."""
+        if self._read is None:
+            config, teacher = self.config, LandmarkTeacher(Path(self.config.teacher))
+            faces = load_faces([Path(folder) for folder in config.faces], config.hold_out, teacher)
+            others = load_others([Path(folder) for folder in config.others], teacher)
+            log.info("%d faces, %d pictures without", len(faces), len(others))
+            self._read = LandmarkDataset(faces, others, 0, config.seed)
+        return self._read
 
-def landmark_loss(found: torch.Tensor, true: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+
+def landmark_loss(found: torch.Tensor, true: torch.Tensor, is_face: torch.Tensor) -> torch.Tensor:
     """Smooth L1 of the landmarks `[n,5,2]` in eye distances (a quarter of the crop), over the faces of the batch."""
     error = (found - true) / (SIDE / 4)
     each = F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.02, reduction="none").mean(dim=(1, 2))
-    return (each * labels).sum() / labels.sum().clamp(min=1) * 10
+    return (each * is_face).sum() / is_face.sum().clamp(min=1) * 10
+
+
+def _drawn(crop: torch.Tensor, points: torch.Tensor, logit: torch.Tensor) -> torch.Tensor:
+    """A crop `[3,64,64]`, magnified, with a red square of 3 px at each landmark."""
+    picture = F.interpolate(crop[None], scale_factor=MAGNIFIED, mode="nearest")[0] * (1.0 if logit > 0 else 0.4)
+    for x, y in ((points + 0.5) * MAGNIFIED).round().int().clamp(1, SIDE * MAGNIFIED - 2).tolist():
+        picture[:, y - 1 : y + 2, x - 1 : x + 2] = torch.tensor(RED)[:, None, None]
+    return picture

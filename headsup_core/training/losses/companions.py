@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Companion(ABC):
     ) -> None:
         self.network = network
         self.optimizer = torch.optim.AdamW(network.parameters(), learning_rate, betas, weight_decay=weight_decay)
+        self._trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._gathered: list[torch.Tensor | None] | None = None
 
     @abstractmethod
     def term(self, restored: Restoration, chance: torch.Generator) -> torch.Tensor | None:
@@ -60,16 +63,29 @@ class Companion(ABC):
     def own_loss(self, restored: Restoration, chance: torch.Generator) -> torch.Tensor | None:
         """What the companion minimises, scalar, without a gradient into `restored`; None as for `term`."""
 
-    def learn(self, restored: Restoration, chance: torch.Generator, processes: Processes) -> float | None:
-        """One step of its own; its loss."""
+    def gather(
+        self, restored: Restoration, chance: torch.Generator, processes: Processes, share: float = 1.0
+    ) -> float | None:
+        """Add the gradient of its own loss, times `share`, to what the next `step` goes along; the loss."""
         with processes.autocast():
             loss = self.own_loss(restored, chance)
-        self.optimizer.zero_grad(set_to_none=True)  # the model's backward pass went through the network, too
-        if loss is not None:
-            loss.backward()
-        processes.average_gradients(self.network.parameters())
+        if loss is None:
+            return None
+        # kept apart from .grad: the model's backward pass goes through the network, too
+        found = torch.autograd.grad(loss * share, self._trained, allow_unused=True)
+        before = self._gathered or [None] * len(found)
+        self._gathered = [_added(old, new) for old, new in zip(before, found, strict=True)]
+        return float(loss.detach())
+
+    def step(self, processes: Processes, grad_clip: float = math.inf) -> None:
+        """One step along what was gathered since the last one; its norm is at most `grad_clip`."""
+        self.optimizer.zero_grad(set_to_none=True)
+        for parameter, gradient in zip(self._trained, self._gathered or [None] * len(self._trained), strict=True):
+            parameter.grad = gradient
+        self._gathered = None
+        processes.average_gradients(self._trained)
+        nn.utils.clip_grad_norm_(self._trained, grad_clip)
         self.optimizer.step()
-        return None if loss is None else float(loss.detach())
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -79,3 +95,7 @@ class Companion(ABC):
         """Continue from a checkpoint."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _added(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+    return b if a is None else a if b is None else a + b

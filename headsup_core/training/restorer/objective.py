@@ -20,10 +20,8 @@ from ..losses.feature_critic import FeatureCritic
 from ..losses.loss_terms import colour_error, face_fidelity, identity_loss, periodic_texture, squared_error
 from ..losses.perceptual import load_lpips
 from ..processes import Processes
-from .restorer_config import TrainConfig
-from .restorer_samples import Sample
-
-Losses = dict[str, torch.Tensor]
+from ..subject import Batch, Losses
+from .restorer_config import RestorerConfig
 
 
 class Objective:
@@ -40,7 +38,7 @@ class Objective:
         ModelFileError: a network's file is missing or holds something else.
     """
 
-    def __init__(self, config: TrainConfig, base: Base | None, processes: Processes) -> None:
+    def __init__(self, config: RestorerConfig, base: Base | None, processes: Processes) -> None:
         self._config, self._weights, self._processes = config, config.loss, processes
         device, weights = processes.device, config.loss
         self._lpips = load_lpips(Path(config.lpips_backbone), config.lpips_net).to(device)
@@ -61,7 +59,7 @@ class Objective:
             self.companions["distillation"] = Distillation(base, config.adapter.prompt, settings, device)
 
     def losses(
-        self, model: OneStepModel, batch: Sample, step: int, chance: torch.Generator
+        self, model: OneStepModel, batch: Batch, step: int, chance: torch.Generator
     ) -> tuple[Losses, Restoration | None]:
         """The weighted terms, whose sum is minimised, and what the model made of the batch (None while the codec alone
         learns)."""
@@ -100,7 +98,7 @@ class Objective:
             losses["ssim"] = weights.ssim * (1 - similarity_of_structure(picture, good))
         return losses
 
-    def _face_losses(self, restored: Restoration, batch: Sample) -> Losses:
+    def _face_losses(self, restored: Restoration, batch: Batch) -> Losses:
         """Sums over the faces that lie wholly in their crops, divided by the batch: a picture without a face adds 0."""
         weights = self._weights
         whole = batch["has_face"].nonzero().flatten().tolist()
@@ -114,7 +112,7 @@ class Objective:
             losses["identity"] = weights.identity * share * identity
         return losses
 
-    def _identity(self, picture: torch.Tensor, batch: Sample, whole: list[int]) -> torch.Tensor:
+    def _identity(self, picture: torch.Tensor, batch: Batch, whole: list[int]) -> torch.Tensor:
         """The identity loss of the samples `whole`, mean over the recognisers: what a single one sees can be drawn for
         it alone; for several that is harder."""
         landmarks = batch["landmarks"][whole].cpu()
@@ -123,7 +121,7 @@ class Objective:
         seen = [identity_loss(each, faces, truths, reference, known) for each in self._recognisers]
         return torch.stack(seen).mean()
 
-    def _with_faces(self, restored: Restoration, batch: Sample) -> Restoration:
+    def _with_faces(self, restored: Restoration, batch: Batch) -> Restoration:
         whole = batch["has_face"].nonzero().flatten().tolist()
         if not whole or not (self._weights.face or self._weights.adversarial or self._weights.features):
             return restored
@@ -143,7 +141,7 @@ class Objective:
         return self._plain_lpips(restored[..., dy:, dx:], good[..., dy:, dx:])
 
 
-def restore(model: OneStepModel, batch: Sample) -> Restoration:
+def restore(model: OneStepModel, batch: Batch) -> Restoration:
     """The whole model on a batch, untiled and differentiable; samples without a reference get zeros for one."""
     codec = model.codec
     latent = codec.encode(batch["bad"])

@@ -1,4 +1,4 @@
-"""Training configurations as YAML files."""
+"""What a one-step restorer is trained on and how."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import InputError
 from ...models.record import ModelCard, ModelRecord
 from ..losses.distillation import DistillationConfig
 from ..losses.perceptual import LpipsNet
-from ..processes import Precision
-from ..schedule import rooted_sources
+from ..run_config import RunConfig, read_record, rooted, rooted_sources
 from .restorer_networks import AdapterConfig
 from .restorer_samples import SourceConfig
 
@@ -46,8 +44,8 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a run.
+class RestorerConfig(RunConfig):
+    """Everything that decides a run, with `RunConfig`.
 
     Attributes:
         architecture: of a whole model that is trained, or None.
@@ -57,7 +55,6 @@ class TrainConfig:
         batch: samples of a step in each process.
         codec_steps: first steps, in which the codec alone learns to reproduce clean pictures.
         lpips_from: step from which LPIPS counts.
-        decay_steps: last steps, over which the learning rate falls to zero.
         init: exported file to start from, read only when the run begins: for a whole model tensors of the same name and
             shape are taken over and others start anew. "" starts from random weights, or adapters that change nothing.
         reference_drop: how often a reference is left out.
@@ -69,7 +66,6 @@ class TrainConfig:
         face_side: pixels of the aligned faces that the fidelity and the critic see.
         critic_width: channels of the critic's first layer.
         feature_learning_rate: of the heads of the critic on LPIPS' features.
-        precision: "bf16" computes the networks in it; "no"; "" as `accelerate launch` was told.
         gradient_checkpointing: less memory for about a third more time.
         sample_side: pixels of the crops on the sample sheets.
     """
@@ -86,71 +82,41 @@ class TrainConfig:
     lpips_net: LpipsNet = "squeeze"
     reference_drop: float = 0.2
     crop: int = 192
-    batch: int = 6
-    steps: int = 4000
     codec_steps: int = 400
     lpips_from: int = 800
-    warmup_steps: int = 100
-    decay_steps: int = 1000
-    learning_rate: float = 4e-4
-    weight_decay: float = 1e-4
-    ema: float = 0.998
-    grad_clip: float = 1.0
-    seed: int = 0
-    workers: int = 1
-    checkpoint_every: int = 200
-    sample_every: int = 400
     sample_side: int = 256
     face_side: int = 128
     critic_width: int = 64
     critic_learning_rate: float = 1e-4
     feature_learning_rate: float = 4e-4
-    precision: Precision = ""
     gradient_checkpointing: bool = False
     loss: LossWeights = field(default_factory=LossWeights)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
+    @classmethod
+    def fields_of(cls, record: Mapping[str, Any], data: Path) -> dict[str, Any]:
+        fields = {**record, **rooted(record, ("base", "lpips_backbone", "teacher"), data)}
+        architecture, adapter = record.get("architecture"), record.get("adapter")
+        fields["architecture"] = None if architecture is None else ModelRecord.from_json(architecture)
+        if adapter is not None:
+            settings: dict[str, Any] = {**adapter, "card": ModelCard(**adapter["card"])}
+            fields["adapter"] = AdapterConfig(**settings)
+        fields["sources"] = tuple(SourceConfig(**source) for source in rooted_sources(record, data))
+        if "recognisers" in record:
+            raise ValueError("recognisers: write recogniser, for one file as for a list")
+        fields["recognisers"] = _files(fields.pop("recogniser", ""), data)
+        fields["loss"] = LossWeights(**record.get("loss", {}))
+        fields["distillation"] = DistillationConfig(**record.get("distillation", {}))
+        return fields
 
-def read_record(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A YAML configuration as it stands; `overrides` replaces top-level fields.
 
-    Raises:
-        InputError: the file is missing, or holds no mapping.
-    """
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text()) | dict(overrides or {})
-    except (OSError, yaml.YAMLError, TypeError) as error:
-        raise InputError(f"training configuration {path} cannot be used: {error}") from error
-
-
-def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Path | None = None) -> TrainConfig:
+def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Path | None = None) -> RestorerConfig:
     """Read a YAML configuration; `overrides` replaces top-level fields, relative paths start from `data`.
 
     Raises:
         InputError: the file is missing, not YAML, or names an unknown field.
     """
-    record = read_record(path, overrides)
-    try:
-        root = data or Path()
-        architecture, adapter = record.get("architecture"), record.get("adapter")
-        record["architecture"] = None if architecture is None else ModelRecord.from_json(architecture)
-        if adapter is not None:
-            fields: dict[str, Any] = {**adapter, "card": ModelCard(**adapter["card"])}
-            record["adapter"] = AdapterConfig(**fields)
-        record["sources"] = tuple(SourceConfig(**source) for source in rooted_sources(record, root))
-        for name in ("base", "lpips_backbone", "teacher"):
-            if record.get(name):
-                record[name] = str(root / record[name])
-        if "recognisers" in record:
-            raise ValueError("recognisers: write recogniser, for one file as for a list")
-        record["recognisers"] = _files(record.pop("recogniser", ""), root)
-        record["loss"] = LossWeights(**record.get("loss", {}))
-        record["distillation"] = DistillationConfig(**record.get("distillation", {}))
-        return TrainConfig(**record)
-    except (TypeError, KeyError, ValueError) as error:
-        raise InputError(f"training configuration {path} cannot be used: {error}") from error
+    return RestorerConfig.from_record(read_record(path, overrides), data or Path())
 
 
 def _files(named: object, root: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What is trained: a whole self-contained model, or adapters beside a frozen base."""
+"""The networks of a restorer that is trained: a whole self-contained model, or adapters beside a frozen base."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from ..fresh_adapters import DEFAULT_ALPHA, ENCODER_LAYERS, UNET_LAYERS, fresh_a
 log = logging.getLogger(__name__)
 
 
-class Subject(Protocol):
-    """What is trained, and the model around it."""
+class RestorerNetworks(Protocol):
+    """The trained networks, and the model around them."""
 
     @property
     def networks(self) -> nn.Module:
@@ -180,9 +180,9 @@ def _levels(content: Mapping[str, Any]) -> int:
     return len({name.split(".")[2] for name in content if name.startswith("unet.up_blocks.")})
 
 
-def make_subject(
+def make_networks(
     architecture: ModelRecord | None, adapter: AdapterConfig | None, base: str, trained_size: int
-) -> Subject:
+) -> RestorerNetworks:
     """What a configuration trains.
 
     Raises:

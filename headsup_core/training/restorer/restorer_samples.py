@@ -11,26 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch.utils.data import Dataset
 
 from ...models.record import ReferencePlacement
-from ..data.degradation import degrade
+from ..data.degradation import degrade, enlarge
+from ..data.landmark_annotations import FindLandmarks, lies_inside, placed_landmarks
 from ..data.photos import Photos, Place
-from ..data.portraits import (
-    FindLandmarks,
-    Reference,
-    References,
-    greyed,
-    lies_inside,
-    make_reference,
-    no_reference,
-    placed_landmarks,
-)
+from ..data.portraits import Reference, References, greyed, make_reference, no_reference
 from ..schedule import normalised
+from ..subject import Batch
 
-Sample = dict[str, torch.Tensor]
 GREY_PICTURES = 0.07
 """Share of black and white pictures: grey that comes in is to go out grey."""
 
@@ -164,7 +155,7 @@ class CropSource:
         return float(np.clip(spare / 2 + rng.normal(0, self.config.centre) * extent, 0, spare))
 
 
-class RestorationDataset(Dataset[Sample]):
+class RestorationDataset(Dataset[Batch]):
     """Samples of one size S: dictionaries of tensors.
 
     * bad `[3,S,S]`: the degraded picture enlarged to S; good `[3,S,S]`, both in 0..1.
@@ -197,7 +188,7 @@ class RestorationDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng([self._seed, index])
         source = self._sources[rng.choice(len(self._sources), p=self._source_probs)]
         clean = source.crop(rng, self._size, self._reference_drop, self._placement)
@@ -218,9 +209,3 @@ class RestorationDataset(Dataset[Sample]):
             "has_face": torch.tensor(float(whole)),
             "landmarks": torch.zeros(5, 2) if clean.landmarks is None else clean.landmarks,
         }
-
-
-def enlarge(small: torch.Tensor, size: int) -> torch.Tensor:
-    """Bicubic enlargement to `size`, as `restore()` does before encoding."""
-    resized = F.interpolate(small, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
-    return resized.clamp(0, 1)
