@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..headsup_core import InputError
 from ..headsup_core.models.loading import DTYPES
+from ..headsup_core.models.systems import load_options
 from .comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from .host import DEVICES, ComfyHost
 from .model_files import DEFAULT_CHOICE, choices, find_choice, fingerprint, load_shared
+from .option_inputs import given_option, option_input
 from .system_files import (
     AUTO,
     NONE,
@@ -22,6 +24,7 @@ from .system_files import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ..headsup_core import HeadsUpModel
@@ -78,19 +81,6 @@ class HeadsUpLoadModel(ComfyNode):
                     tooltip="What the adapter goes beside: Stable Diffusion 2.1-base (SD-Turbo for S3Diff), a file in "
                     "models/checkpoints or a folder in models/diffusers. Adapters over the same base share it.",
                 ),
-                *(
-                    io.Float.Input(
-                        name,
-                        default=1.0,
-                        min=0.0,
-                        max=2.0,
-                        step=0.05,
-                        round=0.001,
-                        optional=True,
-                        tooltip=f"PiSA-SR only: {what}, 0 to 2, default 1. Two values that differ take two passes.",
-                    )
-                    for name, what in (("lambda_pix", "fidelity to the input"), ("lambda_sem", "added detail"))
-                ),
                 io.Combo.Input(
                     "system",
                     options=list(SYSTEM_CHOICES),
@@ -99,6 +89,7 @@ class HeadsUpLoadModel(ComfyNode):
                     tooltip="Which system the adapter is of. auto (default): found by what the file holds; an "
                     "OSEDiff-Face file holds the same as OSEDiff's and is found by 'face' in its name.",
                 ),
+                *(option_input(field, optional=True) for field in load_options().values()),
             ],
             outputs=[
                 HeadsUpModelSocket.Output("MODEL", display_name="model", tooltip="For HeadsUp Upscale."),
@@ -133,15 +124,13 @@ class HeadsUpLoadModel(ComfyNode):
         device: str,
         adapter: str = NONE,
         base: str = NONE,
-        lambda_pix: float = 1.0,
-        lambda_sem: float = 1.0,
         system: str = AUTO,
+        **widgets: Any,  # noqa: ANN401 - of the declared options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        options = chosen_options(widgets)
         if adapter != NONE:
             if base == NONE:
                 raise InputError(f"adapter {adapter} needs a base: choose a Stable Diffusion 2.1-base or SD-Turbo file")
-            lambdas = {"lambda_pix": lambda_pix, "lambda_sem": lambda_sem}
-            options = {name: value for name, value in lambdas.items() if value != 1.0}
             path, base_path = find_choice(adapter), find_base_choice(base)
             named = None if system == AUTO else system
             handle = load_adapted(path, base_path, dtype, device, ComfyHost.on(device), named, options)
@@ -151,8 +140,15 @@ class HeadsUpLoadModel(ComfyNode):
             given = f"base {base}" if base != NONE else f"system {system}"
             raise InputError(f"{given} is used with an adapter only: choose one, or leave it out")
         path = find_choice(model)
-        handle = load_shared(path, dtype, device, ComfyHost.on(device))
+        handle = load_shared(path, dtype, device, ComfyHost.on(device), options)
         return io.NodeOutput(handle, describe(handle, path))
+
+
+def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
+    """The options whose widgets were turned; the others keep the default of whatever has them."""
+    declared = load_options()
+    given = {name: given_option(declared[name], value) for name, value in widgets.items()}
+    return {name: value for name, value in given.items() if value != declared[name].default}
 
 
 def describe(
@@ -163,7 +159,7 @@ def describe(
     parameters = [parameter for network in weights.networks for parameter in network.parameters()]
     megabytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters) / 1e6
     reads_text = weights.prompt.reads_text
-    side = weights.aligned_face
+    side, detail = weights.aligned_face, weights.record.detail
     restores = f"aligned faces of {side} px: give HeadsUp Upscale the faces of its pictures" if side else ""
     lines = {
         "model": f"{card.name} ({path.name})",
@@ -175,6 +171,7 @@ def describe(
         "scale": f"x{weights.scale}; any other scale works, too",
         "weights": f"{str(weights.dtype).removeprefix('torch.')}, {megabytes:.1f} MB in memory",
         "prompt": "text or conditioning" if reads_text else "none: text is ignored",
+        "detail": "" if detail is None else f"{detail:g}, of 0 (faithful) to 1 (crisp)",
         "notes": card.notes,
     }
     return "\n".join(f"{name}: {value}" for name, value in lines.items() if value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ..headsup_core import HeadsUpModel, InputError, ModelFileError, load_model
@@ -16,6 +16,8 @@ from ..headsup_core.models.systems import COMPANIONS
 from .comfy import folder_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..headsup_core import Host
     from ..headsup_core.models.one_step import OneStepModel
 
@@ -28,7 +30,7 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl")
 BUNDLED_MARK = " (bundled)"
 DEFAULT_CHOICE = DEFAULT_MODEL + BUNDLED_MARK
 
-WeightsKey = tuple[Path, int, int, str, str]
+WeightsKey = tuple[Path, int, int, str, str, tuple[tuple[str, Any], ...]]
 _shared: WeakValueDictionary[WeightsKey, OneStepModel] = WeakValueDictionary()
 
 
@@ -110,15 +112,15 @@ def fingerprint(path: Path) -> tuple[Path, int, int]:
     return path.resolve(), state.st_mtime_ns, state.st_size
 
 
-def load_shared(path: Path, dtype: str, device: str, host: Host) -> HeadsUpModel:
-    """A handle on the file's weights, read once for the same file, dtype and device while anyone uses them.
+def load_shared(path: Path, dtype: str, device: str, host: Host, options: Mapping[str, Any]) -> HeadsUpModel:
+    """A handle on the file's weights, read once for the same file, dtype, device and options while anyone uses them.
 
     Raises:
         ModelFileError, InputError: as the core's `load_model`.
     """
-    key = (*fingerprint(path), dtype, str(host.device))
+    key = (*fingerprint(path), dtype, str(host.device), tuple(sorted(options.items())))
     weights = _shared.get(key)
     if weights is None:
-        weights = load_model(path, dtype=dtype, host=host).one_step
+        weights = load_model(path, dtype=dtype, host=host, **options).one_step
         _shared[key] = weights
     return HeadsUpModel(weights, device=device)

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from ..errors import InputError
 from ..host import Host
 from ..imaging.color import COLOR_FIXES
 from ..models.loading import DEFAULT_MODEL
-from ..models.systems import SYSTEMS
+from ..models.systems import SYSTEMS, load_options
 from ..restoring.headsup_model import HeadsUpModel, load_model
+from .option_arguments import add_option_argument
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """--model, --adapter, --base, --system, --option, --dtype."""
+    """--model, --adapter, --base, --system, --dtype, and a flag for each option that some model can be loaded with."""
     parser.add_argument("--model", help=f"bundled name, file, or name in models/headsup (default: {DEFAULT_MODEL})")
     parser.add_argument("--adapter", help="a published system's file (docs/models/published-systems.md), with --base")
     parser.add_argument("--base", help="Stable Diffusion 2.1-base or SD-Turbo: a diffusers folder or a single file")
     systems = ", ".join(system.id for system in SYSTEMS)
     parser.add_argument("--system", help=f"{systems} (default: found by what the adapter's file holds)")
-    parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=NUMBER", help="a load option, as lambda_sem=0.6"
-    )
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
+    for name, field in load_options().items():
+        add_option_argument(parser, field)
+        parser.set_defaults(**{name: None})  # so that only what was typed is asked of a model
 
 
 def add_size_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,19 +47,5 @@ def load_asked_model(args: argparse.Namespace, host: Host) -> HeadsUpModel:
         system=args.system,
         dtype=args.dtype,
         host=host,
-        **_options(args.option),
+        **{name: value for name in load_options() if (value := getattr(args, name)) is not None},
     )
-
-
-def _options(settings: list[str]) -> dict[str, Any]:
-    """--option NAME=NUMBER as load options. Raises `InputError` for anything else."""
-    options: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        try:
-            options[name] = float(value)
-        except ValueError as error:
-            raise InputError(f"--option {setting}: expected NAME=NUMBER, as lambda_sem=0.6") from error
-        if not equals or not name.isidentifier() or name in ("dtype", "host", "merge", "base", "model", "adapter"):
-            raise InputError(f"--option {setting}: {name!r} is no load option")
-    return options

@@ -23,8 +23,9 @@ class DetailOptions:
 
     detail: float | None = option(
         None,
-        "How crisp the result is: 0 keeps to what the picture shows, 1 draws the most detail. Without a value the "
-        "model's own default counts. Models whose file has one set of weights do not have this option.",
+        "How crisp the result is: 0 keeps to what the picture shows, 1 draws the most detail. Only for models whose "
+        "file holds both ends; the model's info says so.",
+        unset="the model's own default",
         minimum=0.0,
         maximum=1.0,
         step=0.05,
@@ -42,7 +43,6 @@ class ProcessSizeOptions:
         maximum=8192,
         step=8,
         unit="px",
-        advanced=True,
     )
 
 

@@ -29,6 +29,9 @@ from harness.systems import (
 import headsup_core as hu
 from headsup_core.models.bases.base import Base
 from headsup_core.models.file_formats.headsup_adapter import save_headsup_adapter
+from headsup_core.models.file_formats.headsup_file import save_headsup
+from headsup_core.models.file_formats.two_ends import join_ends
+from headsup_core.models.systems import load_options
 
 torch.set_num_threads(1)  # as the executor's: on a busy machine threads wait for each other
 
@@ -51,8 +54,8 @@ class Files:
 
     def restore(self, adapter: str, photo: torch.Tensor, scale: float = 2, **options: Any) -> torch.Tensor:
         """What the core makes of a picture `[1,H,W,3]`, in the same layout."""
-        lambdas = {name: options.pop(name) for name in ("lambda_pix", "lambda_sem") if name in options}
-        model = hu.load_model(adapter=self.adapters / adapter, base=self.base, **lambdas)
+        chosen = {name: options.pop(name) for name in load_options() if name in options}
+        model = hu.load_model(adapter=self.adapters / adapter, base=self.base, **chosen)
         image = photo.permute(0, 3, 1, 2)
         return hu.restore(image, model, scale, **({"tile": 256, "overlap": 64} | options)).image.permute(0, 2, 3, 1)
 
@@ -145,6 +148,69 @@ def test_lambdas_mix_the_adapters_of_pisasr(executor: Executor, files: Files) ->
     mixed = restored(executor, "pisa_sr.pkl", photo, load={"lambda_pix": 0.9, "lambda_sem": 0.4})
     assert (mixed - plain).abs().max() > 0.01
     assert (mixed - files.restore("pisa_sr.pkl", photo, lambda_pix=0.9, lambda_sem=0.4)).abs().max() < 1e-4
+
+
+def test_options_that_s3diff_declares_are_inputs(executor: Executor, files: Files) -> None:
+    photo = picture(16, 20)
+    asked = {"guidance_scale": 3.0, "negative_prompt": "blue"}
+    plain = restored(executor, "s3diff.pkl", photo)
+    guided = restored(executor, "s3diff.pkl", photo, load=asked)
+    assert (guided - plain).abs().max() > 1e-3
+    assert (guided - files.restore("s3diff.pkl", photo, **asked)).abs().max() < 1e-4
+
+
+def test_every_declared_option_is_an_input(executor: Executor, files: Files) -> None:
+    inputs = executor.object_info()["HeadsUpLoadModel"]["input"]["optional"]
+    for name, field in load_options().items():
+        settings = inputs[name][1]
+        assert field.help in settings["tooltip"]
+        assert field.default is None or settings["default"] == field.default
+
+
+@pytest.mark.parametrize(
+    ("load", "owner", "option"),
+    [
+        ({"adapter": "osediff.pkl", "base": BASE, "lambda_sem": 0.4}, "OSEDiff", "lambda_sem"),
+        ({"guidance_scale": 2.0}, "headsup-tiny", "guidance_scale"),
+        ({"detail": 0.5}, "headsup-tiny", "detail"),
+    ],
+)
+def test_an_option_of_another_model_is_refused(
+    executor: Executor, files: Files, load: dict[str, Any], owner: str, option: str
+) -> None:
+    graph = Graph()
+    loader = graph.add("HeadsUpLoadModel", **(LOAD_MODEL | load))
+    executor.record(graph, loader[1])
+    result = executor.run(graph)
+    assert result.status == "error"
+    assert f"{owner} has no option '{option}'" in result.complaint
+
+
+def test_detail_mixes_the_two_ends_of_a_file(executor: Executor) -> None:
+    folder = executor.base / "models" / "headsup"
+    ends = [folder / f"{name}.safetensors" for name in ("faithful", "crisp", "both")]
+    tiny = hu.load_model("headsup-tiny").one_step
+    save_headsup(ends[0], tiny)
+    for parameter in tiny.unet.parameters():
+        parameter.mul_(0.9)
+    save_headsup(ends[1], tiny)
+    join_ends(ends[0], ends[1], 0.25, ends[2])
+    graph = Graph()
+    photo = picture(16, 20)
+    recorded = []
+    for detail in (0.0, 1.0, -1.0):
+        loader = graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": "both.safetensors", "detail": detail}))
+        image = graph.upscale(loader[0], executor.values(graph, photo), scale=2.0, on_error="stop")[0]
+        recorded.append((executor.record(graph, image), executor.record(graph, loader[1])))
+    result = executor.run(graph)
+    for path in ends:
+        path.unlink()
+    assert result.status == "success", result.complaint
+    first, second, third = (executor.recorded(image)[0] for image, _ in recorded)
+    assert (first - second).abs().max() > 1e-3
+    assert (third - first).abs().max() > 1e-4
+    (info,) = executor.recorded(recorded[2][1])
+    assert "detail: 0.25, of 0 (faithful) to 1 (crisp)" in info
 
 
 def test_prompt_and_tags_reach_the_model(executor: Executor, files: Files) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
 from importlib import import_module
 
 from ...errors import InputError, ModelFileError
+from ...option_fields import OptionField, declared_options
 from ..file_formats.weights_files import WeightsFile
+from ..load_options import DetailOptions
 from .system import System
 
 
@@ -20,6 +23,28 @@ SYSTEMS = _declared()
 
 COMPANIONS = frozenset(name for system in SYSTEMS for name in system.companions)
 """Files that lie beside an adapter and are none themselves."""
+
+
+def load_options(systems: tuple[System, ...] = SYSTEMS) -> dict[str, OptionField]:
+    """Every option that some model can be loaded with, by name, for nodes and commands: `detail`, then the systems'.
+
+    The help of a system's option begins with the systems that have it.
+
+    Raises:
+        ValueError: two systems declare an option of one name differently, which one input could not serve.
+    """
+    found: dict[str, OptionField] = {}
+    owners: dict[str, list[str]] = {}
+    for system in systems:
+        for name, field in declared_options(system.options).items():
+            if found.setdefault(name, field) != field:
+                raise ValueError(f"{system.name} declares {name} otherwise than {owners[name][0]}: name it differently")
+            owners.setdefault(name, []).append(system.name)
+    marked = {
+        name: replace(field, help=f"Only for {', '.join(owners[name])}. {field.help}", advanced=True)
+        for name, field in found.items()
+    }
+    return {**declared_options(DetailOptions), **marked}
 
 
 def find_system(file: WeightsFile, system: str | None = None) -> System:

@@ -27,8 +27,8 @@ class HypirOptions:
 
     patch_size: int = option(
         512,
-        "The shortest side that the network sees: a smaller result is computed at this size and then reduced "
-        "(published sizing) or cropped.",
+        "The shortest side that the network sees. A smaller picture is continued to it and cut back, or, with "
+        "published sizing, enlarged to it and reduced again.",
         minimum=64,
         maximum=2048,
         step=64,

@@ -50,8 +50,11 @@ class S3DiffOptions:
         maximum=10.0,
         step=0.01,
     )
-    negative_prompt: str = option(
-        NEGATIVE, "What the picture should not look like; it counts with a guidance_scale other than 1.", multiline=True
+    negative_prompt: str | None = option(
+        None,
+        "What the picture should not look like; it counts with a guidance_scale other than 1.",
+        unset="the text of S3Diff's own script",
+        multiline=True,
     )
 
 
@@ -179,7 +182,7 @@ def load(file: WeightsFile, base: Base, options: S3DiffOptions) -> Beside:
     guidance = options.guidance_scale
     passes = (Pass(guidance, (unet,), prompt=0), Pass(1 - guidance, (unet,), prompt=1))
     return Beside(
-        replace(RECORD, prompt=TextUse(default=POSITIVE, negative=options.negative_prompt)),
+        replace(RECORD, prompt=TextUse(default=POSITIVE, negative=options.negative_prompt or NEGATIVE)),
         tuple(term for term in passes if term.weight),
         encoder=(encoder,),
         skips=read_skips(content["state_dict_vae"], base.vae, base.dtype, file.path),

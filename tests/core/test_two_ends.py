@@ -1,0 +1,127 @@
+"""Model files with a faithful and a crisp end, and the `detail` between them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import headsup_core as hu
+from headsup_core.cli import main
+from headsup_core.image_files import write_picture
+from headsup_core.imaging.resizing import resize
+from headsup_core.models.file_formats.headsup_file import save_headsup
+from headsup_core.models.file_formats.two_ends import join_ends
+from headsup_core.models.one_step import OneStepModel
+from headsup_core.models.record import ModelRecord
+
+
+@pytest.fixture
+def ends(toy_model: OneStepModel, tmp_path: Path) -> tuple[Path, Path]:
+    """Two files of one architecture, of which the UNets differ."""
+    faithful, crisp = tmp_path / "faithful.safetensors", tmp_path / "crisp.safetensors"
+    save_headsup(faithful, toy_model)
+    with torch.no_grad():
+        for parameter in toy_model.unet.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    save_headsup(crisp, toy_model)
+    return faithful, crisp
+
+
+@pytest.fixture
+def both(ends: tuple[Path, Path], tmp_path: Path) -> Path:
+    join_ends(*ends, default=0.25, output=tmp_path / "both.safetensors")
+    return tmp_path / "both.safetensors"
+
+
+def weights(path: Path, **options: float) -> dict[str, torch.Tensor]:
+    return hu.load_model(path, **options).one_step.unet.state_dict()
+
+
+def test_zero_and_one_are_the_ends_and_a_half_is_their_mean(ends: tuple[Path, Path], both: Path) -> None:
+    faithful, crisp = map(weights, ends)
+    for name, tensor in weights(both, detail=0.0).items():
+        assert torch.equal(tensor, faithful[name]), name
+    for name, tensor in weights(both, detail=1.0).items():
+        assert torch.equal(tensor, crisp[name]), name
+    for name, tensor in weights(both, detail=0.5).items():
+        assert torch.allclose(tensor, (faithful[name] + crisp[name]) / 2, atol=1e-6), name
+    for name, tensor in weights(both).items():
+        assert torch.allclose(tensor, 0.75 * faithful[name] + 0.25 * crisp[name], atol=1e-6), name
+
+
+def test_what_both_ends_share_is_stored_once(ends: tuple[Path, Path], both: Path) -> None:
+    own = [name for name in load_file(both) if name.startswith("detail.")]
+    assert own
+    assert all(name.startswith("detail.unet.") for name in own)
+    assert set(load_file(ends[0])) == {name for name in load_file(both) if not name.startswith("detail.")}
+
+
+def test_each_detail_has_an_id_and_a_picture_of_its_own(both: Path) -> None:
+    picture = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(2))
+    made = [hu.load_model(both, detail=detail) for detail in (0.0, 0.5, 1.0)]
+    assert [model.one_step.record.detail for model in made] == [0.0, 0.5, 1.0]
+    assert len({model.one_step.model_id for model in made}) == 3
+    assert hu.load_model(both).one_step.model_id == hu.load_model(both, detail=0.25).one_step.model_id
+    first, middle, last = (hu.restore(picture, model, 2).image for model in made)
+    assert not torch.equal(first, middle)
+    assert not torch.equal(middle, last)
+
+
+def test_a_loaded_mixture_is_saved_as_a_model_of_one_end(both: Path, tmp_path: Path) -> None:
+    mixture = hu.load_model(both, detail=0.5)
+    save_headsup(tmp_path / "mixture.safetensors", mixture.one_step, torch.float32)
+    again = hu.load_model(tmp_path / "mixture.safetensors")
+    assert again.one_step.record.detail is None
+    for name, tensor in again.one_step.unet.state_dict().items():
+        assert torch.equal(tensor, mixture.one_step.unet.state_dict()[name])
+
+
+@pytest.mark.parametrize("detail", [-0.1, 1.5, float("nan"), "much"])
+def test_a_detail_outside_of_its_range_is_refused(both: Path, detail: float) -> None:
+    with pytest.raises(hu.InputError, match="detail"):
+        hu.load_model(both, detail=detail)
+
+
+def test_a_file_of_one_end_has_no_detail(ends: tuple[Path, Path]) -> None:
+    with pytest.raises(hu.InputError, match="no option 'detail'"):
+        hu.load_model(ends[0], detail=0.5)
+
+
+def test_ends_that_do_not_belong_together_are_refused(
+    ends: tuple[Path, Path], both: Path, toy_model: OneStepModel, tmp_path: Path
+) -> None:
+    output = tmp_path / "never.safetensors"
+    save_headsup(tmp_path / "other.safetensors", toy_model.with_record(margin=1))
+    for crisp, said in ((tmp_path / "other.safetensors", "another architecture"), (ends[0], "same weights")):
+        with pytest.raises(hu.ModelFileError, match=said):
+            join_ends(ends[0], crisp, 0.5, output)
+    with pytest.raises(hu.ModelFileError, match="two ends already"):
+        join_ends(both, ends[1], 0.5, output)
+    with pytest.raises(hu.InputError, match=r"detail 1\.5"):
+        join_ends(*ends, default=1.5, output=output)
+    assert not output.exists()
+
+
+def test_the_command_has_a_flag_for_it(both: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(2))
+    write_picture(tmp_path / "in.png", resize(picture, 12, 12), None)
+    results: list[bytes] = []
+    for detail in ("0", "1"):
+        folder = tmp_path / f"out{detail}"
+        arguments = ["upscale", str(tmp_path / "in.png"), "--output", str(folder), "--scale", "2", "--quiet", "--json"]
+        assert main([*arguments, "--model", str(both), "--detail", detail]) == 0
+        results.append(next(folder.glob("*.png")).read_bytes())
+    assert json.loads(capsys.readouterr().out.splitlines()[0])
+    assert results[0] != results[1]
+
+
+def test_a_header_whose_crisp_end_is_missing_is_refused(toy_record: ModelRecord, ends: tuple[Path, Path]) -> None:
+    record = {**toy_record.to_json(), "detail": 0.5}
+    header = {"format": "headsup", "format_version": "1", "architecture": json.dumps(record)}
+    save_file(load_file(ends[0]), ends[0], header)
+    with pytest.raises(hu.ModelFileError, match="no tensor detail"):
+        hu.load_model(ends[0])
