@@ -10,6 +10,7 @@ from .faces import DetectionOptions, Face, FaceAnalyzer, Faces, load_face_analyz
 from .host import Host, PlainHost
 from .identity import Identity, compare, encode_identity, encode_people, load_identity, save_identity
 from .restoring.headsup_model import HeadsUpModel, load_model
+from .restoring.options import RestoreOptions
 from .restoring.pipeline import RestoreResult, restore
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "ModelFileError",
     "PlainHost",
+    "RestoreOptions",
     "RestoreResult",
     "compare",
     "encode_identity",

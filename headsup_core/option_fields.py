@@ -17,6 +17,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from .errors import InputError
 
 _KEY = "headsup_option"
+_TOO_LARGE_TO_SAY = 10**9
+"""Larger maxima are bounds of a machine, of which nobody needs to read."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,12 @@ class OptionField:
     def range_text(self) -> str:
         """The range in words: `from 0 to 16`, `at least 0 px`, or "" without one."""
         unit = f" {self.unit}" if self.unit else ""
-        if self.minimum is not None and self.maximum is not None:
-            return f"from {self.minimum:g} to {self.maximum:g}{unit}"
+        maximum = None if self.maximum is None or self.maximum > _TOO_LARGE_TO_SAY else self.maximum
+        if self.minimum is not None and maximum is not None:
+            return f"from {self.minimum:g} to {maximum:g}{unit}"
         if self.minimum is not None:
             return f"at least {self.minimum:g}{unit}"
-        return "" if self.maximum is None else f"at most {self.maximum:g}{unit}"
+        return "" if maximum is None else f"at most {maximum:g}{unit}"
 
 
 _KIND_WORDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..headsup_core import RestoreOptions
+from ..headsup_core.restoring.plan.measure import calibration
 from ..headsup_core.restoring.plan.plan_drawing import draw_plan
 from ..headsup_core.restoring.plan.upscale_plan import plan_upscale
 from .comfy import ComfyNode, FacesSocket, io, model_management, schema
 from .detection import shown
 from .host import ComfyHost
 from .pictures import Pictures, decodable
-from .upscale import check_size, size_inputs, tile_inputs
+from .upscale import size_inputs, widget_options
 
 if TYPE_CHECKING:
     from ..headsup_core import HeadsUpModel
@@ -33,7 +35,6 @@ class HeadsUpPlanUpscale(ComfyNode):
             search_aliases=["plan", "tiles", "tiling", "memory", "estimate", "time", "headsup", "分块", "显存估算"],
             inputs=[
                 *size_inputs(),
-                *tile_inputs(),
                 io.Boolean.Input(
                     "calibrate",
                     default=True,
@@ -73,34 +74,22 @@ class HeadsUpPlanUpscale(ComfyNode):
         cls,
         model: HeadsUpModel,
         image: torch.Tensor,
-        scale: float,
-        long_edge: int,
-        max_megapixels: float,
-        tile: int,
-        overlap: int,
-        tile_batch: int,
         calibrate: bool,
         faces: Faces | None = None,
+        **widgets: Any,  # noqa: ANN401 - those of the options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        check_size(scale, long_edge)
         pictures = Pictures.from_image(image)
-        height, width = pictures.rgb.shape[-2:]
         if faces is not None:
             faces.check_pictures(pictures.rgb)
+        host = ComfyHost.on(model.device)
         plan = plan_upscale(
-            (height, width),
+            (len(pictures), pictures.rgb.shape[-2], pictures.rgb.shape[-1]),
             model,
-            None if long_edge else scale,
-            pictures=len(pictures),
-            long_edge=long_edge or None,
-            max_megapixels=max_megapixels,
-            tile=tile,
-            overlap=None if overlap == -1 else overlap,
-            tile_batch=tile_batch,
+            RestoreOptions(**widget_options(widgets)),
             faces=faces,
-            calibrate=calibrate,
+            calibration=calibration(model.one_step, host, measure=calibrate),
             one_by_one=True,  # as HeadsUp Upscale does
-            host=ComfyHost.on(model.device),
+            host=host,
         )
         drawn = [draw_plan(decodable(pictures.one(index)), plan, index) for index in range(len(pictures))]
         drawing = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()

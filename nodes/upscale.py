@@ -6,26 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..headsup_core import InputError
+from ..headsup_core import RestoreOptions
 from ..headsup_core.faces.drawing import annotate
-from ..headsup_core.imaging.color import COLOR_FIXES
 from ..headsup_core.imaging.resizing import resize
-from ..headsup_core.restoring.people.gate import GATE_MODES
+from ..headsup_core.option_fields import declared_options
 from ..headsup_core.restoring.people.identity_score import score_label
+from ..headsup_core.restoring.session import Session
 from .comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
 from .face_analyzers import recogniser_of
 from .host import ComfyHost
 from .messages import show_on_node
+from .option_inputs import given_options, option_input, option_inputs
 from .pictures import mask_planes, prompt_states
-from .restoring import Options, restore_batch
+from .restoring import restore_batch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..headsup_core import HeadsUpModel
     from ..headsup_core.faces import Faces
-    from ..headsup_core.restoring.people.gate import GateMode
     from .pictures import Conditioning
 
 KEEP_GOING, STOP = "keep going", "stop"
+SIZES = ("scale", "long_edge", "max_megapixels")
+TILES = ("tile", "overlap", "tile_batch")
+PLACED = ("strength", "color_fix", "seed", "prompt", "tags", "identity_gate")
+"""Options that have their place among the inputs; each further one is appended by itself."""
+NOT_HERE = ("sizing",)
+"""For comparisons with published scripts, whose result has a size of its own."""
 PREVIEW_SIDE = 1024
 """Longer side in pixels of the picture with names and scores."""
 # 0.3.75 knows the seed's control only as on or off
@@ -46,7 +54,7 @@ class HeadsUpUpscale(ComfyNode):
                 *("upscale", "super resolution", "face restore", "portrait", "headsup", "enhance"),
                 *("放大", "高清修复", "超分", "人像修复", "修脸"),
             ],
-            inputs=[*size_inputs(), *tile_inputs(), *_result_inputs(), *_optional_inputs()],
+            inputs=[*size_inputs(), *_result_inputs(), *_optional_inputs()],
             outputs=[
                 io.Image.Output("IMAGE", display_name="image", tooltip="The restored picture; transparency is kept."),
                 io.Image.Output(
@@ -80,43 +88,21 @@ class HeadsUpUpscale(ComfyNode):
         cls,
         model: HeadsUpModel,
         image: torch.Tensor,
-        scale: float,
-        long_edge: int,
-        max_megapixels: float,
-        tile: int,
-        overlap: int,
-        tile_batch: int,
-        strength: float,
-        color_fix: str,
-        seed: int,
         on_error: str,
-        prompt: str = "",
         conditioning: Conditioning | None = None,
         mask: torch.Tensor | None = None,
-        tags: str = "",
         faces: Faces | None = None,
-        identity_gate: GateMode = "on",
+        **widgets: Any,  # noqa: ANN401 - those of the options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        check_size(scale, long_edge)
-        options = Options(
-            scale=None if long_edge else scale,
-            long_edge=long_edge or None,
-            max_megapixels=max_megapixels,
-            tile=tile,
-            overlap=None if overlap == -1 else overlap,
-            tile_batch=tile_batch,
-            strength=strength,
-            color_fix=None if color_fix == "auto" else color_fix,
-            seed=seed,
-            prompt=(prompt.strip() or None) if conditioning is None else prompt_states(conditioning),
+        options = RestoreOptions(
+            **widget_options(widgets),
+            conditioning=None if conditioning is None else prompt_states(conditioning),
             mask=None if mask is None else mask_planes(mask, len(image)),
-            tags=tags.strip() or None,
-            faces=faces,
-            identity_gate=identity_gate,
-            analyzer=recogniser_of(faces) if model.identities else None,
         )
         host = ComfyHost.on(model.device)
-        done = restore_batch(image, model, options, host, keep_going=on_error != STOP)
+        analyzer = recogniser_of(faces) if model.identities else None
+        session = Session(model, options, host, analyzer)
+        done = restore_batch(image, session, host, faces, keep_going=on_error != STOP)
         if done.failures:
             show_on_node("\n".join(done.failures))
         device = model_management.intermediate_device()
@@ -136,14 +122,15 @@ def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:
     return torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
 
 
-def check_size(scale: float, long_edge: int) -> None:
-    """Raises `InputError` when neither says how large the result shall be."""
-    if not scale and not long_edge:
-        raise InputError("scale 0 and long edge 0: set one of them, for instance scale 4")
+def widget_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
+    """Option -> value, of a node's widgets; a longer side takes the place of the scale."""
+    given = given_options(RestoreOptions, widgets)
+    return given if given["long_edge"] is None else {**given, "scale": None}
 
 
 def size_inputs() -> list[Any]:
-    """Model, picture, and the size of the result."""
+    """Model, picture, the size of the result, and how it is cut."""
+    declared = declared_options(RestoreOptions)
     return [
         HeadsUpModelSocket.Input("model", tooltip="From HeadsUp Load Model."),
         io.Image.Input(
@@ -151,100 +138,18 @@ def size_inputs() -> list[Any]:
             tooltip="Pictures to restore: one, a batch, or a list of different sizes. RGB, RGBA (the transparency is "
             "enlarged and kept) or grey.",
         ),
-        io.Float.Input(
-            "scale",
-            default=4.0,
-            min=0.0,
-            max=16.0,
-            step=0.25,
-            round=0.001,
-            tooltip="Enlargement, 0 to 16, default 4. 1 restores without enlarging. Not used when long_edge is set.",
-        ),
-        io.Int.Input(
-            "long_edge",
-            default=0,
-            min=0,
-            max=32768,
-            step=1,  # ComfyUI rounds what is typed to multiples of it
-            tooltip="Longer side of the result in pixels, up to 32768; it takes the place of scale. 0 (default): use "
-            "scale.",
-        ),
-        io.Float.Input(
-            "max_megapixels",
-            default=100.0,
-            min=0.0,
-            max=1000.0,
-            step=1.0,
-            round=0.01,
-            tooltip="A larger result is made smaller, in proportion, to this many million pixels, and the report says "
-            "so. Default 100, 0: no cap. Guards against a huge photo that takes hours.",
-        ),
-    ]
-
-
-def tile_inputs() -> list[Any]:
-    """How the picture is cut."""
-    return [
-        io.Int.Input(
-            "tile",
-            default=0,
-            min=0,
-            max=8192,
-            step=8,
-            tooltip="Largest tile side in pixels of the result. 0 (default): chosen by the model and the free memory. "
-            "Smaller takes less memory and more time. Out of memory halves it by itself.",
-        ),
-        io.Int.Input(
-            "overlap",
-            default=-1,
-            min=-1,
-            max=4096,
-            step=1,
-            tooltip="How far neighbouring tiles overlap at least, in pixels of the result; must be below the tile. -1 "
-            "(default): 128, or a quarter of the tile when that is less. More hides differences between tiles better "
-            "and takes longer; 0 may show seams.",
-        ),
-        io.Int.Input(
-            "tile_batch",
-            default=0,
-            min=0,
-            max=64,
-            step=1,
-            tooltip="Tiles that are computed together. 0 (default): 1 on a CPU, up to 8 on a GPU as memory allows. "
-            "More is faster on a GPU and takes more memory.",
-        ),
+        option_input(declared["scale"], default=4.0),
+        option_input(declared["long_edge"]),
+        option_input(declared["max_megapixels"], default=100.0),
+        *option_inputs(RestoreOptions, TILES),
     ]
 
 
 def _result_inputs() -> list[Any]:
+    declared = declared_options(RestoreOptions)
     return [
-        io.Float.Input(
-            "strength",
-            default=1.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            round=0.001,
-            tooltip="How much of the restoration is used, 0 to 1, default 1. 0 is exactly the plain enlargement.",
-        ),
-        io.Combo.Input(
-            "color_fix",
-            options=["auto", *COLOR_FIXES],
-            default="auto",
-            tooltip="Takes the colours back from the input, over the whole picture. auto (default): what the model was "
-            "made for. none: as the model paints. adain: mean and contrast of each colour. wavelet: all coarse light "
-            "and colour, may leave bright rims. lab: coarse colour only, and brightness as a whole, without rims: the "
-            "choice for portraits with a colour cast.",
-        ),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=FIXED_SEED,
-            tooltip="Start of the random numbers, for models that draw some. headsup-tiny draws none: its result does "
-            "not depend on the seed.",
-        ),
+        *option_inputs(RestoreOptions, ("strength", "color_fix")),
+        option_input(declared["seed"], control_after_generate=FIXED_SEED),
         io.Combo.Input(
             "on_error",
             options=[KEEP_GOING, STOP],
@@ -257,15 +162,10 @@ def _result_inputs() -> list[Any]:
 
 
 def _optional_inputs() -> list[Any]:
-    return [
-        io.String.Input(
-            "prompt",
-            default="",
-            multiline=True,
-            optional=True,
-            tooltip="What the picture shows, for models that read text; the others ignore it and the report says so. "
-            "Empty (default): the model's own prompt.",
-        ),
+    """In the order in which they came to be: widgets' values are kept by position."""
+    declared = declared_options(RestoreOptions)
+    inputs = [
+        option_input(declared["prompt"], optional=True),
         io.Conditioning.Input(
             "conditioning",
             optional=True,
@@ -278,13 +178,7 @@ def _optional_inputs() -> list[Any]:
             tooltip="White is restored, black stays the plain enlargement, grey mixes. Any size; one mask, or one for "
             "each picture of the batch.",
         ),
-        io.String.Input(
-            "tags",
-            default="",
-            optional=True,
-            tooltip="Comma-separated words for what is seen, from any tagger, for systems that want them (OSEDiff). "
-            "Empty (default): none.",
-        ),
+        option_input(declared["tags"], optional=True),
         FacesSocket.Input(
             "faces",
             optional=True,
@@ -292,13 +186,7 @@ def _optional_inputs() -> list[Any]:
             "that fits a tile, and one of a size that the model does not know is restored at one that it does. Models "
             "of aligned faces (OSDFace): each is cut out, restored and laid back.",
         ),
-        io.Combo.Input(
-            "identity_gate",
-            options=[*GATE_MODES],
-            default="on",
-            optional=True,
-            tooltip="Guards the faces of known people (HeadsUp Inject Identity). on (default): a face that became less "
-            "like its person, or somebody else, is taken from the restoration without the photos, or else from the "
-            "plain enlargement. report: it is only scored. off: not even scored, which saves time.",
-        ),
+        option_input(declared["identity_gate"], optional=True),
     ]
+    later = [name for name in declared if name not in (*SIZES, *TILES, *PLACED, *NOT_HERE)]
+    return inputs + option_inputs(RestoreOptions, later, optional=True)

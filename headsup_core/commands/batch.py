@@ -72,7 +72,7 @@ class JsonLines:
     """A line of JSON for each picture on stdout: input, output, status (done, kept or failed), report or error."""
 
     def done(self, job: Job, report: RestoreReport) -> None:
-        self._write(job, "done", **vars(report))
+        self._write(job, "done", **report.to_json())
 
     def kept(self, job: Job) -> None:
         self._write(job, "kept")

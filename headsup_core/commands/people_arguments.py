@@ -16,14 +16,13 @@ from ..identity.identity_file import load_identity
 from ..identity.names import readable, shortened, told_apart, written
 from ..image_files import picture_files, read_picture
 from ..restoring.headsup_model import HeadsUpModel
-from ..restoring.people.gate import GATE_MODES
 from .analyzing import detection_options
 
 log = logging.getLogger(__name__)
 
 
 def add_people_arguments(parser: argparse.ArgumentParser) -> None:
-    """--reference, --identity, --match-threshold, --identity-strength, --identity-gate."""
+    """--reference, --identity, --match-threshold, --identity-strength."""
     parser.add_argument(
         "--reference",
         nargs="+",
@@ -38,12 +37,6 @@ def add_people_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--identity-strength", type=float, default=1.0, metavar="X", help="how much of a reference counts, 0 .. 1"
-    )
-    parser.add_argument(
-        "--identity-gate",
-        choices=GATE_MODES,
-        default=GATE_MODES[0],
-        help="on (default): faces that are no longer like their person or themselves fall back; report: score only",
     )
 
 

@@ -12,14 +12,17 @@ from typing import Any
 
 from ..errors import InputError
 from ..image_files import picture_text
+from ..option_fields import declared_options
+from ..restoring.options import RestoreOptions
 
 KEY = "headsup"
 """Of the PNG's text."""
 NO_SETTINGS = frozenset({
-    "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "tile_batch",
-    "models_dir", "extra_model_paths",
+    "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "models_dir",
+    "extra_model_paths", *declared_options(RestoreOptions),
 })  # fmt: skip
-"""Options that say what is restored, where and how fast; every other one changes the result, new ones included."""
+"""Arguments that say what is restored, where and how fast; every other one changes the result, new ones included.
+Which of its own change it is said by `RestoreOptions.settings`."""
 BLOCK, BLOCKS = 65_536, 1024
 
 
@@ -34,15 +37,16 @@ class Settings:
     values: dict[str, Any]
 
     @classmethod
-    def of(cls, args: argparse.Namespace, files: dict[str, Path]) -> Settings:
-        """Of a command's options.
+    def of(cls, args: argparse.Namespace, options: RestoreOptions, files: dict[str, Path]) -> Settings:
+        """Those of a command.
 
         Args:
-            files: options that name a model -> the file or folder that is meant.
+            files: arguments that name a model -> the file or folder that is meant.
         """
-        options = {name: _value(value) for name, value in vars(args).items() if name not in NO_SETTINGS}
-        options |= {name: fingerprint(path) for name, path in files.items()}
-        return cls(json.loads(json.dumps(options, sort_keys=True, default=str)))
+        values = {name: _value(value) for name, value in vars(args).items() if name not in NO_SETTINGS}
+        values |= {name: fingerprint(path) for name, path in files.items()}
+        values |= options.settings()
+        return cls(json.loads(json.dumps(values, sort_keys=True, default=str)))
 
     def record(self, source: Path) -> dict[str, str]:
         """The texts to write into the result of the picture file `source`.

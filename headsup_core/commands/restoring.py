@@ -1,11 +1,10 @@
-"""The options that say which model restores, and to what size, and in which tiles."""
+"""The arguments that say which model restores."""
 
 from __future__ import annotations
 
 import argparse
 
 from ..host import Host
-from ..imaging.color import COLOR_FIXES
 from ..models.loading import DEFAULT_MODEL
 from ..models.systems import SYSTEMS, load_options
 from ..restoring.headsup_model import HeadsUpModel, load_model
@@ -23,19 +22,6 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     for name, field in load_options().items():
         add_option_argument(parser, field)
         parser.set_defaults(**{name: None})  # so that only what was typed is asked of a model
-
-
-def add_size_arguments(parser: argparse.ArgumentParser) -> None:
-    """--scale, --long-edge, --max-megapixels, --tile, --overlap, --tile-batch, --color-fix, --sizing."""
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--scale", type=float, help="enlargement (default: the model's own, 4)")
-    size.add_argument("--long-edge", type=int, metavar="N", help="longer side of the output in pixels")
-    parser.add_argument("--max-megapixels", type=float, metavar="X", help="cap on the output (default: none)")
-    parser.add_argument("--tile", type=int, metavar="N", help="largest tile in output pixels (default: fits memory)")
-    parser.add_argument("--overlap", type=int, metavar="N", help="least overlap of tiles in output pixels")
-    parser.add_argument("--tile-batch", type=int, metavar="N", help="tiles per network call")
-    parser.add_argument("--color-fix", choices=COLOR_FIXES, help="default: the model's own")
-    parser.add_argument("--sizing", choices=("pad", "published"), default="pad", help="published: as its own script")
 
 
 def load_asked_model(args: argparse.Namespace, host: Host) -> HeadsUpModel:

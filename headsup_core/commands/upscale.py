@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from ..errors import InputError
-from ..faces import FaceAnalyzer, Faces
+from ..faces import Faces
 from ..faces.analyzer import AnalyzerBase
 from ..host import Host
 from ..image_files import read_picture, write_picture
 from ..imaging.resizing import resize
 from ..models.loading import DEFAULT_MODEL, find_base, find_model_file
-from ..restoring.headsup_model import HeadsUpModel
-from ..restoring.pipeline import restore
+from ..restoring.options import RestoreOptions
+from ..restoring.pipeline import restore_pictures
+from ..restoring.session import Session
 from .analyzing import (
     add_analyzer_arguments,
     add_faces_argument,
@@ -29,20 +31,17 @@ from .analyzing import (
 from .batch import Job, JsonLines, LogLines, Restored, Watcher, plan_jobs, run_batch
 from .hosting import add_host_arguments, check_folder, make_host
 from .html_report import HtmlReport, check_report_file
+from .option_arguments import add_option_arguments, given_arguments
 from .people_arguments import add_people_arguments, names_people, with_people
 from .records import Settings
-from .restoring import add_model_arguments, add_size_arguments, load_asked_model
+from .restoring import add_model_arguments, load_asked_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures, or folders of pictures")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results (.png)")
     add_model_arguments(parser)
-    add_size_arguments(parser)
-    parser.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 = plain enlargement .. 1")
-    parser.add_argument("--prompt", help="text, for models that read it")
-    parser.add_argument("--tags", help="comma-separated words for what is seen, for models that want them")
-    parser.add_argument("--seed", type=int, default=0)
+    add_option_arguments(parser, RestoreOptions)
     parser.add_argument("--recursive", action="store_true", help="pictures of the folders in a folder, too")
     parser.add_argument(
         "--resume", action="store_true", help="keep results of the same pictures and settings; do what is missing"
@@ -67,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
     if not args.faces and names_people(args):
         raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
+    options = RestoreOptions(**given_arguments(RestoreOptions, args))
     host = make_host(args)
     jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive)
     check_folder(args.output)
@@ -78,9 +78,10 @@ def run(args: argparse.Namespace) -> int:
     if names_people(args):
         analyzer = make_analyzer(args, host)
         model = with_people(model, args, analyzer)
-    elif args.faces and not args.aligned and args.sizing == "pad" and args.strength > 0:
+    elif args.faces and not args.aligned and options.sizing == "pad" and options.strength > 0:
         analyzer = make_analyzer(args, host) if model.one_step.aligned_face else analyzer_if_there(args, host)
-    settings = Settings.of(args, _model_files(args, host))
+    session = Session(model, options, host, analyzer)
+    settings = Settings.of(args, options, _model_files(args, host))
     with ExitStack() as stack:
         page = None
         if args.report is not None:
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         watchers: list[Watcher] = [JsonLines() if args.json else LogLines(), *([] if page is None else [page])]
 
         def restore_one(job: Job, texts: dict[str, str]) -> Restored:
-            return _restore_file(job, texts, model, host, args, analyzer, page)
+            return _restore_file(job, texts, session, args, page)
 
         run_batch(jobs, restore_one, settings, host, resume=args.resume, watchers=watchers)
     return 0
@@ -112,38 +113,14 @@ def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
 
 
 def _restore_file(
-    job: Job,
-    texts: dict[str, str],
-    model: HeadsUpModel,
-    host: Host,
-    args: argparse.Namespace,
-    analyzer: FaceAnalyzer | None,
-    page: HtmlReport | None,
+    job: Job, texts: dict[str, str], session: Session, args: argparse.Namespace, page: HtmlReport | None
 ) -> Restored:
-    picture = read_picture(job.source)
+    picture, analyzer = read_picture(job.source), session.analyzer
     faces = None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args))
     if page is not None and faces is not None:
         page.faces_are(job.source, faces)
-    result = restore(
-        picture.rgb,
-        model,
-        args.scale,
-        long_edge=args.long_edge,
-        max_megapixels=args.max_megapixels,
-        prompt=args.prompt,
-        tags=args.tags,
-        sizing=args.sizing,
-        faces=faces,
-        tile=args.tile,
-        overlap=args.overlap,
-        tile_batch=args.tile_batch,
-        color_fix=args.color_fix,
-        strength=args.strength,
-        analyzer=analyzer,
-        identity_gate=args.identity_gate,
-        seed=args.seed,
-        host=host,
-    )
+    # references are not shared: pictures of many sizes would fill the memory with them
+    result = restore_pictures(picture.rgb, replace(session, references={}), faces)
     alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
     if picture.frames > 1:
         result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")

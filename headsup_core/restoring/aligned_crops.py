@@ -3,48 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
 from ..faces.alignment import align_matrix, crop, paste
 from ..faces.face import Face
-from ..host import Host, Progress
-from ..models.one_step import OneStepModel
-from .stages import restore_picture
+from .session import Run
+from .stages import Restored, restore_picture
 from .tiled_run import Tiling
 
 FEATHER = 1 / 8
 """The crop fades out over this share of its side at each border."""
 
 
-def restore_faces(
-    picture: torch.Tensor,
-    faces: Sequence[Face],
-    model: OneStepModel,
-    prompt: torch.Tensor,
-    tiling: Tiling,
-    host: Host,
-    progress: Progress,
-    noise: torch.Generator | None = None,
-) -> tuple[torch.Tensor, Tiling]:
+def restore_faces(picture: torch.Tensor, faces: Sequence[Face], run: Run, tiling: Tiling) -> Restored:
     """`picture` `[1,3,H,W]` in 0..1 with each of `faces`, in its pixels, restored; elsewhere it is as it was.
 
     Faces are aligned to the FFHQ template at the size that the model was trained on. Where crops overlap, the face that
     comes first in `faces` (the largest) lies on top.
-
-    Returns:
-        The picture and the tiling that worked.
     """
-    side = model.aligned_face
+    run = replace(run, small=None)  # of each face, the crop
+    side = run.model.aligned_face
     opacity = soft_square(side)
     result = picture
     for face in reversed(faces):
         matrix = align_matrix(face.landmarks, side)
         aligned = crop(picture, matrix, side).clamp(0, 1)
-        restored = restore_picture(aligned, model, prompt, tiling, host, progress, noise)
+        restored = restore_picture(aligned, run, tiling)
         tiling = restored.tiling
         result = paste(result, restored.picture.clamp(0, 1), matrix, opacity)
-    return result, tiling
+    return Restored(result, result, tiling)
 
 
 def soft_square(side: int, feather: float = FEATHER) -> torch.Tensor:

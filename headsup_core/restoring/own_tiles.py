@@ -8,7 +8,7 @@ a tile of its own, and laid over the picture's restoration. Measured ways to do 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,15 +17,13 @@ import torch.nn.functional as F
 from ..faces.face import Face
 from ..faces.faces import Faces
 from ..faces.masks import ELLIPSE, faces_mask
-from ..host import Host, Progress
 from ..imaging.box_tiles import Box, fits_whole
 from ..imaging.resizing import resize
 from ..models.one_step import OneStepModel
-from .people.conditions import Conditions, KnownFace
+from .people.conditions import KnownFace
+from .session import Run
 from .stages import STAGES, Restored, restore_picture
 from .tiled_run import Tiling
-
-MakeConditions = Callable[[Sequence[KnownFace]], Conditions]
 
 CONTEXT = 4.0
 """Side of a face's own square in eye distances, about that of FFHQ's crops."""
@@ -134,19 +132,7 @@ def _fits(box: Box, tiling: Tiling, height: int, width: int) -> bool:
 
 
 def restore_around_faces(
-    picture: torch.Tensor,
-    faces: Sequence[Face],
-    model: OneStepModel,
-    prompt: torch.Tensor,
-    tiling: Tiling,
-    host: Host,
-    progress: Progress,
-    noise: torch.Generator | None = None,
-    small: torch.Tensor | None = None,
-    known: Mapping[int, KnownFace] | None = None,
-    conditions: MakeConditions | None = None,
-    *,
-    with_plain: bool = False,
+    picture: torch.Tensor, run: Run, tiling: Tiling, faces: Sequence[Face], known: Mapping[int, KnownFace]
 ) -> Restored:
     """As `restore_picture`, with tiles planned around `faces` (in pixels of `picture`), and tiles of their own.
 
@@ -154,19 +140,11 @@ def restore_around_faces(
 
     Args:
         known: index of a face -> what the model is told of it, in pixels of `picture`.
-        conditions: makes what tiles are told of known faces.
     """
-    known = known or {}
-
-    def told(here: Sequence[KnownFace]) -> Conditions | None:
-        return conditions(here) if here and conditions is not None else None
-
-    own = own_tiles(faces, model, tiling, *picture.shape[-2:])
+    own = own_tiles(faces, run.model, tiling, *picture.shape[-2:])
     apart = {one.index for one in own}
-    whole = restore_picture(
-        picture, model, prompt, around_faces(tiling, faces), host, progress, noise, small,
-        told([one for index, one in known.items() if index not in apart]), with_plain=with_plain,
-    )  # fmt: skip
+    told = [one for index, one in known.items() if index not in apart]
+    whole = restore_picture(picture, run, around_faces(tiling, faces), told)
     tiling = replace(whole.tiling, keep=())
     if not own:
         return replace(whole, tiling=tiling)
@@ -180,11 +158,8 @@ def restore_around_faces(
             for column, one in enumerate(row)
             if one.index in known
         ]
-        progress.grow(STAGES * len(row))
-        made = restore_picture(
-            strip, model, prompt, side_by_side(tiling, side), host, progress, noise, small, told(here),
-            with_plain=with_plain,
-        )  # fmt: skip
+        run.progress.grow(STAGES * len(row))
+        made = restore_picture(strip, run, side_by_side(tiling, side), here)
         injected.update(zip((one.index for one in row), made.picture.split(side, dim=-1), strict=True))
         if made.plain is not None and made.plain is not made.picture:
             plain.update(zip((one.index for one in row), made.plain.split(side, dim=-1), strict=True))

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
 from ..errors import InputError
 from ..faces import Faces
 from ..host import Host
-from ..imaging.color import COLOR_FIXES
 from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
-from ..imaging.resizing import output_size
 from ..imaging.tile_plan import TilePlan
 from ..models.one_step import OneStepModel
+from .options import RestoreOptions, Sizing
 from .own_tiles import around_faces
-from .plan.calibration import read_calibration
-from .tile_memory import auto_tile, auto_tile_batch, check_picture_fits, picture_memory, smallest_tile
+from .plan.calibration import Calibration
+from .tile_memory import (
+    PictureSizes,
+    Room,
+    auto_tile,
+    auto_tile_batch,
+    check_picture_fits,
+    picture_memory,
+    smallest_tile,
+)
 from .tiled_run import Tiling
 
 DEFAULT_OVERLAP = 128
-Sizing = Literal["pad", "published"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +63,18 @@ class Resolved:
     around: Faces | None = None
     margin: int = 0
 
-    @property
+    def filled_in(self, options: RestoreOptions) -> RestoreOptions:
+        """`options` with the choices that were left open: with them the same pictures give the same bits."""
+        tiling = self.tiling
+        return replace(
+            options,
+            tile=tiling.tile_pixels,
+            overlap=tiling.overlap_pixels,
+            tile_batch=tiling.batch,
+            color_fix=self.color_fix,
+        )
+
+    @cached_property
     def plans(self) -> tuple[TilePlan, ...]:
         """The tiles of each picture, in latents; without faces to plan around, one plan for all."""
         height, width = self.network_size
@@ -78,54 +95,43 @@ class Resolved:
 
 
 def resolve(
-    input_size: tuple[int, int],
-    pictures: int,
+    shape: tuple[int, int, int],
     model: OneStepModel,
+    options: RestoreOptions,
     host: Host,
-    scale: float | None = None,
-    *,
-    long_edge: int | None = None,
-    max_megapixels: float | None = None,
-    tile: int | None = None,
-    overlap: int | None = None,
-    tile_batch: int | None = None,
-    color_fix: str | None = None,
-    strength: float = 1.0,
-    sizing: Sizing = "pad",
     faces: Faces | None = None,
+    calibration: Calibration | None = None,
 ) -> Resolved:
-    """Every choice of `restore()` that needs no pixels; arguments as there.
+    """Every choice of `restore()` that needs no pixels.
 
     Args:
-        input_size: (height, width) of each picture.
-        pictures: how many there are.
+        shape: how many pictures there are, and the height and width of each in pixels.
+        faces: of the pictures, as `restore()` takes them.
+        calibration: what tiles were measured to cost, for a larger automatic tile where memory allows one; None: a
+            cautious guess from the networks' widths.
 
     Raises:
         InputError: an option that cannot be used, or a result that does not fit into main memory.
     """
-    if not 0.0 <= strength <= 1.0:
-        raise InputError(f"strength {strength}: must be between 0 (plain enlargement) and 1")
-    if sizing not in ("pad", "published"):
-        raise InputError(f"sizing {sizing!r}: use pad or published")
-    fix = model.default_color_fix if color_fix is None else color_fix
-    if fix not in COLOR_FIXES:
-        raise InputError(f"colour fix {fix!r} is unknown: choose {', '.join(COLOR_FIXES)}")
-    if scale is None and not long_edge:
-        scale = model.scale
-    asked = output_size(*input_size, scale=scale, long_edge=long_edge or None, max_megapixels=max_megapixels or None)
+    pictures, height, width = shape
+    fix = options.color_fix or model.default_color_fix
+    asked = options.size_of(height, width, model.scale)
     check_picture_fits(*asked, pictures)
     notes: list[str] = []
-    found = _aligned_faces(model, faces, pictures, *asked, notes)
-    way = _sizing(model, sizing, input_size, notes, by_faces=found is not None)
-    around = _faces_around(model, faces, way, *asked, notes)
+    found = _aligned_faces(model, faces, pictures, asked, notes)
+    way = _sizing(model, options.sizing, (height, width), notes, by_faces=found is not None)
+    around = _faces_around(model, faces, way, asked, notes)
     # a tensor without values takes the very path that the picture will take
-    prepared = way.prepare(torch.empty(1, 3, *input_size, device="meta"), *asked)
+    prepared = way.prepare(torch.empty(1, 3, height, width, device="meta"), *asked)
     output = prepared.finish(prepared.settle(prepared.network))
     padded = (prepared.network.shape[-2], prepared.network.shape[-1])
-    taken = picture_memory(model, padded[0] * padded[1], asked[0] * asked[1], pictures, fix, in_parts=False).peak
-    tiling = resolve_tiling(model, host, tile, overlap, tile_batch, prepared.multiple, taken)
+    free = host.free_memory()
+    if calibration is not None and host.device.type == "cpu":
+        sizes = PictureSizes(padded[0] * padded[1], asked[0] * asked[1], pictures)
+        free = max(0, int(free - picture_memory(model, sizes, fix, in_parts=False).peak))
+    room = Room(free, host.device, calibration)
     return Resolved(
-        input_size=input_size,
+        input_size=(height, width),
         asked_size=asked,
         output_size=(output.shape[-2], output.shape[-1]),
         padded_size=padded,
@@ -134,52 +140,38 @@ def resolve(
         way=way,
         faces=found,
         color_fix=fix,
-        tiling=tiling,
+        tiling=resolve_tiling(model, options, room, prepared.multiple),
         notes=tuple(notes),
         around=around,
         margin=prepared.margin,
     )
 
 
-def resolve_tiling(
-    model: OneStepModel,
-    host: Host,
-    tile: int | None,
-    overlap: int | None,
-    tile_batch: int | None,
-    multiple: int | None = None,
-    pictures_bytes: float = 0.0,
-) -> Tiling:
-    """Asked or automatic tile, overlap (output pixels) and batch as a `Tiling` in latents.
+def resolve_tiling(model: OneStepModel, options: RestoreOptions, room: Room, multiple: int | None = None) -> Tiling:
+    """Asked or automatic tile, overlap and batch as a `Tiling` in latents.
 
     Args:
+        room: what an automatic choice may take.
         multiple: pixels that sizes are multiples of; None: the model's size rule.
-        pictures_bytes: main memory that pictures will take, which a CPU's tiles cannot have.
 
     Raises:
-        InputError: tile too small for the model, negative values, overlap >= tile.
+        InputError: the tile is too small for the model, or the overlap as large as the tile.
     """
     multiple, factor = multiple or model.size_rule.multiple, model.codec.factor
-    known = read_calibration(model, host.device)
-    free = host.free_memory()
-    if known is not None and host.device.type == "cpu":
-        free = max(0, int(free - pictures_bytes))
-    if tile is not None and 0 < tile < multiple:
+    tile, overlap = options.tile, options.overlap
+    if tile is not None and tile < multiple:
         raise InputError(f"tile {tile}: {model.card.name} needs at least {multiple} px, in steps of {multiple}")
-    if (tile or 0) < 0 or (overlap or 0) < 0 or (tile_batch or 0) < 0:
-        raise InputError(f"tile {tile}, overlap {overlap}, tile batch {tile_batch}: none may be negative")
-    side = (tile or auto_tile(model, free, host.device, known, multiple)) // multiple * multiple
+    side = (auto_tile(model, room, multiple) if tile is None else tile) // multiple * multiple
     shared = min(DEFAULT_OVERLAP, side // 4) if overlap is None else overlap
     if shared >= side:
         raise InputError(f"tile {side} with overlap {shared}: overlap must be below the tile size")
-    batch = tile_batch or auto_tile_batch(model, side, free, host.device, known)
     return Tiling(
         tile=side // factor,
         overlap=-(-shared // multiple) * multiple // factor,
         multiple=multiple // factor,
         smallest=smallest_tile(model) // factor,
         factor=factor,
-        batch=batch,
+        batch=options.tile_batch or auto_tile_batch(model, side, room),
     )
 
 
@@ -187,8 +179,7 @@ def _aligned_faces(
     model: OneStepModel,
     faces: Faces | None,
     pictures: int,
-    height: int,
-    width: int,
+    size: tuple[int, int],
     notes: list[str],
 ) -> Faces | None:
     """The faces to cut out, in pixels of the output; None when the model is to see whole pictures."""
@@ -199,11 +190,11 @@ def _aligned_faces(
         return None
     if not all(len(found) for found in faces):
         notes.append(f"no face was found in some picture, where {model.card.name} leaves the plain enlargement")
-    return faces.scaled_to(height, width)
+    return faces.scaled_to(*size)
 
 
 def _faces_around(
-    model: OneStepModel, faces: Faces | None, way: PublishedSizing, height: int, width: int, notes: list[str]
+    model: OneStepModel, faces: Faces | None, way: PublishedSizing, size: tuple[int, int], notes: list[str]
 ) -> Faces | None:
     """The faces that tiles are planned around, in pixels of what is encoded; None without any."""
     if faces is None or model.aligned_face or not faces.count:
@@ -211,7 +202,7 @@ def _faces_around(
     if not isinstance(way, PadSizing):
         notes.append("sizing published: the tiles were planned without the faces, as the system's own script does")
         return None
-    return faces.scaled_to(height, width).map(lambda face: face.moved(way.margin, way.margin))
+    return faces.scaled_to(*size).map(lambda face: face.moved(way.margin, way.margin))
 
 
 def _sizing(

@@ -5,24 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .options import RestoreOptions
+
 
 @dataclass
 class RestoreReport:
-    """Resolved choices and remarks; entering `tile`, `overlap` and `tile_batch` again gives the same bits.
+    """Resolved choices and remarks.
 
-    Sizes are (height, width) in pixels; `tile` and `overlap` in output pixels, as resolved at the end. `faces` has a
-    line for each face when people were given: who it is, how alike, and how it was conditioned.
+    Attributes:
+        input_size, output_size: (height, width) in pixels.
+        options: as asked for, with tile, overlap, tile batch and colour fix as they were at the end: restoring the same
+            pictures with them gives the same bits.
+        tiles: of one picture, or of one face; of the picture that has the most.
+        work_ratio: computed area / padded area.
+        faces: a line for each face when people were given: who it is, how alike, and how it was conditioned.
+        gate: a line for each face that the identity gate scored.
+        identity_scores: the same in numbers.
     """
 
     model: str
     input_size: tuple[int, int]
     output_size: tuple[int, int]
-    tile: int
-    overlap: int
-    tile_batch: int
-    color_fix: str
-    strength: float
-    seed: int
+    options: RestoreOptions
     tiles: int = 0
     work_ratio: float = 1.0
     seconds: float = 0.0
@@ -30,6 +34,21 @@ class RestoreReport:
     faces: list[str] = field(default_factory=list[str])
     gate: list[str] = field(default_factory=list[str])
     identity_scores: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    @property
+    def tile(self) -> int:
+        """Largest tile side in output pixels."""
+        return self.options.tile or 0
+
+    @property
+    def overlap(self) -> int:
+        """Least overlap of tiles in output pixels."""
+        return self.options.overlap or 0
+
+    @property
+    def tile_batch(self) -> int:
+        """Tiles in a network call."""
+        return self.options.tile_batch or 0
 
     def text(self) -> str:
         """A few lines for a person."""
@@ -42,6 +61,11 @@ class RestoreReport:
             f"{self.model}: {in_w}x{in_h} -> {out_w}x{out_h} px in {self.seconds:.1f} s",
             f"tile {self.tile}, overlap {self.overlap}, tile batch {self.tile_batch} "
             f"({self.tiles} tiles, {self.work_ratio:.2f} times the area)",
-            f"colour fix {self.color_fix}, strength {self.strength:g}, seed {self.seed}",
+            self.options.remarks(),
         ]
         return "\n".join(lines + self.notes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers, texts and lists; the options that can change a pixel stand beside the rest."""
+        record = {key: value for key, value in vars(self).items() if key != "options"}
+        return record | self.options.settings() | {"tile_batch": self.tile_batch}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,15 +9,16 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import HeadsUpError
-from ..host import Host, Progress
+from ..host import Host
 from ..imaging.resizing import resize
 from ..imaging.tile_plan import Tile
 from ..models.codecs.exact_parts import Parts
 from ..models.one_step import Observation, OneStepModel
-from .people.conditions import Conditions
-from .people.injection import denoise_both
+from .network_stages import codec_stages, told_unet_stage, unet_stage
+from .people.conditions import Conditions, KnownFace
+from .session import Run
 from .tile_memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help
-from .tiled_run import Stage, Tiling, run_tiled
+from .tiled_run import Tiling, run_tiled
 
 RAN_OUT = "independent tiles, because exact parts ran out of memory"
 STAGES = 3
@@ -41,36 +41,24 @@ class Restored:
 
 
 def restore_picture(
-    picture: torch.Tensor,
-    model: OneStepModel,
-    prompt: torch.Tensor,
-    tiling: Tiling,
-    host: Host,
-    progress: Progress,
-    noise: torch.Generator | None = None,
-    small: torch.Tensor | None = None,
-    conditions: Conditions | None = None,
-    *,
-    with_plain: bool = False,
+    picture: torch.Tensor, run: Run, tiling: Tiling, known: Sequence[KnownFace] = ()
 ) -> Restored:
     """Restore an enlarged picture `[1,3,H,W]` in 0..1 whose sides follow the size rule.
 
     Args:
-        prompt: embeddings `[p,n,D]`.
-        noise: draw the latent from the codec's posterior with it; None: the posterior's mean.
-        small: the input `[1,3,h,w]` in 0..1, for models that look at it; None: `picture`.
-        conditions: of the known faces, in pixels of `picture`; None: nobody is known.
-        with_plain: give the picture without conditions, too, for one more run of the decoder.
+        known: what the model is told of faces, in pixels of `picture`.
 
     Raises:
         HeadsUpError: a network gave NaN or infinity.
     """
+    model, host = run.model, run.host
+    conditions = run.conditions(known)
     # the cautious guess also where the model was measured: a host that moves models gains nothing by a close fit
     needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model)
-    observation = _observe(model, picture if small is None else small, picture, host, needed)
+    observation = _observe(run, picture, needed)
     encode, decode = codec_stages(model, observation)
     host.load(model.codec.networks, needed)
-    parts, way = _parts(model, picture, tiling, host, progress)
+    parts, way = _parts(run, picture, tiling)
     modulation = None if observation is None else observation.encoder
 
     def encode_whole(way: Parts) -> torch.Tensor:
@@ -79,16 +67,18 @@ def restore_picture(
     moments = _exact(encode_whole, parts, host)
     if moments is None:
         way = RAN_OUT if parts else way
-        moments, tiling = run_tiled(encode, picture, tiling, host, progress)
+        moments, tiling = run_tiled(encode, picture, tiling, host, run.progress)
     tiling = replace(tiling, codec_way=way)
     latent, deviation = moments.chunk(2, dim=1)
-    if noise is not None:
-        latent = latent + deviation * torch.randn(latent.shape, generator=noise)
-    if conditions is not None:
+    if run.noise is not None:
+        latent = latent + deviation * torch.randn(latent.shape, generator=run.noise)
+    if conditions is None:
+        denoise = unet_stage(model, run.prompt, observation)
+    else:
         _encode_references(conditions, tiling, latent, host, needed)
+        denoise = told_unet_stage(run, observation, conditions, needed)
     host.load(model.denoisers, needed)
-    denoise = unet_stage(model, prompt, observation, conditions, host, needed)
-    denoised, tiling = run_tiled(denoise, latent, tiling, host, progress)
+    denoised, tiling = run_tiled(denoise, latent, tiling, host, run.progress)
     _check_finite(denoised, "the UNet", model)
     clean = denoised.split(model.codec.channels, dim=1)
     host.load([model.codec.vae] if model.codec.skips is None else model.codec.networks, needed)
@@ -99,16 +89,16 @@ def restore_picture(
         restored = _exact(lambda way: model.codec.decode_in_parts(latents.to(model.dtype), way), parts, host)
         if restored is None:
             tiling = replace(tiling, codec_way=RAN_OUT if parts else tiling.codec_way)
-            restored, tiling = run_tiled(decode, latents, tiling, host, progress, _previewer(picture))
+            restored, tiling = run_tiled(decode, latents, tiling, host, run.progress, _previewer(picture))
         _check_finite(restored, "the decoder", model)
         return restored, tiling
 
     restored, tiling = decoded(clean[0], tiling)
-    if not with_plain:
+    if not run.with_plain:
         return Restored(restored, None, tiling)
     if len(clean) == 1:
         return Restored(restored, restored, tiling)
-    progress.grow(len(tiling.plan(latent.shape[-2], latent.shape[-1]).tiles))
+    run.progress.grow(len(tiling.plan(latent.shape[-2], latent.shape[-1]).tiles))
     plain, tiling = decoded(clean[1], tiling)
     return Restored(restored, plain, tiling)
 
@@ -127,9 +117,7 @@ def _encode_references(
     host.release_memory()
 
 
-def _parts(
-    model: OneStepModel, picture: torch.Tensor, tiling: Tiling, host: Host, progress: Progress
-) -> tuple[Callable[[], Parts] | None, str]:
+def _parts(run: Run, picture: torch.Tensor, tiling: Tiling) -> tuple[Callable[[], Parts] | None, str]:
     """How encoder and decoder run over the parts of `picture` as over the whole; None when independent tiles must do.
 
     A small picture of one tile needs no parts, separate pictures must not see each other, and a codec that sees only so
@@ -138,6 +126,7 @@ def _parts(
     Returns:
         And which way that is, in words; "" when there is no choice.
     """
+    model, host = run.model, run.host
     height, width = picture.shape[-2:]
     tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
     needed = model.codec.parts_memory(height, width)
@@ -156,7 +145,7 @@ def _parts(
 
         def advance(share: float) -> None:
             nonlocal done
-            progress.advance(int(share * tiles) - done)
+            run.progress.advance(int(share * tiles) - done)
             done = int(share * tiles)
 
         return Parts(part_side(tiling.tile_pixels, host.device), host.device, host.check_cancelled, advance)
@@ -179,64 +168,12 @@ def _exact(
     return None
 
 
-def _observe(
-    model: OneStepModel, small: torch.Tensor, picture: torch.Tensor, host: Host, needed: int
-) -> Observation | None:
-    if model.observer is None:
+def _observe(run: Run, picture: torch.Tensor, needed: int) -> Observation | None:
+    observer, device = run.model.observer, run.host.device
+    if observer is None:
         return None
-    host.load([model.observer.network], needed)
-    return model.observer.observe(small.to(host.device), picture.to(host.device))
-
-
-def unet_stage(
-    model: OneStepModel,
-    prompt: torch.Tensor,
-    observation: Observation | None,
-    conditions: Conditions | None,
-    host: Host,
-    needed: int,
-) -> Stage:
-    """Gives C channels, or with conditions 2C: the conditioned latent, and the one without."""
-
-    def plain(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
-        del places
-        return model.denoise(tiles, prompt, observation=observation)
-
-    if conditions is None:
-        return Stage("the UNet", plain, model.codec.channels, 1, 1)
-
-    def both(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
-        if conditions.prepare(places, needed):  # after out of memory: smaller tiles, whose references are new
-            host.load(model.denoisers, needed)
-        return denoise_both(model, tiles, places, prompt, observation, conditions)
-
-    return Stage("the UNet", both, 2 * model.codec.channels, 1, 1)
-
-
-def codec_stages(model: OneStepModel, observation: Observation | None) -> tuple[Stage, Stage]:
-    codec = model.codec
-    f, channels, dtype = codec.factor, codec.channels, model.dtype
-    encoder_radius, decoder_radius = codec.receptive_radius or (None, None)
-
-    def encode(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
-        del places
-        if observation is None:
-            return torch.cat(codec.encode_posterior(tiles.to(dtype)), dim=1)
-        return torch.cat(codec.encode_posterior(tiles.to(dtype), observation.encoder), dim=1)
-
-    def decode(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
-        del places
-        if codec.skips is None:
-            return codec.decode(tiles.to(dtype))
-        latent, pixels = tiles.to(dtype).tensor_split([channels], dim=1)
-        modulation = None if observation is None else observation.encoder
-        return codec.decode_with_skips(latent, F.pixel_shuffle(pixels, f), modulation)
-
-    in_latents = None if encoder_radius is None else math.ceil(encoder_radius / f)
-    return (
-        Stage("the encoder", encode, 2 * channels, f, 1, in_latents),
-        Stage("the decoder", decode, 3, 1, f, decoder_radius),
-    )
+    run.host.load([observer.network], needed)
+    return observer.observe((picture if run.small is None else run.small).to(device), picture.to(device))
 
 
 def _previewer(picture: torch.Tensor) -> Callable[[Tile, torch.Tensor], torch.Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
+from ..host import Host
 from ..models.one_step import OneStepModel
 from .plan.calibration import Calibration
 
@@ -50,30 +51,42 @@ def bytes_per_pixel(model: OneStepModel) -> int:
     return max(codec, unet) * model.dtype.itemsize
 
 
-def auto_tile(
-    model: OneStepModel,
-    free_bytes: int,
-    device: torch.device,
-    calibration: Calibration | None = None,
-    multiple: int | None = None,
-) -> int:
-    """The largest tile side in output pixels that fits into `free_bytes`, a multiple of the size rule.
+@dataclass(frozen=True)
+class Room:
+    """What automatic tiles may take.
+
+    Attributes:
+        free_bytes: on the device.
+        calibration: what was measured of the model; None: a cautious guess from the networks' widths.
+    """
+
+    free_bytes: int
+    device: torch.device
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(cls, host: Host) -> Room:
+        """All that is free on the host's device."""
+        return cls(host.free_memory(), host.device)
+
+
+def auto_tile(model: OneStepModel, room: Room, multiple: int | None = None) -> int:
+    """The largest tile side in output pixels that fits into the room, a multiple of the size rule.
 
     Never below the smallest tile that can be blended (twice the model's trained size would be better; said in the
     report when memory forces less).
 
     Args:
-        calibration: what was measured of the model; None: a cautious guess from the networks' widths.
         multiple: pixels that sizes are multiples of; None: the model's size rule.
     """
     multiple = multiple or model.size_rule.multiple
     most, least = (AUTO_TILE_LIMIT + 2 * model.margin) // multiple * multiple, smallest_tile(model)
-    if calibration is None:
-        side = int((free_bytes * MEMORY_SHARE / bytes_per_pixel(model)) ** 0.5)
+    if room.calibration is None:
+        side = int((room.free_bytes * MEMORY_SHARE / bytes_per_pixel(model)) ** 0.5)
         return max(least, min(most, side) // multiple * multiple)
-    allowed = free_bytes * CALIBRATED_SHARE
+    allowed = room.free_bytes * CALIBRATED_SHARE
     sides = range(most, least, -multiple)
-    return next((side for side in sides if activation_bytes(calibration, side, device) <= allowed), least)
+    return next((side for side in sides if activation_bytes(room.calibration, side, room.device) <= allowed), least)
 
 
 def activation_bytes(calibration: Calibration, side: int, device: torch.device) -> float:
@@ -92,20 +105,15 @@ def smallest_tile(model: OneStepModel) -> int:
     return max(4 * model.size_rule.multiple, model.size_rule.minimum)
 
 
-def auto_tile_batch(
-    model: OneStepModel,
-    tile_side: int,
-    free_bytes: int,
-    device: torch.device,
-    calibration: Calibration | None = None,
-) -> int:
+def auto_tile_batch(model: OneStepModel, tile_side: int, room: Room) -> int:
     """Tiles per network call: one on a CPU (batches are no faster there), up to eight on a GPU."""
-    if device.type == "cpu":
+    if room.device.type == "cpu":
         return 1
-    if calibration is None:
-        fitting = int(free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_side**2))
+    if room.calibration is None:
+        fitting = int(room.free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_side**2))
     else:
-        fitting = int(free_bytes * CALIBRATED_SHARE / activation_bytes(calibration, tile_side, device))
+        needed = activation_bytes(room.calibration, tile_side, room.device)
+        fitting = int(room.free_bytes * CALIBRATED_SHARE / needed)
     return max(1, min(8, fitting))
 
 
@@ -128,23 +136,25 @@ class PictureMemory:
         return max(self.encode, self.denoise, self.decode, self.others)
 
 
+@dataclass(frozen=True)
+class PictureSizes:
+    """Pixels of the padded and of the plain enlargement of one picture, and how many pictures there are."""
+
+    network_pixels: int
+    output_pixels: int
+    pictures: int = 1
+
+
 def picture_memory(
-    model: OneStepModel,
-    network_pixels: int,
-    output_pixels: int,
-    pictures: int,
-    color_fix: str,
-    *,
-    in_parts: bool,
-    with_plain: bool = False,
+    model: OneStepModel, sizes: PictureSizes, color_fix: str, *, in_parts: bool, with_plain: bool = False
 ) -> PictureMemory:
     """What is alive in `restore()` besides the caller's input, in fp32.
 
     Args:
-        network_pixels, output_pixels: of the padded and of the plain enlargement of one picture.
         in_parts: whether encoder and decoder run over parts, which need no sums of tiles.
         with_plain: whether the picture without people is decoded as well.
     """
+    network_pixels, output_pixels, pictures = sizes.network_pixels, sizes.output_pixels, sizes.pictures
     network, plain = FLOAT * 3 * network_pixels, FLOAT * 3 * output_pixels
     latent = FLOAT * model.codec.channels * network_pixels / model.codec.factor**2
     weights = FLOAT * network_pixels / model.codec.factor**2
@@ -154,8 +164,8 @@ def picture_memory(
     moments = 2 * latent  # mean and deviation, alive to the end
     sums = FLOAT * network_pixels + network + FLOAT * 3 * min(network_pixels, PREVIEW_SIDE**2)
     decode = kept + moments + latent
-    ended = given + network + pictures * plain  # all settled
-    mixing = pictures * plain * max(MIX_COPIES, 1 + COLOR_FIX_COPIES[color_fix])
+    ended = given + pictures * plain  # all settled, as one tensor
+    mixing = pictures * plain * max(MIX_COPIES, COLOR_FIX_COPIES[color_fix])
     return PictureMemory(
         encode=kept + (network if in_parts else moments + weights),  # parts are given -1..1, a copy
         denoise=kept + moments + latent + weights,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 
@@ -52,7 +53,8 @@ class Tiling:
         return self.overlap * self.factor
 
     def plan(self, height: int, width: int) -> TilePlan:
-        return plan_face_tiles(height, width, self.tile, self.overlap, self.multiple, self.keep)
+        """The tiles of a picture of `height` x `width` latents; planned once, however often it is asked for."""
+        return _planned(height, width, self.tile, self.overlap, self.multiple, self.keep)
 
     def smaller(self) -> Tiling | None:
         """What to try after out of memory: single tiles first, then half the side; None when nothing is left."""
@@ -63,6 +65,13 @@ class Tiling:
             return None
         overlap = min(self.overlap, half // 2) // self.multiple * self.multiple
         return replace(self, tile=half, overlap=overlap)
+
+
+@lru_cache(maxsize=32)
+def _planned(
+    height: int, width: int, tile: int, overlap: int, multiple: int, keep: tuple[Box, ...]
+) -> TilePlan:
+    return plan_face_tiles(height, width, tile, overlap, multiple, keep)
 
 
 @dataclass(frozen=True)

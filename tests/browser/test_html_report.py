@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page
 from headsup_core.commands.batch import Job
 from headsup_core.commands.html_report import HtmlReport
 from headsup_core.image_files import write_picture
+from headsup_core.restoring.options import RestoreOptions
 from headsup_core.restoring.restore_report import RestoreReport
 
 HOSTILE = "<script>document.title='run'</script> & \"onload='.png"
@@ -33,7 +34,7 @@ def report(tmp_path: Path) -> Path:
     face = paint(torch.zeros(1, 3, 240, 240), FACE, RED)
     write_picture(source, face)
     analyzer = ColourAnalyzer([FACE])
-    done = RestoreReport("toy", (240, 240), (960, 960), 960, 0, 1, "none", 1.0, 0)
+    done = RestoreReport("toy", (240, 240), (960, 960), RestoreOptions(tile=960, color_fix="none"))
     score = {"before": 0.3, "uninjected": None, "injected": 0.9, "kept": 0.9, "after": 0.9, "outcome": "injected"}
     done.identity_scores = [{"picture": 0, "face": 0, "identity": "<b>Ada", "reason": "", **score}]
     with HtmlReport(tmp_path / "report.html", "Two & two", 2, analyzer.detect, "colour") as page:

@@ -79,9 +79,10 @@ def test_faces_are_drawn(executor: Executor) -> None:
     assert (drawing > 0.99).all(-1).sum() > 500, "a white box"
 
 
-def test_no_size_is_an_error(executor: Executor) -> None:
+def test_without_a_size_it_is_the_models_own(executor: Executor) -> None:
     graph = Graph()
-    executor.record(graph, graph.plan(graph.load_model(), executor.values(graph, picture(8, 8)), scale=0.0)[1])
+    planned = graph.plan(graph.load_model(), executor.values(graph, picture(8, 8)), scale=0.0)
+    width = executor.record(graph, planned[5])
     result = executor.run(graph)
-    assert result.status == "error"
-    assert "scale 0 and long edge 0" in result.complaint
+    assert result.status == "success", result.complaint
+    assert executor.recorded(width) == [32]

@@ -57,7 +57,8 @@ class Files:
         chosen = {name: options.pop(name) for name in load_options() if name in options}
         model = hu.load_model(adapter=self.adapters / adapter, base=self.base, **chosen)
         image = photo.permute(0, 3, 1, 2)
-        return hu.restore(image, model, scale, **({"tile": 256, "overlap": 64} | options)).image.permute(0, 2, 3, 1)
+        tiles = {"scale": scale, "tile": 256, "overlap": 64}
+        return hu.restore(image, model, **(tiles | options)).image.permute(0, 2, 3, 1)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +226,7 @@ def test_conditioning_of_the_right_width_is_the_prompt(executor: Executor, files
     photo = picture(16, 20)
     states = torch.randn(1, 77, 16, generator=torch.Generator().manual_seed(2))
     found = restored(executor, "osediff.pkl", photo, conditioning=[[states, {"pooled_output": None}]])
-    assert (found - files.restore("osediff.pkl", photo, prompt=states)).abs().max() < 1e-4
+    assert (found - files.restore("osediff.pkl", photo, conditioning=states)).abs().max() < 1e-4
     assert (found - restored(executor, "osediff.pkl", photo)).abs().max() > 1e-3
 
 

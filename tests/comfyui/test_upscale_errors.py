@@ -30,7 +30,6 @@ def attempt(executor: Executor, *images: torch.Tensor, **inputs: Any) -> tuple[E
     [
         ({"tile": 128, "overlap": 128}, ["128", "overlap must be below"]),
         ({"tile": 128, "overlap": 200}, ["128", "200", "overlap must be below"]),
-        ({"scale": 0.0, "long_edge": 0}, ["scale 0", "long edge 0"]),
         ({"scale": -1.0}, ["scale", "-1"]),
         ({"strength": 1.5}, ["strength", "1.5"]),
     ],

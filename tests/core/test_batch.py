@@ -26,6 +26,7 @@ from headsup_core.host import PlainHost
 from headsup_core.image_files import picture_text, read_picture, write_picture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
+from headsup_core.restoring.options import RestoreOptions
 from headsup_core.restoring.restore_report import RestoreReport
 
 Upscale = Callable[..., tuple[int, dict[str, dict[str, Any]], str]]
@@ -335,7 +336,7 @@ def test_every_kind_of_picture_is_done_or_named(upscale: Upscale, tmp_path: Path
 
 
 def _restored() -> Restored:
-    report = RestoreReport("toy", (1, 1), (4, 4), 8, 0, 1, "none", 1.0, 0)
+    report = RestoreReport("toy", (1, 1), (4, 4), RestoreOptions(tile=8, overlap=0, tile_batch=1, color_fix="none"))
     return Restored(report, lambda path, *, replace: write_picture(path, torch.zeros(1, 3, 4, 4), replace=replace))
 
 

@@ -102,8 +102,8 @@ def test_tiled_is_nearer_to_the_whole_than_published(base: Base, tmp_path: Path,
     path = osediff_file(base, tmp_path) if system == "osediff" else pisasr_file(base, tmp_path)[0]
     model = hu.load_model(adapter=path, base=base)
     options = {"color_fix": "none", "overlap": 16}
-    whole = hu.restore(photo(), model, 1, tile=128, **options).image
-    ours = hu.restore(photo(), model, 1, tile=32, **options)
+    whole = hu.restore(photo(), model, scale=1, tile=128, **options).image
+    ours = hu.restore(photo(), model, scale=1, tile=32, **options)
     theirs = published(model.one_step, base, photo(), model.one_step.prompt.embeddings(None)).clamp(0, 1)
     assert ours.report.tiles > 16
     errors = [(result - whole).abs() for result in (ours.image, theirs)]
@@ -126,12 +126,12 @@ def test_independent_tiles_when_memory_does_not_do(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = hu.load_model(adapter=pisasr_file(base, tmp_path)[0], base=base)
-    parts = hu.restore(photo(), model, 1, tile=64, overlap=16)
+    parts = hu.restore(photo(), model, scale=1, tile=64, overlap=16)
     exact = parts.image
     assert "codec: exact over parts" in parts.report.text()
     with monkeypatch.context() as patch:
         patch.setattr(stages, "fits_in_parts", lambda *_: False)
-        tiled = hu.restore(photo(), model, 1, tile=64, overlap=16)
+        tiled = hu.restore(photo(), model, scale=1, tile=64, overlap=16)
     independent = tiled.image
     assert "codec: independent tiles, because exact parts need 0.0 GiB of main memory" in tiled.report.text()
     assert (independent - exact).abs().max() > 1e-3
@@ -141,7 +141,7 @@ def test_independent_tiles_when_memory_does_not_do(
 
     monkeypatch.setattr(Parts, "encode", full)
     monkeypatch.setattr(Parts, "decode", full)
-    ran_out = hu.restore(photo(), model, 1, tile=64, overlap=16)
+    ran_out = hu.restore(photo(), model, scale=1, tile=64, overlap=16)
     assert torch.equal(ran_out.image, independent)
     assert "codec: independent tiles, because exact parts ran out of memory" in ran_out.report.text()
 
@@ -156,4 +156,4 @@ def test_other_errors_are_not_taken_for_want_of_memory(
 
     monkeypatch.setattr(Parts, "encode", broken)
     with pytest.raises(RuntimeError, match="something else"):
-        hu.restore(photo(), model, 1, tile=64, overlap=16)
+        hu.restore(photo(), model, scale=1, tile=64, overlap=16)

@@ -11,7 +11,6 @@ import torch
 from harness.faces import face_at
 from typing_extensions import override
 
-from headsup_core.errors import InputError
 from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
 from headsup_core.faces.reference import face_location
@@ -303,11 +302,6 @@ def test_faces_of_nobody_known_are_left_alone() -> None:
 
     assert picture is injected
     assert scores == ()
-
-
-def test_unknown_mode_names_the_choices() -> None:
-    with pytest.raises(InputError, match="'maybe' is unknown: choose on, report, off"):
-        gate(Candidates(shot(1), shot(1), None, (LEFT,), 4.0), PEOPLE, AngleAnalyzer(), "maybe")  # pyright: ignore[reportArgumentType]
 
 
 def test_final_score_is_of_the_final_picture() -> None:

@@ -77,7 +77,7 @@ def test_merged_into_its_own_base_it_is_the_same(
     states = base.text.encode("x")
     difference = model.one_step.denoise(latent(), states) - shared.one_step.denoise(latent(), states)
     assert difference.abs().max() < 1e-3
-    assert hu.restore(picture(), shared, 2).image.shape == (1, 3, 32, 32)
+    assert hu.restore(picture(), shared, scale=2).image.shape == (1, 3, 32, 32)
     assert base.unet.conv_in.weight.shape[1] == 4
 
 

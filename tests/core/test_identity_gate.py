@@ -71,7 +71,7 @@ def restored(
     left, right = (replace(face, identity=name) for face, name in zip((LEFT, RIGHT), names, strict=True))
     faces = faces_of(image, left, right)
     result = hu.restore(
-        image, model, 1, faces=faces, analyzer=ANALYZER, identities=[ADA, GRACE], identity_gate=gate, host=HOST,
+        image, model, scale=1, faces=faces, analyzer=ANALYZER, people=[ADA, GRACE], identity_gate=gate, host=HOST,
         **options,
     )  # fmt: skip
     assert result.faces is not None
@@ -123,7 +123,7 @@ def test_face_that_restoring_spoils_is_only_enlarged(make_model: ModelMaker) -> 
 
     wrong_photo = replace(ADA, crops=torch.tensor(BLUE).view(1, 3, 1, 1).expand(1, 3, 512, 512))
     faces = faces_of(image, replace(LEFT, identity="Ada"), replace(RIGHT, identity=""))
-    result = hu.restore(image, model, 1, faces=faces, analyzer=ANALYZER, identities=[wrong_photo], host=HOST)
+    result = hu.restore(image, model, scale=1, faces=faces, analyzer=ANALYZER, people=[wrong_photo], host=HOST)
 
     assert result.faces is not None
     score = scores_of(result.faces[0][0])
@@ -157,7 +157,7 @@ def test_pictures_of_a_batch_are_judged_one_by_one(make_model: ModelMaker) -> No
     names = replace(LEFT, identity="Ada"), replace(RIGHT, identity="Grace")  # right in the first, wrong in the second
     faces = hu.Faces((names, names), 120, 200)
 
-    result = hu.restore(batch, model, 2, faces=faces, analyzer=ANALYZER, identities=[ADA, GRACE], host=HOST)
+    result = hu.restore(batch, model, scale=2, faces=faces, analyzer=ANALYZER, people=[ADA, GRACE], host=HOST)
 
     assert result.faces is not None
     assert (result.faces.height, result.faces.width) == (240, 400)
@@ -186,5 +186,5 @@ def test_model_that_injects_nothing_is_scored_all_the_same(make_model: ModelMake
 
 def test_unknown_mode_is_refused_before_work(make_model: ModelMaker) -> None:
     wrong: Any = "perhaps"
-    with pytest.raises(hu.InputError, match="identity gate 'perhaps' is unknown: choose on, report, off"):
-        hu.restore(photo(), make_model(), 1, identity_gate=wrong, host=HOST)
+    with pytest.raises(hu.InputError, match="identity gate 'perhaps' is unknown: choose one of on, report, off"):
+        hu.restore(photo(), make_model(), scale=1, identity_gate=wrong, host=HOST)

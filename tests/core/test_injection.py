@@ -24,8 +24,10 @@ from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ReferencePlacement
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.own_tiles import around_faces
-from headsup_core.restoring.people.conditions import Condition, Conditions, KnownFace, UprightReferences
+from headsup_core.restoring.people.conditions import Condition, Conditions, KnownFace
 from headsup_core.restoring.people.injection import shares
+from headsup_core.restoring.pipeline import restore_pictures
+from headsup_core.restoring.session import Run, Session
 from headsup_core.restoring.stages import restore_picture
 from headsup_core.restoring.tiled_run import Tiling
 
@@ -81,13 +83,13 @@ def mask_of(face: Face, height: int = 120, width: int = 180) -> torch.Tensor:
     return F.interpolate(F.avg_pool2d(face_location(face, height, width), FACTOR), scale_factor=FACTOR)
 
 
-@pytest.mark.parametrize("tile", [0, 64, 96])
+@pytest.mark.parametrize("tile", [None, 64, 96])
 @pytest.mark.parametrize("margin", [0, 16])
-def test_mask_lies_on_the_face_whatever_the_tiles(make_model: ModelMaker, tile: int, margin: int) -> None:
+def test_mask_lies_on_the_face_whatever_the_tiles(make_model: ModelMaker, tile: int | None, margin: int) -> None:
     """x0 = z + m inside a pass, weighted by m: the picture gains m^2."""
     model = telling(make_model, "mask", margin=margin).with_identities([ADA, GRACE])
     options: dict[str, Any] = {"analyzer": ANALYZER, "identity_gate": "off", "host": HOST}
-    result = hu.restore(photo(), model, 1, tile=tile, overlap=32, **options)
+    result = hu.restore(photo(), model, scale=1, tile=tile, overlap=32, **options)
     expected = (result.before + mask_of(LEFT) ** 2 + mask_of(RIGHT) ** 2).clamp(0, 1)
     assert torch.allclose(result.image, expected, atol=1e-5)
     assert (result.image - result.before).max() > 0.3
@@ -96,7 +98,7 @@ def test_mask_lies_on_the_face_whatever_the_tiles(make_model: ModelMaker, tile: 
 def test_each_face_gets_its_own_reference(make_model: ModelMaker) -> None:
     """x0 = z + r where r is the warped reference as the network's codec has it."""
     model = telling(make_model, "reference").with_identities([ADA, GRACE])
-    result = hu.restore(photo(), model, 1, tile=0, analyzer=ANALYZER, host=HOST)
+    result = hu.restore(photo(), model, scale=1, analyzer=ANALYZER, host=HOST)
     expected = result.before
     for face, who in ((LEFT, ADA), (RIGHT, GRACE)):
         expected = expected + mask_of(face) * warped_reference(who.crops, face, 120, 180)[0]
@@ -107,9 +109,9 @@ def test_each_face_gets_its_own_reference(make_model: ModelMaker) -> None:
 
 def test_tiles_of_a_warped_reference_are_the_whole(make_model: ModelMaker) -> None:
     model = telling(make_model, "reference").with_identities([ADA])
-    whole = hu.restore(photo(), model, 1, tile=0, analyzer=ANALYZER, host=HOST)
+    whole = hu.restore(photo(), model, scale=1, analyzer=ANALYZER, host=HOST)
     for batch in (1, 3):
-        tiled = hu.restore(photo(), model, 1, tile=64, overlap=32, tile_batch=batch, analyzer=ANALYZER, host=HOST)
+        tiled = hu.restore(photo(), model, scale=1, tile=64, overlap=32, tile_batch=batch, analyzer=ANALYZER, host=HOST)
         assert tiled.report.tiles > 5
         assert torch.allclose(tiled.image, whole.image, atol=1e-5)
 
@@ -117,7 +119,7 @@ def test_tiles_of_a_warped_reference_are_the_whole(make_model: ModelMaker) -> No
 def test_upright_reference_fills_the_tile_and_is_encoded_once(make_model: ModelMaker) -> None:
     model = telling(make_model, "reference", "aligned").with_identities([ADA])
     batch = torch.cat([photo(), photo(GREEN, RED)])
-    result = hu.restore(batch, model, 1, tile=64, overlap=32, analyzer=ANALYZER, host=HOST)
+    result = hu.restore(batch, model, scale=1, tile=64, overlap=32, analyzer=ANALYZER, host=HOST)
     reference = torch.tensor(RED).view(1, 3, 1, 1)
     for index, face in enumerate((LEFT, RIGHT)):
         before = result.before[index : index + 1]
@@ -130,20 +132,19 @@ def test_upright_reference_fills_the_tile_and_is_encoded_once(make_model: ModelM
 def test_calls_can_share_upright_references(make_model: ModelMaker) -> None:
     model = telling(make_model, "reference", "aligned").with_identities([ADA])
     options: dict[str, Any] = {"tile": 64, "overlap": 32, "analyzer": ANALYZER, "host": HOST}
-    alone = hu.restore(photo(), model, 1, **options)
+    alone = hu.restore(photo(), model, scale=1, **options)
     encoded = model.one_step.codec.sizes
     encoded.clear()
-    references: UprightReferences = {}
+    session = Session(model, hu.RestoreOptions(scale=1, tile=64, overlap=32), HOST, ANALYZER)
     for _ in range(2):
-        shared = hu.restore(photo(), model, 1, references=references, **options)
-        assert torch.equal(shared.image, alone.image)
+        assert torch.equal(restore_pictures(photo(), session).image, alone.image)
     assert len(encoded) == 2 * alone.report.tiles + 1
-    assert [key[0] for key in references] == ["Ada"]
+    assert [key[0] for key in session.references] == ["Ada"]
 
 
 def test_only_tiles_with_a_known_face_take_another_pass(make_model: ModelMaker) -> None:
     model = telling(make_model, "mask").with_identities([ADA])
-    result = hu.restore(photo(), model, 1, tile=64, overlap=0, analyzer=ANALYZER, host=HOST)
+    result = hu.restore(photo(), model, scale=1, tile=64, overlap=0, analyzer=ANALYZER, host=HOST)
     assert result.faces is not None
     plan = around_faces(Tiling(16, 0, 2, 4, FACTOR), result.faces[0]).plan(30, 46)
     mask = mask_of(LEFT, 120, 184)
@@ -165,15 +166,15 @@ def toy(toy_model: OneStepModel) -> HeadsUpModel:
 
 def test_nobody_known_is_bit_equal(toy_model: OneStepModel) -> None:
     model, image = toy(toy_model), photo()
-    plain = hu.restore(image, model, 1, tile=64, overlap=16, host=HOST)
+    plain = hu.restore(image, model, scale=1, tile=64, overlap=16, host=HOST)
     options: dict[str, Any] = {"tile": 64, "overlap": 16, "host": HOST, "analyzer": ANALYZER}
-    strangers = hu.restore(photo(), model, 1, identities=[person("Bob", (-0.5, -0.5, 0.7))], **options)
-    none = hu.restore(image, model.with_identities([ADA], strength=0), 1, **options)
+    strangers = hu.restore(photo(), model, scale=1, people=[person("Bob", (-0.5, -0.5, 0.7))], **options)
+    none = hu.restore(image, model.with_identities([ADA], strength=0), scale=1, **options)
     forbidden = faces_of(image, replace(LEFT, identity=NOBODY), replace(RIGHT, identity=NOBODY))
-    said = hu.restore(image, model.with_identities([ADA, GRACE]), 1, faces=forbidden, **options)
+    said = hu.restore(image, model.with_identities([ADA, GRACE]), scale=1, faces=forbidden, **options)
     for result in (strangers, none, said):
         assert torch.equal(result.image, plain.image)
-    injected = hu.restore(image, model.with_identities([ADA]), 1, **options)
+    injected = hu.restore(image, model.with_identities([ADA]), scale=1, **options)
     assert (injected.image - plain.image).abs().max() > 1e-3
     assert "identity strength 0" in none.report.text()
     assert "face 0: Ada" in none.report.text()
@@ -187,20 +188,17 @@ def test_outside_of_the_masks_nothing_changes_before_the_decoder(toy_model: OneS
     tiling = Tiling(64, 0, 2, 4, codec.factor)
     latents: list[torch.Tensor] = []
     for strength in (1.0, 0.5):
-        conditions = Conditions([KnownFace(LEFT, "Ada", ADA.crops)], model, HOST, strength)
+        run = Run(model, HOST, HOST.progress(9), model.prompt.embeddings(None), strength=strength, with_plain=True)
         seen: list[torch.Tensor] = []
-        run = codec.decode
+        decoder = codec.decode
 
-        def decode(latent: torch.Tensor, seen: list[torch.Tensor] = seen, run: Any = run) -> torch.Tensor:
+        def decode(latent: torch.Tensor, seen: list[torch.Tensor] = seen, decoder: Any = decoder) -> torch.Tensor:
             seen.append(latent)
-            return run(latent)
+            return decoder(latent)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(codec, "decode", decode)
-            both = restore_picture(
-                picture, model, model.prompt.embeddings(None), tiling, HOST, HOST.progress(9), None, None, conditions,
-                with_plain=True,
-            )  # fmt: skip
+            both = restore_picture(picture, run, tiling, [KnownFace(LEFT, "Ada", ADA.crops)])
         assert both.plain is not None
         assert not torch.equal(both.plain, both.picture)
         latents += seen
@@ -215,10 +213,8 @@ def test_outside_of_the_masks_nothing_changes_before_the_decoder(toy_model: OneS
 
 def test_without_conditions_both_are_the_same_tensor(toy_model: OneStepModel) -> None:
     tiling = Tiling(64, 0, 2, 4, toy_model.codec.factor)
-    both = restore_picture(
-        photo()[..., :176], toy_model, toy_model.prompt.embeddings(None), tiling, HOST, HOST.progress(9),
-        with_plain=True,
-    )  # fmt: skip
+    run = Run(toy_model, HOST, HOST.progress(9), toy_model.prompt.embeddings(None), with_plain=True)
+    both = restore_picture(photo()[..., :176], run, tiling)
     assert both.plain is both.picture
 
 
@@ -226,13 +222,13 @@ def test_handles_share_weights_and_do_not_know_each_others_people(toy_model: One
     loaded, image = toy(toy_model), photo()
     ada, grace = loaded.with_identities([ADA]), loaded.with_identities([GRACE], 0.5, 0.2)
     options: dict[str, Any] = {"tile": 64, "overlap": 16, "host": HOST, "analyzer": ANALYZER}
-    first, second = hu.restore(image, ada, 1, **options).image, hu.restore(image, grace, 1, **options).image
-    plain = hu.restore(image, loaded, 1, **options).image
+    first, second = hu.restore(image, ada, scale=1, **options).image, hu.restore(image, grace, scale=1, **options).image
+    plain = hu.restore(image, loaded, scale=1, **options).image
     assert not torch.equal(first, second)
     for _ in range(2):
-        assert torch.equal(hu.restore(image, ada, 1, **options).image, first)
-        assert torch.equal(hu.restore(image, loaded, 1, **options).image, plain)
-        assert torch.equal(hu.restore(image, grace, 1, **options).image, second)
+        assert torch.equal(hu.restore(image, ada, scale=1, **options).image, first)
+        assert torch.equal(hu.restore(image, loaded, scale=1, **options).image, plain)
+        assert torch.equal(hu.restore(image, grace, scale=1, **options).image, second)
     assert (loaded.identities, ada.identities) == ((), (ADA,))
     assert (grace.identity_strength, grace.match_threshold) == (0.5, 0.2)
     assert ada.one_step is grace.one_step
@@ -253,14 +249,14 @@ class Recording(hu.PlainHost):
 
 def test_references_are_encoded_while_the_encoder_is_there(make_model: ModelMaker) -> None:
     host, model = Recording(), telling(make_model, "mask").with_identities([ADA])
-    hu.restore(photo(), model, 1, tile=64, overlap=16, analyzer=ANALYZER, host=host)
+    hu.restore(photo(), model, scale=1, tile=64, overlap=16, analyzer=ANALYZER, host=host)
     vae, unet = model.one_step.codec.vae, model.one_step.unet
     assert host.loaded == [vae, vae, unet, vae]
 
 
 def test_out_of_memory_in_the_unet_encodes_anew(make_model: ModelMaker) -> None:
     model = telling(make_model, "reference").with_identities([ADA])
-    whole = hu.restore(photo(), model, 1, tile=64, overlap=32, analyzer=ANALYZER, host=HOST)
+    whole = hu.restore(photo(), model, scale=1, tile=64, overlap=32, analyzer=ANALYZER, host=HOST)
     unet, host = model.one_step.unet, Recording()
     run = unet.forward
 
@@ -270,7 +266,7 @@ def test_out_of_memory_in_the_unet_encodes_anew(make_model: ModelMaker) -> None:
         return run(sample, *args, **others)
 
     object.__setattr__(unet, "forward", forward)
-    small = hu.restore(photo(), model, 1, tile=64, overlap=32, analyzer=ANALYZER, host=host)
+    small = hu.restore(photo(), model, scale=1, tile=64, overlap=32, analyzer=ANALYZER, host=host)
     assert small.report.tile == 32
     assert torch.allclose(small.image, whole.image, atol=1e-5)
     vae = model.one_step.codec.vae
@@ -283,7 +279,7 @@ def test_out_of_memory_in_the_unet_encodes_anew(make_model: ModelMaker) -> None:
 def test_report_and_faces(make_model: ModelMaker) -> None:
     model, batch = telling(make_model, "mask"), torch.cat([photo(), photo(GREEN, (0.0, 0.0, 1.0))])
     analyzer = ColourAnalyzer([LEFT, RIGHT])
-    result = hu.restore(batch, model, 2, identities=[ADA, GRACE], analyzer=analyzer, host=HOST)
+    result = hu.restore(batch, model, scale=2, people=[ADA, GRACE], analyzer=analyzer, host=HOST)
     assert analyzer.looked == 2
     assert [line.split(" (score")[0] for line in result.report.faces] == [
         "picture 1, face 0: Ada",
@@ -305,22 +301,22 @@ def test_the_analyzer_that_faces_name_is_loaded_and_a_given_one_overrides(
     model, image = telling(make_model, "mask").with_identities([ADA]), photo()
     faces = ColourAnalyzer([LEFT]).detect(image)
     with pytest.raises(hu.InputError, match="'colours'"):  # not one that has a name in the registry
-        hu.restore(image, model, 1, faces=faces, host=HOST)
+        hu.restore(image, model, scale=1, faces=faces, host=HOST)
     monkeypatch.setattr(registry, "BACKENDS", {**registry.BACKENDS, "colours": lambda _host: ColourAnalyzer([LEFT])})
-    found = hu.restore(image, model, 1, faces=faces, host=HOST).faces
+    found = hu.restore(image, model, scale=1, faces=faces, host=HOST).faces
     assert found is not None
     assert found[0][0].identity == "Ada"
     with pytest.raises(hu.InputError, match=r"holds embeddings of colour .*, the analyzer colours needs other"):
         hu.restore(
-            image, HeadsUpModel(model.one_step), 1, faces=faces, analyzer=ColourAnalyzer(embedder="other"), host=HOST,
-            identities=[replace(ADA, crops=torch.zeros(0, 3, 512, 512))],
+            image, HeadsUpModel(model.one_step), scale=1, faces=faces, analyzer=ColourAnalyzer(embedder="other"),
+            host=HOST, people=[replace(ADA, crops=torch.zeros(0, 3, 512, 512))],
         )  # fmt: skip
 
 
 def test_model_that_takes_nobody_says_so(make_model: ModelMaker) -> None:
     model = make_model(layers=1)
-    plain = hu.restore(photo(), model, 1, host=HOST)
-    result = hu.restore(photo(), model, 1, identities=[ADA], analyzer=ANALYZER, host=HOST)
+    plain = hu.restore(photo(), model, scale=1, host=HOST)
+    result = hu.restore(photo(), model, scale=1, people=[ADA], analyzer=ANALYZER, host=HOST)
     assert torch.equal(result.image, plain.image)
     assert "stand-in takes no reference: people were recognised, but not injected" in result.report.text()
     assert "face 0: Ada" in result.report.text()
@@ -329,10 +325,10 @@ def test_model_that_takes_nobody_says_so(make_model: ModelMaker) -> None:
 
 def test_no_face_and_no_photos_are_said(make_model: ModelMaker) -> None:
     model = telling(make_model, "mask")
-    nobody = hu.restore(photo(), model, 1, identities=[ADA], analyzer=ColourAnalyzer(), host=HOST)
+    nobody = hu.restore(photo(), model, scale=1, people=[ADA], analyzer=ColourAnalyzer(), host=HOST)
     assert "no face was found: nobody could be recognised there" in nobody.report.text()
     bare = replace(ADA, crops=torch.zeros(0, 3, 512, 512))
-    result = hu.restore(photo(), model, 1, identities=[bare], analyzer=ANALYZER, host=HOST)
+    result = hu.restore(photo(), model, scale=1, people=[bare], analyzer=ANALYZER, host=HOST)
     assert torch.equal(result.image, result.before.clamp(0, 1))
     assert "Ada has no photos, and stand-in takes nothing else" in result.report.text()
 
@@ -367,6 +363,6 @@ def test_resized_reference_matches_the_enlargement(make_model: ModelMaker) -> No
     """At x2 faces and masks are those of the output."""
     model = telling(make_model, "mask").with_identities([ADA])
     options: dict[str, Any] = {"analyzer": ANALYZER, "identity_gate": "off", "host": HOST}
-    result = hu.restore(photo(), model, 2, tile=0, faces=Faces(((LEFT,),), 120, 180), **options)
+    result = hu.restore(photo(), model, scale=2, faces=Faces(((LEFT,),), 120, 180), **options)
     expected = (resize(photo(), 240, 360) + mask_of(LEFT.scaled(2, 2), 240, 360) ** 2).clamp(0, 1)
     assert torch.allclose(result.image, expected, atol=1e-5)

@@ -96,18 +96,18 @@ def test_aligned_face_becomes_the_trained_size_and_the_asked_size(
         return look(self, image)
 
     monkeypatch.setattr(VisualDictionary, "forward", spy)
-    result = hu.restore(picture(), model, 3, prompt="a man")
+    result = hu.restore(picture(), model, scale=3, prompt="a man")
     assert sizes == [(1, 3, 32, 32)]
     assert result.image.shape == (1, 3, 48, 48)
     assert "aligned faces of 32 px and was given no faces" in result.report.text()
     assert "the text was ignored" in result.report.text()
-    published = hu.restore(picture(), model, 1, sizing="published")
+    published = hu.restore(picture(), model, scale=1, sizing="published")
     assert published.image.shape == (1, 3, 32, 32)
     assert torch.equal((published.image * 255).round() / 255, published.image)
     flat = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(2))
-    assert hu.restore(flat, model, 1, sizing="published").image.shape == (1, 3, 16, 24)
+    assert hu.restore(flat, model, scale=1, sizing="published").image.shape == (1, 3, 16, 24)
     with pytest.raises(hu.InputError, match="a side of 20 px is no multiple of 8"):
-        hu.restore(torch.zeros(1, 3, 20, 16), model, 1, sizing="published")
+        hu.restore(torch.zeros(1, 3, 20, 16), model, scale=1, sizing="published")
 
 
 def found_at(*corners: tuple[float, float], size: int = 64, scale: float = 1.0) -> Faces:
@@ -124,10 +124,10 @@ def test_faces_are_cut_restored_and_laid_back(base: Base, tmp_path: Path, scale:
     model = hu.load_model(adapter=osdface_files(base, tmp_path), base=base)
     size = 64 // scale
     photo = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(7))
-    result = hu.restore(photo, model, scale, faces=found_at((10.0, 6.0), size=size, scale=scale))
+    result = hu.restore(photo, model, scale=scale, faces=found_at((10.0, 6.0), size=size, scale=scale))
     before = result.before
     cut = before[..., 6:38, 10:42]
-    alone = hu.restore(cut, model, 1).image
+    alone = hu.restore(cut, model, scale=1).image
     opacity = soft_square(32)
     assert opacity.max() == 1
     assert opacity[0, 0, 0].max() == 0
@@ -141,16 +141,16 @@ def test_faces_are_cut_restored_and_laid_back(base: Base, tmp_path: Path, scale:
 def test_what_cannot_be_done_with_faces_is_said(base: Base, tmp_path: Path) -> None:
     model = hu.load_model(adapter=osdface_files(base, tmp_path), base=base)
     photo = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(7))
-    nobody = hu.restore(photo, model, 1, faces=Faces(((),), 64, 64))
+    nobody = hu.restore(photo, model, scale=1, faces=Faces(((),), 64, 64))
     assert torch.equal(nobody.image, nobody.before)
     assert "no face was found" in nobody.report.text()
     with pytest.raises(hu.InputError, match="faces of 1 pictures do not fit a batch of 2"):
-        hu.restore(photo.expand(2, -1, -1, -1), model, 1, faces=found_at((0.0, 0.0)))
+        hu.restore(photo.expand(2, -1, -1, -1), model, scale=1, faces=found_at((0.0, 0.0)))
     with pytest.raises(hu.InputError, match="give no faces"):
-        hu.restore(photo, model, 1, faces=found_at((0.0, 0.0)), sizing="published")
+        hu.restore(photo, model, scale=1, faces=found_at((0.0, 0.0)), sizing="published")
     whole = hu.load_model(adapter=osediff_file(base, tmp_path), base=base)
-    plain = hu.restore(photo, whole, 1)
-    given = hu.restore(photo, whole, 1, faces=found_at((0.0, 0.0)))
+    plain = hu.restore(photo, whole, scale=1)
+    given = hu.restore(photo, whole, scale=1, faces=found_at((0.0, 0.0)))
     assert torch.equal(plain.image, given.image)
     assert "tiles planned around 1 face" in given.report.text()
 

@@ -37,7 +37,7 @@ from headsup_core.restoring.plan.calibration import (
 from headsup_core.restoring.plan.plan_drawing import draw_plan
 from headsup_core.restoring.plan.upscale_plan import picture_tiles, plan_upscale
 from headsup_core.restoring.resolving import resolve
-from headsup_core.restoring.tile_memory import auto_tile, auto_tile_batch, picture_memory
+from headsup_core.restoring.tile_memory import PictureSizes, Room, auto_tile, auto_tile_batch, picture_memory
 
 HOST = hu.PlainHost("cpu", quiet=True)
 
@@ -69,9 +69,9 @@ def _cost(slope: float, seconds: float = 1e-6) -> StageCost:
 def test_a_plan_is_what_restore_does(make_model: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
     model = make_model(layers=1)
     model = replace(model, one_step=model.one_step.with_record(margin=4))
-    plan = plan_upscale(size, model, None if "long_edge" in options else 2, host=HOST, **options)
+    plan = plan_upscale((1, *size), model, scale=None if "long_edge" in options else 2, host=HOST, **options)
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    done = hu.restore(image, model, None if "long_edge" in options else 2, host=HOST, **options).report
+    done = hu.restore(image, model, scale=None if "long_edge" in options else 2, host=HOST, **options).report
     assert plan.output_size == done.output_size
     assert (plan.tile, plan.overlap, plan.tile_batch) == (done.tile, done.overlap, done.tile_batch)
     assert len(plan.tiles.tiles) == done.tiles == plan.unet_calls
@@ -83,11 +83,11 @@ def test_a_plan_is_what_restore_does(make_model: Any, size: tuple[int, int], opt
     assert covered.min() == 1
 
 
-def test_calls_and_seconds_by_hand(make_model: Any, cache: Path) -> None:
+def test_calls_and_seconds_by_hand(make_model: Any) -> None:
     model = make_model()
     parts = {"encoder": _cost(100, 1e-6), "unet": _cost(200, 3e-6), "decoder": _cost(300, 2e-6)}
-    write_calibration(Calibration(**parts), model.one_step, HOST.device)
-    plan = plan_upscale((32, 32), model, 4, pictures=3, tile=64, overlap=0, tile_batch=3, host=HOST)
+    known = Calibration(**parts)
+    plan = plan_upscale((3, 32, 32), model, scale=4, tile=64, overlap=0, tile_batch=3, calibration=known, host=HOST)
     assert len(plan.tiles.tiles) == 4
     assert plan.unet_calls == 3 * 2  # four tiles in batches of three, three pictures
     assert plan.seconds == pytest.approx(3 * 4 * 64 * 64 * 6e-6)
@@ -98,7 +98,7 @@ def test_calls_and_seconds_by_hand(make_model: Any, cache: Path) -> None:
 
 
 def test_nothing_is_guessed_of_time(make_model: Any, cache: Path) -> None:
-    plan = plan_upscale((32, 32), make_model(), 4, host=HOST)
+    plan = plan_upscale((1, 32, 32), make_model(), scale=4, host=HOST)
     assert plan.seconds is None
     assert not plan.measured
     assert "time on cpu: unknown without calibration" in plan.text()
@@ -109,9 +109,9 @@ def test_nothing_is_guessed_of_time(make_model: Any, cache: Path) -> None:
 def test_errors_are_those_of_restore(make_model: Any) -> None:
     for options in ({"tile": 4}, {"tile": 64, "overlap": 64}, {"color_fix": "sepia"}, {"sizing": "published"}):
         with pytest.raises(hu.InputError) as planned:
-            plan_upscale((16, 16), make_model(), 4, host=HOST, **options)
+            plan_upscale((1, 16, 16), make_model(), scale=4, host=HOST, **options)
         with pytest.raises(hu.InputError) as restored:
-            hu.restore(torch.zeros(1, 3, 16, 16), make_model(), 4, host=HOST, **options)
+            hu.restore(torch.zeros(1, 3, 16, 16), make_model(), scale=4, host=HOST, **options)
         assert str(planned.value) == str(restored.value)
 
 
@@ -170,21 +170,21 @@ def test_auto_tile_is_the_largest_that_fits(make_model: Any, cache: Path) -> Non
     model = make_model().one_step
     known = Calibration(_cost(100), _cost(50), _cost(400))
     for free in (4_000_000, 20_000_000, 90_000_000):
-        side = auto_tile(model, free, HOST.device, known)
+        side = auto_tile(model, Room(free, HOST.device, known))
         assert known.tile_bytes(side * side) <= 0.7 * free
         assert known.tile_bytes((side + 8) ** 2) > 0.7 * free
-    assert auto_tile(model, 10**12, HOST.device, known) == 1024
-    assert auto_tile(model, 0, HOST.device, known) == 32
-    assert auto_tile_batch(model, 64, 10_000_000, torch.device("cuda"), known) == 4  # 0.7 * 10^7 / (400 * 64^2)
+    assert auto_tile(model, Room(10**12, HOST.device, known)) == 1024
+    assert auto_tile(model, Room(0, HOST.device, known)) == 32
+    assert auto_tile_batch(model, 64, Room(10_000_000, torch.device("cuda"), known)) == 4  # 0.7 * 10^7 / (400 * 64^2)
 
 
-def test_auto_tile_plans_keep_below_little_free_memory(make_model: Any, cache: Path) -> None:
+def test_auto_tile_plans_keep_below_little_free_memory(make_model: Any) -> None:
     """Tiles shrink with the memory, pictures included, as long as there is a tile that fits."""
     model = make_model()
-    write_calibration(Calibration(_cost(40), _cost(400), _cost(200)), model.one_step, HOST.device)
+    known = Calibration(_cost(40), _cost(400), _cost(200))
     tiles: list[int] = []
     for free in (60_000_000, 30_000_000, 15_000_000):
-        plan = plan_upscale((64, 64), model, 4, host=SmallHost(free))
+        plan = plan_upscale((1, 64, 64), model, scale=4, calibration=known, host=SmallHost(free))
         assert plan.activations_bytes or plan.pictures_bytes
         assert plan.peak_bytes <= free
         tiles.append(plan.tile)
@@ -196,11 +196,12 @@ def test_picture_memory_is_what_torch_allocates(make_model: Any, pictures: int, 
     """The identity restorer: what is left are pictures, latents and sums of tiles."""
     model = make_model(factor=4)
     image = torch.rand(pictures, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    options = resolve((64, 64), pictures, model.one_step, HOST, 4, tile=64, color_fix=color_fix)
+    asked = hu.RestoreOptions(scale=4, tile=64, color_fix=color_fix)
+    options = resolve((pictures, 64, 64), model.one_step, asked, HOST)
     area = options.padded_size[0] * options.padded_size[1]
-    estimate = picture_memory(model.one_step, area, 256 * 256, pictures, color_fix, in_parts=False)
+    estimate = picture_memory(model.one_step, PictureSizes(area, 256 * 256, pictures), color_fix, in_parts=False)
     peak = peak_allocated(
-        lambda: hu.restore(image, model, 4, tile=64, overlap=0, color_fix=color_fix, host=HOST)
+        lambda: hu.restore(image, model, scale=4, tile=64, overlap=0, color_fix=color_fix, host=HOST)
     )
     assert estimate.peak == pytest.approx(peak, rel=0.12)
 
@@ -214,31 +215,31 @@ def _person(name: str) -> hu.Identity:
     return hu.Identity(name, {"test": torch.eye(8)[len(name)]}, torch.zeros(0, 3, 512, 512))
 
 
-def test_own_tiles_and_people_by_hand(make_model: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_tiles_and_people_by_hand(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One face is too small for the model; two lie whole in one tile each, and may be people's."""
     model = make_model(factor=8)
     model = replace(model, one_step=model.one_step.with_record(trained_eyes=(12.0, 40.0)))
-    write_calibration(Calibration(_cost(1, 1e-6), _cost(1, 3e-6), _cost(1, 2e-6)), model.one_step, HOST.device)
-    size = {"scale": 1, "tile": 128, "overlap": 0, "host": HOST}
+    known = Calibration(_cost(1, 1e-6), _cost(1, 3e-6), _cost(1, 2e-6))
+    size = {"scale": 1, "tile": 128, "overlap": 0, "calibration": known, "host": HOST}
     faces = hu.Faces(((_face(64, 64, 13), _face(192, 64, 13), _face(40, 200, 6)),), 256, 256)
-    bare = plan_upscale((256, 256), model, **size)
+    bare = plan_upscale((1, 256, 256), model, **size)
     assert (bare.unet_calls, bare.further_calls, bare.own_tiles) == (4, 0, ())
-    plan = plan_upscale((256, 256), model, faces=faces, **size)
+    plan = plan_upscale((1, 256, 256), model, faces=faces, **size)
     ((own,),) = plan.own_tiles
     assert own[0] < 40 < own[2]
     assert own[1] < 200 < own[3]
     (tiles,) = plan.picture_plans
     assert plan.unet_calls == len(tiles.tiles) + 1
     assert plan.further_calls == 0
-    assert plan_upscale((256, 256), model.with_identities([_person("x")]), faces=faces, **size).further_calls == 0
+    assert plan_upscale((1, 256, 256), model.with_identities([_person("x")]), faces=faces, **size).further_calls == 0
     monkeypatch.setattr(OneStepModel, "takes_reference", property(lambda _: True))
     for people, calls in ((1, 1), (2, 2), (5, 3)):
         told = model.with_identities([_person("x" * number) for number in range(1, people + 1)])
-        plan = plan_upscale((256, 256), told, faces=faces, **size)
+        plan = plan_upscale((1, 256, 256), told, faces=faces, **size)
         assert plan.further_calls == calls
         assert plan.further_seconds > 0
         assert f"at most {calls} more for the tiles of known faces" in plan.text()
-    plan = plan_upscale((256, 256), told, **size)
+    plan = plan_upscale((1, 256, 256), told, **size)
     assert plan.further_calls is None
     assert "when the faces are given" in plan.text()
 
@@ -247,12 +248,12 @@ def test_drawing_shows_tiles_overlaps_and_faces(make_model: Any) -> None:
     face = hu.Face(box=(10.0, 10.0, 20.0, 22.0), landmarks=torch.rand(5, 2) * 8 + 12, score=1.0)
     faces = hu.Faces(pictures=((face,),), height=40, width=64, analyzer="test")
     grey = torch.full((1, 3, 40, 64), 0.5)
-    plan = plan_upscale((40, 64), make_model(), 4, tile=128, overlap=64, faces=faces, host=HOST)
+    plan = plan_upscale((1, 40, 64), make_model(), scale=4, tile=128, overlap=64, faces=faces, host=HOST)
     drawn = draw_plan(grey, plan)
     assert drawn.shape == (1, 3, 640, 1024)
     white = (drawn > 0.99).all(1)[0]
     assert white[170:355, 167:171].any(1).float().mean() > 0.9, "the face's left side: 10.5 px, 16 times as large"
-    single = draw_plan(grey, plan_upscale((40, 64), make_model(), 4, tile=512, host=HOST))
+    single = draw_plan(grey, plan_upscale((1, 40, 64), make_model(), scale=4, tile=512, host=HOST))
     inner = (slice(None), slice(None), slice(40, 200), slice(40, 400))
     assert torch.allclose(single[inner], torch.tensor(128 / 255), atol=1e-3), "one tile: nothing overlaps"
     overlap = drawn[0, :, 320, 400]  # rows and columns shared by tiles
@@ -283,5 +284,5 @@ def test_command(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_handles_of_one_model_share_a_calibration(toy_model: OneStepModel) -> None:
-    one, other = HeadsUpModel(toy_model), HeadsUpModel(toy_model, options={"device": "cpu"})
+    one, other = HeadsUpModel(toy_model), HeadsUpModel(toy_model, device="cpu")
     assert calibration_file(one.one_step, HOST.device) == calibration_file(other.one_step, HOST.device)

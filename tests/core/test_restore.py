@@ -23,7 +23,7 @@ def _picture(height: int, width: int, batch: int = 1, seed: int = 0) -> torch.Te
 @pytest.mark.parametrize(("tile", "overlap"), [(0, None), (64, 0), (64, 8), (64, 56), (32, 13), (8, 0)])
 def test_identity_model_gives_back_the_enlargement(make_model: Any, size: int, tile: int, overlap: int | None) -> None:
     image = _picture(size, max(1, 300 - size), batch=1 + size % 3, seed=size)
-    result = hu.restore(image, make_model(), 1, tile=tile, overlap=overlap, host=HOST)
+    result = hu.restore(image, make_model(), scale=1, tile=tile, overlap=overlap, host=HOST)
     assert result.image.shape == image.shape
     assert torch.allclose(result.image, image, atol=1e-6)
 
@@ -31,7 +31,7 @@ def test_identity_model_gives_back_the_enlargement(make_model: Any, size: int, t
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 3000), (3000, 7), (2, 90)])
 def test_thin_pictures(make_model: Any, height: int, width: int) -> None:
     image = _picture(height, width)
-    result = hu.restore(image, make_model(), 2, tile=128, overlap=16, host=HOST)
+    result = hu.restore(image, make_model(), scale=2, tile=128, overlap=16, host=HOST)
     assert result.image.shape == (1, 3, 2 * height, 2 * width)
     assert torch.allclose(result.image, result.before, atol=1e-6)
 
@@ -41,21 +41,21 @@ def test_tiled_equals_untiled_for_a_bounded_network(make_model: Any, size: tuple
     """A quarter of the overlap, which counts nothing at a tile's border, is the radius: 3 latents = 12 px."""
     model = make_model(layers=3)
     image = _picture(*size, batch=2)
-    whole = hu.restore(image, model, 1, tile=4096, host=HOST)
-    tiled = hu.restore(image, model, 1, tile=64, overlap=4 * 12, host=HOST)
+    whole = hu.restore(image, model, scale=1, tile=4096, host=HOST)
+    tiled = hu.restore(image, model, scale=1, tile=64, overlap=4 * 12, host=HOST)
     assert tiled.report.tiles > 3
     assert whole.report.tiles == 1
     assert not torch.allclose(whole.image, whole.before, atol=1e-2)
     assert torch.allclose(tiled.image, whole.image, atol=1e-5)
-    careless = hu.restore(image, model, 1, tile=64, overlap=0, host=HOST)
+    careless = hu.restore(image, model, scale=1, tile=64, overlap=0, host=HOST)
     assert not torch.allclose(careless.image, whole.image, atol=1e-3), "the comparison can tell"
 
 
 def test_tile_batches_change_nothing_but_rounding(make_model: Any) -> None:
     image = _picture(90, 130, batch=2)
     options: dict[str, Any] = {"tile": 48, "overlap": 24, "host": HOST}
-    one = hu.restore(image, make_model(layers=2), 1, tile_batch=1, **options)
-    four = hu.restore(image, make_model(layers=2), 1, tile_batch=4, **options)
+    one = hu.restore(image, make_model(layers=2), scale=1, tile_batch=1, **options)
+    four = hu.restore(image, make_model(layers=2), scale=1, tile_batch=4, **options)
     assert (one.report.tile_batch, four.report.tile_batch) == (1, 4)
     assert torch.allclose(one.image, four.image, atol=1e-6)
 
@@ -91,32 +91,32 @@ def test_every_picture_of_a_batch_is_restored_by_itself(toy_model: OneStepModel)
 def test_input_is_not_changed(toy_model: OneStepModel) -> None:
     image = _picture(16, 16)
     copy = image.clone()
-    result = hu.restore(image, HeadsUpModel(toy_model), 1, host=HOST)
+    result = hu.restore(image, HeadsUpModel(toy_model), scale=1, host=HOST)
     result.image.zero_()
     assert torch.equal(image, copy)
 
 
 def test_strength_and_mask(make_model: Any) -> None:
     model, image = make_model(layers=2), _picture(40, 48)
-    full = hu.restore(image, model, 2, host=HOST)
-    none = hu.restore(image, model, 2, strength=0, host=HOST)
+    full = hu.restore(image, model, scale=2, host=HOST)
+    none = hu.restore(image, model, scale=2, strength=0, host=HOST)
     assert torch.equal(none.image, resize(image, 80, 96))
-    half = hu.restore(image, model, 2, strength=0.5, host=HOST)
+    half = hu.restore(image, model, scale=2, strength=0.5, host=HOST)
     assert torch.allclose(half.image, (full.image + full.before) / 2, atol=1e-6)
     mask = torch.zeros(1, 1, 40, 48)
     mask[..., 24:] = 1
-    masked = hu.restore(image, model, 2, mask=mask, host=HOST)
+    masked = hu.restore(image, model, scale=2, mask=mask, host=HOST)
     assert torch.equal(masked.image[..., :40], full.before[..., :40])
     assert torch.allclose(masked.image[..., 56:], full.image[..., 56:], atol=1e-6)
     with pytest.raises(hu.InputError, match=r"expected \[1 or 1, 1, height, width\]"):
-        hu.restore(image, model, 2, mask=torch.ones(2, 1, 4, 4), host=HOST)
+        hu.restore(image, model, scale=2, mask=torch.ones(2, 1, 4, 4), host=HOST)
 
 
 def test_color_fix_is_applied_to_the_whole_picture(make_model: Any) -> None:
     model, image = make_model(layers=2), _picture(64, 64)
-    result = hu.restore(image, model, 1, tile=32, overlap=8, color_fix="adain", host=HOST)
+    result = hu.restore(image, model, scale=1, tile=32, overlap=8, color_fix="adain", host=HOST)
     assert torch.allclose(result.image.mean((2, 3)), image.mean((2, 3)), atol=0.02)
-    assert result.report.color_fix == "adain"
+    assert result.report.options.color_fix == "adain"
 
 
 class SmallMemory(hu.PlainHost):
@@ -139,9 +139,9 @@ class SmallMemory(hu.PlainHost):
 
 def test_out_of_memory_halves_the_tile(make_model: Any) -> None:
     model, image = make_model(layers=2), _picture(128, 200)
-    whole = hu.restore(image, model, 1, host=HOST)
+    whole = hu.restore(image, model, scale=1, host=HOST)
     host = SmallMemory(model, limit=20 * 20)
-    result = hu.restore(image, model, 1, tile=128, overlap=32, tile_batch=2, host=host)
+    result = hu.restore(image, model, scale=1, tile=128, overlap=32, tile_batch=2, host=host)
     assert torch.allclose(result.image, whole.image, atol=1e-5)
     assert result.report.tile == 64
     assert result.report.tile_batch == 1
@@ -151,7 +151,7 @@ def test_out_of_memory_halves_the_tile(make_model: Any) -> None:
 def test_out_of_memory_for_good_says_so(make_model: Any) -> None:
     model = make_model(layers=1)
     with pytest.raises(hu.InputError, match="out of memory in the UNet even with tiles of 32 px"):
-        hu.restore(_picture(64, 64), model, 1, tile=64, overlap=8, host=SmallMemory(model, limit=0))
+        hu.restore(_picture(64, 64), model, scale=1, tile=64, overlap=8, host=SmallMemory(model, limit=0))
 
 
 def test_only_what_is_missing_is_computed_again(make_model: Any) -> None:
@@ -168,14 +168,14 @@ def test_only_what_is_missing_is_computed_again(make_model: Any) -> None:
         return run(sample, *args, **others)
 
     model.one_step.unet.forward = forward
-    result = hu.restore(image, model, 1, tile=64, overlap=16, host=host)
+    result = hu.restore(image, model, scale=1, tile=64, overlap=16, host=host)
     small = sum(size < 16 * 16 for size in host.seen)
     assert host.seen[:2] == [256, 256]
     assert small > 0
     fresh = SmallMemory(make_model(layers=1), limit=8 * 8)
     model_again = make_model(layers=1)
     fresh = SmallMemory(model_again, limit=8 * 8)
-    everything = hu.restore(image, model_again, 1, tile=32, overlap=16, host=fresh)
+    everything = hu.restore(image, model_again, scale=1, tile=32, overlap=16, host=fresh)
     assert small < len(fresh.seen)
     assert torch.allclose(result.image, everything.image, atol=1e-5)
 
@@ -188,7 +188,7 @@ def test_other_errors_are_not_taken_for_out_of_memory(make_model: Any) -> None:
 
     model.one_step.unet.forward = broken
     with pytest.raises(RuntimeError, match="shape mismatch"):
-        hu.restore(_picture(16, 16), model, 1, host=HOST)
+        hu.restore(_picture(16, 16), model, scale=1, host=HOST)
 
 
 class Stop(BaseException):
@@ -205,7 +205,7 @@ def test_cancelling_is_asked_at_every_tile(make_model: Any) -> None:
                 raise Stop
 
     with pytest.raises(Stop):
-        hu.restore(_picture(64, 64), make_model(), 1, tile=32, overlap=8, host=Impatient("cpu", quiet=True))
+        hu.restore(_picture(64, 64), make_model(), scale=1, tile=32, overlap=8, host=Impatient("cpu", quiet=True))
     assert len(asked) == 5
 
 
@@ -213,7 +213,7 @@ def test_network_that_gives_nan_is_reported(make_model: Any) -> None:
     model = make_model(layers=1)
     model.one_step.unet.weights[0].fill_(float("nan"))
     with pytest.raises(hu.HeadsUpError, match=r"the UNet of stand-in gave .* NaN .* load the model with dtype float32"):
-        hu.restore(_picture(16, 16), model, 1, host=HOST)
+        hu.restore(_picture(16, 16), model, scale=1, host=HOST)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,8 @@ def test_network_that_gives_nan_is_reported(make_model: Any) -> None:
         ({"tile": 64, "overlap": 64}, "tile 64 with overlap 64: overlap must be below the tile size"),
         ({"tile": 4}, "tile 4: stand-in needs at least 8 px"),
         ({"overlap": -1}, "overlap -1"),
-        ({"strength": 1.5}, "strength 1.5: must be between 0"),
-        ({"color_fix": "sepia"}, "'sepia' is unknown: choose none, adain, wavelet, lab"),
+        ({"strength": 1.5}, "strength 1.5: must be from 0 to 1"),
+        ({"color_fix": "sepia"}, "'sepia' is unknown: choose one of none, adain, wavelet, lab"),
         ({"scale": None, "long_edge": 100_000}, "100000"),
     ],
 )
@@ -247,26 +247,26 @@ def test_wrong_options_state_numbers_and_remedy(make_model: Any, options: dict[s
 )
 def test_wrong_pictures_are_refused(make_model: Any, image: torch.Tensor, message: str) -> None:
     with pytest.raises(hu.InputError, match=message):
-        hu.restore(image, make_model(), 1, host=HOST)
+        hu.restore(image, make_model(), scale=1, host=HOST)
 
 
 def test_output_larger_than_memory_is_refused_before_work(make_model: Any) -> None:
     long = torch.zeros(1, 3, 4000, 20_000)
     with pytest.raises(hu.InputError, match=r"GiB of main memory|at most"):
-        hu.restore(long, make_model(), 3.2, host=HOST)
+        hu.restore(long, make_model(), scale=3.2, host=HOST)
 
 
 def test_megapixel_cap_and_long_edge(make_model: Any) -> None:
     image = _picture(30, 40)
     assert hu.restore(image, make_model(), long_edge=100, host=HOST).image.shape[-2:] == (75, 100)
-    capped = hu.restore(image, make_model(), 4, max_megapixels=0.01, host=HOST).image
+    capped = hu.restore(image, make_model(), scale=4, max_megapixels=0.01, host=HOST).image
     assert capped.shape[-2] * capped.shape[-1] <= 10_000
 
 
 def test_prompts_are_ignored_aloud(make_model: Any) -> None:
-    result = hu.restore(_picture(8, 8), make_model(), 1, prompt="a man", host=HOST)
+    result = hu.restore(_picture(8, 8), make_model(), scale=1, prompt="a man", host=HOST)
     assert "the text was ignored" in result.report.text()
-    result = hu.restore(_picture(8, 8), make_model(), 1, prompt=torch.zeros(1, 77, 1024), host=HOST)
+    result = hu.restore(_picture(8, 8), make_model(), scale=1, conditioning=torch.zeros(1, 77, 1024), host=HOST)
     assert "the conditioning was ignored" in result.report.text()
 
 
@@ -278,14 +278,14 @@ def test_restoration_is_the_published_formula(toy_model: OneStepModel) -> None:
     sample = torch.cat([z, torch.zeros(1, 5, 8, 8)], dim=1)
     noise = toy_model.unet(sample, 1, encoder_hidden_states=toy_model.prompt.embeddings(None)).sample
     expected = (toy_model.codec.vae.decode(z - noise).sample / 2 + 0.5).clamp(0, 1)
-    assert torch.allclose(hu.restore(image, HeadsUpModel(toy_model), 4, host=HOST).image, expected, atol=1e-5)
+    assert torch.allclose(hu.restore(image, HeadsUpModel(toy_model), scale=4, host=HOST).image, expected, atol=1e-5)
 
 
 def test_margin_is_restored_with_the_picture_and_cut_off(toy_model: OneStepModel) -> None:
     image = _picture(10, 12)
-    plain = hu.restore(image, HeadsUpModel(toy_model), 4, host=HOST)
-    around = hu.restore(image, HeadsUpModel(toy_model.with_record(margin=8)), 4, host=HOST)
-    wide = hu.restore(add_margin(plain.before, 8), HeadsUpModel(toy_model), 1, host=HOST)
+    plain = hu.restore(image, HeadsUpModel(toy_model), scale=4, host=HOST)
+    around = hu.restore(image, HeadsUpModel(toy_model.with_record(margin=8)), scale=4, host=HOST)
+    wide = hu.restore(add_margin(plain.before, 8), HeadsUpModel(toy_model), scale=1, host=HOST)
     assert around.image.shape == plain.image.shape
     assert torch.equal(around.before, plain.before)
     assert torch.allclose(around.image, wide.image[..., 8:-8, 8:-8], atol=1e-5)

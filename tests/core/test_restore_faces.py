@@ -14,10 +14,13 @@ from headsup_core.benchmark.measuring.group_photo import group_photo
 from headsup_core.errors import ModelFileError
 from headsup_core.faces import Face, Faces
 from headsup_core.imaging.resizing import resize
+from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ModelRecord, eye_range
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.own_tiles import around_faces, face_box, own_tiles
 from headsup_core.restoring.resolving import resolve_tiling
+from headsup_core.restoring.tile_memory import Room
+from headsup_core.restoring.tiled_run import Tiling
 
 HOST = hu.PlainHost("cpu", quiet=True)
 
@@ -28,6 +31,10 @@ def _picture(height: int, width: int, seed: int = 0) -> torch.Tensor:
 
 def _faces(height: int, width: int, *faces: Face) -> Faces:
     return Faces((faces,), height, width)
+
+
+def _tiling(model: OneStepModel, **options: Any) -> Tiling:
+    return resolve_tiling(model, hu.RestoreOptions(**options), Room.of(HOST))
 
 
 def _trained(model: HeadsUpModel, low: float, high: float) -> HeadsUpModel:
@@ -73,21 +80,21 @@ def test_a_face_comes_from_one_tile_alone(make_model: Any) -> None:
     unet.forward = paint
     face = face_at(66.0, 60.0, 12.0)
     options: dict[str, Any] = {"tile": 64, "overlap": 16, "tile_batch": 1, "host": HOST}
-    with_faces = hu.restore(_picture(128, 144), model, 1, faces=_faces(128, 144, face), **options)
+    with_faces = hu.restore(_picture(128, 144), model, scale=1, faces=_faces(128, 144, face), **options)
     x0, y0, x1, y1 = (int(edge) for edge in face_box(face))
     inside = with_faces.image[..., y0 + 1 : y1, x0 + 1 : x1]
     assert inside.amax() - inside.amin() < 1e-6
     assert "1 face" in with_faces.report.text()
     calls = 0
-    without = hu.restore(_picture(128, 144), model, 1, **options).image[..., y0 + 1 : y1, x0 + 1 : x1]
+    without = hu.restore(_picture(128, 144), model, scale=1, **options).image[..., y0 + 1 : y1, x0 + 1 : x1]
     assert without.amax() - without.amin() > 0.005, "the comparison can tell"
 
 
 def test_faces_change_nothing_for_a_bounded_network(make_model: Any) -> None:
     model, image = make_model(layers=2), _picture(160, 200)
     faces = _faces(160, 200, face_at(80.0, 70.0, 14.0), face_at(140.0, 120.0, 10.0), face_at(120.0, 30.0, 90.0))
-    whole = hu.restore(image, model, 1, host=HOST)
-    around = hu.restore(image, model, 1, tile=96, overlap=40, faces=faces, host=HOST)
+    whole = hu.restore(image, model, scale=1, host=HOST)
+    around = hu.restore(image, model, scale=1, tile=96, overlap=40, faces=faces, host=HOST)
     assert around.report.tiles > 3
     assert "1 larger than a tile of 96 px" in around.report.text()
     assert torch.allclose(around.image, whole.image, atol=1e-5)
@@ -95,8 +102,8 @@ def test_faces_change_nothing_for_a_bounded_network(make_model: Any) -> None:
 
 def test_no_faces_found_is_as_no_faces_given(make_model: Any) -> None:
     model, image = make_model(layers=1), _picture(100, 120)
-    plain = hu.restore(image, model, 1, tile=64, overlap=16, host=HOST)
-    empty = hu.restore(image, model, 1, tile=64, overlap=16, faces=_faces(100, 120), host=HOST)
+    plain = hu.restore(image, model, scale=1, tile=64, overlap=16, host=HOST)
+    empty = hu.restore(image, model, scale=1, tile=64, overlap=16, faces=_faces(100, 120), host=HOST)
     assert torch.equal(plain.image, empty.image)
     assert plain.report.tiles == empty.report.tiles
 
@@ -115,15 +122,15 @@ def test_out_of_memory_keeps_finished_faces(make_model: Any) -> None:
 
     model.one_step.unet.forward = forward
     faces = _faces(256, 128, face_at(60.0, 50.0, 12.0), face_at(60.0, 200.0, 12.0))
-    result = hu.restore(image, model, 1, tile=96, overlap=24, faces=faces, tile_batch=1, host=HOST)
+    result = hu.restore(image, model, scale=1, tile=96, overlap=24, faces=faces, tile_batch=1, host=HOST)
     assert result.report.tile == 48
-    whole = hu.restore(image, make_model(layers=1), 1, host=HOST)
+    whole = hu.restore(image, make_model(layers=1), scale=1, host=HOST)
     assert torch.allclose(result.image, whole.image, atol=1e-5)
 
 
 def test_which_faces_get_own_tiles(make_model: Any) -> None:
     model = _trained(make_model(), 16, 60).one_step
-    tiling = resolve_tiling(model, HOST, 256, 32, 1)
+    tiling = _tiling(model, tile=256, overlap=32)
     faces = [face_at(400.0, 400.0, eyes) for eyes in (8.0, 16.0, 60.0, 100.0)]
     own = own_tiles(faces, model, tiling, 1024, 1024)
     assert [(one.face.eye_distance, one.goal, one.side) for one in own] == [
@@ -132,7 +139,7 @@ def test_which_faces_get_own_tiles(make_model: Any) -> None:
     ]
     assert own[0].square[2] == 32
     assert own[1].square[2] == 400
-    small = resolve_tiling(model, HOST, 128, 32, 1)
+    small = _tiling(model, tile=128, overlap=32)
     # 60 px between the eyes: the box of 180 px does not fit, 32 px (4 times 32 = 128) do
     assert [(one.goal, one.side) for one in own_tiles(faces[2:3], model, small, 1024, 1024)] == [(32, 128)]
     assert own_tiles(faces, model.with_record(trained_eyes=None), tiling, 1024, 1024) == ()
@@ -143,15 +150,15 @@ def test_own_tile_is_the_face_restored_at_the_trained_size(make_model: Any) -> N
     """What restoring the reduced square gives, enlarged; far from the face nothing changes."""
     model = make_model(layers=2)
     image, face = _picture(480, 480), face_at(240.0, 240.0, 100.0)
-    plain = hu.restore(image, model, 1, host=HOST).image
+    plain = hu.restore(image, model, scale=1, host=HOST).image
     trained = _trained(model, 16, 50)
-    result = hu.restore(image, trained, 1, faces=_faces(480, 480, face), host=HOST)
+    result = hu.restore(image, trained, scale=1, faces=_faces(480, 480, face), host=HOST)
     assert "1 restored in own tiles (eyes apart: 100 as 50 px)" in result.report.text()
-    (own,) = own_tiles([face], trained.one_step, resolve_tiling(model.one_step, HOST, None, None, None), 480, 480)
+    (own,) = own_tiles([face], trained.one_step, _tiling(model.one_step), 480, 480)
     x, y, side = own.square
     assert (side, own.side) == (400, 200)
     reduced = resize(image[..., y : y + side, x : x + side], own.side, own.side)
-    expected = resize(hu.restore(reduced, model, 1, host=HOST).image, side, side)
+    expected = resize(hu.restore(reduced, model, scale=1, host=HOST).image, side, side)
     x0, y0, x1, y1 = (int(edge) for edge in face_box(face))
     rows, columns = slice(y0 + 90, y1 - 90), slice(x0 + 80, x1 - 80)
     middle = (..., rows, columns)
@@ -166,7 +173,7 @@ def test_small_faces_share_batches_and_cost_what_they_are(make_model: Any) -> No
     host = Counting(model)
     faces = [face_at(20.0 + 40 * (index % 10), 20.0 + 40 * (index // 10), 8.0) for index in range(40)]
     image = _picture(256, 400)
-    result = hu.restore(image, model, 1, tile=256, tile_batch=1, faces=_faces(256, 400, *faces), host=host)
+    result = hu.restore(image, model, scale=1, tile=256, tile_batch=1, faces=_faces(256, 400, *faces), host=host)
     own = [size for size in host.seen if size[1:] == (16, 16)]
     assert sum(number for number, _, _ in own) == 40
     assert max(number for number, _, _ in own) == 16, "as many as one tile of 256 px has pixels for"
@@ -184,7 +191,7 @@ def test_a_face_at_the_border_is_laid_back_where_it_was(make_model: Any) -> None
     y, x = torch.meshgrid(torch.linspace(0, 1, 200), torch.linspace(0, 1, 240), indexing="ij")
     image = torch.stack([x, y, (x + y) / 2])[None]
     model = _trained(make_model(), 16, 30)
-    result = hu.restore(image, model, 1, faces=_faces(200, 240, face_at(10.0, 8.0, 60.0)), host=HOST)
+    result = hu.restore(image, model, scale=1, faces=_faces(200, 240, face_at(10.0, 8.0, 60.0)), host=HOST)
     assert "1 restored in own tiles" in result.report.text()
     assert (result.image - image).abs().max() < 0.02
 
@@ -193,8 +200,8 @@ def test_margin_moves_the_faces_with_the_picture(make_model: Any) -> None:
     model = make_model(layers=1)
     with_margin = HeadsUpModel(model.one_step.with_record(margin=16, trained_eyes=(16.0, 30.0)))
     image, face = _picture(260, 240), face_at(120.0, 130.0, 60.0)
-    here = hu.restore(image, with_margin, 1, faces=_faces(260, 240, face), host=HOST).image
-    without = hu.restore(image, with_margin, 1, host=HOST).image
+    here = hu.restore(image, with_margin, scale=1, faces=_faces(260, 240, face), host=HOST).image
+    without = hu.restore(image, with_margin, scale=1, host=HOST).image
     changed = ((here - without).abs().amax(1)[0] > 1e-4).nonzero()
     x0, y0, x1, y1 = face_box(face)
     assert changed[:, 1].float().mean() == pytest.approx((x0 + x1) / 2, abs=2)
@@ -216,7 +223,7 @@ def test_eye_range_travels(toy_record: ModelRecord) -> None:
 
 
 def test_the_plan_is_in_latents(make_model: Any) -> None:
-    tiling = resolve_tiling(make_model(factor=4).one_step, HOST, 64, 16, 1)
+    tiling = _tiling(make_model(factor=4).one_step, tile=64, overlap=16)
     face = face_at(100.0, 100.0, 20.0)
     assert around_faces(tiling, [face]).keep[0] == pytest.approx(tuple(edge / 4 for edge in face_box(face)))
 

@@ -60,7 +60,7 @@ def test_each_tile_sees_its_own_part_of_the_picture(
 
     monkeypatch.setattr(Codec, "decode_with_skips", spy)
     photo = torch.rand(1, 3, 48, 32, generator=torch.Generator().manual_seed(8))
-    result = hu.restore(photo, model, 1, tile=24, overlap=8, tile_batch=1)
+    result = hu.restore(photo, model, scale=1, tile=24, overlap=8, tile_batch=1)
     plan = plan_tiles(24, 16, 12, 4, 2)
     assert len(plan.tiles) == len(seen) == result.report.tiles > 2
     assert all(torch.equal(tile.scaled(2).crop(photo), image) for tile, image in zip(plan.tiles, seen, strict=True))

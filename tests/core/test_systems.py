@@ -151,7 +151,7 @@ def test_s3diff_equals_layers_that_are_modulated_by_hand(base: Base, tmp_path: P
     found = model.codec.encode_posterior(picture().double(), seen.encoder)[0]
     assert (found - expected).abs().max() < 1e-5 * max(1.0, float(expected.abs().max()))
     plain = hu.load_model(adapter=tmp_path / "s3diff.pkl", base=base)
-    assert hu.restore(picture(), plain, 2).image.shape == (1, 3, 32, 32)
+    assert hu.restore(picture(), plain, scale=2).image.shape == (1, 3, 32, 32)
     (tmp_path / "de_net.pth").unlink()
     with pytest.raises(hu.ModelFileError, match=r"companion de_net\.pth"):
         hu.load_model(adapter=tmp_path / "s3diff.pkl", base=base)
@@ -159,11 +159,11 @@ def test_s3diff_equals_layers_that_are_modulated_by_hand(base: Base, tmp_path: P
 
 def test_systems_over_one_base_do_not_disturb_each_other(base: Base, tmp_path: Path) -> None:
     first = hu.load_model(adapter=osediff_file(base, tmp_path), base=base)
-    alone = hu.restore(picture(), first, 2, prompt="x").image
+    alone = hu.restore(picture(), first, scale=2, prompt="x").image
     second = hu.load_model(adapter=pisasr_file(base, tmp_path)[0], base=base)
     assert first.one_step.unet is second.one_step.unet
-    other = hu.restore(picture(), second, 2).image
-    assert torch.equal(hu.restore(picture(), first, 2, prompt="x").image, alone)
+    other = hu.restore(picture(), second, scale=2).image
+    assert torch.equal(hu.restore(picture(), first, scale=2, prompt="x").image, alone)
     assert (other - alone).abs().max() > 0.01
     assert alone.shape == (1, 3, 32, 32)
 

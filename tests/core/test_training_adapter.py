@@ -109,7 +109,7 @@ def test_exported_adapter_restores_a_picture_and_starts_the_next_stage(config: R
     base = load_base(Path(config.base))
     plain = base.vae.encode(picture() * 2 - 1).latent_dist.mean * base.vae.config["scaling_factor"]
     assert not torch.allclose(one.codec.encode(picture()), plain, atol=1e-5)
-    restored = hu.restore(picture(), model, 2).image
+    restored = hu.restore(picture(), model, scale=2).image
     assert restored.shape == (1, 3, 32, 32)
     assert restored.isfinite().all()
 

@@ -8,26 +8,26 @@ from typing import Any
 
 import pytest
 import torch
-from comfyui_headsup.headsup_core import HeadsUpError, HeadsUpModel, InputError, PlainHost, RestoreResult, restore
+from comfyui_headsup.headsup_core import (
+    HeadsUpError,
+    HeadsUpModel,
+    InputError,
+    PlainHost,
+    RestoreOptions,
+    RestoreResult,
+    restore,
+)
 from comfyui_headsup.headsup_core.faces import Face, Faces
 from comfyui_headsup.headsup_core.imaging.resizing import resize
 from comfyui_headsup.headsup_core.models.building import build_model
 from comfyui_headsup.headsup_core.models.prediction import LatentResidual
 from comfyui_headsup.headsup_core.models.record import Architecture, ModelCard, ModelRecord
-from comfyui_headsup.nodes.restoring import BatchReport, Options, restore_batch
+from comfyui_headsup.headsup_core.restoring.pipeline import restore_pictures
+from comfyui_headsup.headsup_core.restoring.session import Session
+from comfyui_headsup.nodes.restoring import BatchReport, check_options_fit, restore_batch
 from torch import nn
 
-OPTIONS = Options(
-    scale=2,
-    long_edge=None,
-    max_megapixels=0,
-    tile=32,
-    overlap=8,
-    tile_batch=1,
-    strength=1.0,
-    color_fix="none",
-    seed=3,
-)
+OPTIONS = RestoreOptions(scale=2, tile=32, overlap=8, tile_batch=1, color_fix="none", seed=3)
 
 
 class Host(PlainHost):
@@ -80,9 +80,10 @@ def model() -> HeadsUpModel:
 def run(
     image: torch.Tensor, model: HeadsUpModel, host: Host | None = None, *, keep_going: bool = True, **options: Any
 ) -> tuple[torch.Tensor, torch.Tensor, str]:
-    asked = replace(OPTIONS, **options)
+    faces = options.pop("faces", None)
     host_like: Any = host or Host()
-    done = restore_batch(image, model, asked, host_like, keep_going=keep_going)
+    session = Session(model, replace(OPTIONS, **options))
+    done = restore_batch(image, session, host_like, faces, keep_going=keep_going)
     return done.after, done.before, done.report
 
 
@@ -94,7 +95,7 @@ def test_batch_is_what_the_core_makes_of_each_picture(model: HeadsUpModel) -> No
 
     for index in range(3):
         picture = image[index : index + 1].permute(0, 3, 1, 2)
-        expected = restore(picture, model, 2, tile=32, overlap=8, tile_batch=1, color_fix="none", host=host)
+        expected = restore(picture, model, scale=2, tile=32, overlap=8, tile_batch=1, color_fix="none", host=host)
         assert torch.equal(after[index], expected.image[0].permute(1, 2, 0))
         assert torch.equal(before[index], expected.before[0].permute(1, 2, 0))
     assert not torch.equal(after, before)
@@ -105,16 +106,14 @@ def test_batch_is_what_the_core_makes_of_each_picture(model: HeadsUpModel) -> No
 def test_pictures_of_a_batch_share_encoded_references(model: HeadsUpModel, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
-    def spy(*args: Any, **options: Any) -> RestoreResult:
-        given.append(options["references"])
-        return restore(*args, **options)
+    def spy(image: torch.Tensor, session: Session, faces: Faces | None = None) -> RestoreResult:
+        given.append(session.references)
+        return restore_pictures(image, session, faces)
 
-    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore", spy)
+    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore_pictures", spy)
     for _ in range(2):
         run(torch.rand(2, 8, 8, 3), model)
-    checks = [references for references in given if references is None]
-    first, second, third, fourth = (references for references in given if references is not None)
-    assert len(checks) == 2, "the options are tried out once an execution, without people to keep"
+    _, first, second, _, third, fourth = given  # the options are tried out once an execution
     assert first is second
     assert third is fourth
     assert first is not third, "another execution may have other people"
@@ -192,9 +191,9 @@ def test_option_that_fits_no_picture_stops_even_when_keeping_going(
 
 
 def test_checking_the_options_runs_no_network(model: HeadsUpModel) -> None:
-    host: Any = Host()
+    host = Host()
 
-    OPTIONS.check(model, host)
+    check_options_fit(Session(model, OPTIONS, host))
 
     assert host.loads == 0
 
@@ -253,12 +252,12 @@ def test_faces_go_with_their_pictures(model: HeadsUpModel, monkeypatch: pytest.M
     faces = Faces(tuple((Face((0.0, 0.0, 4.0, 4.0), torch.zeros(5, 2), score),) for score in (0.1, 0.2)), 9, 14)
     seen: list[float] = []
 
-    def spy(picture: torch.Tensor, *others: Any, **options: Any) -> Any:
-        if options["faces"] is not None:
-            seen.extend(face.score for face in options["faces"][0])
-        return restore(picture, *others, **options)
+    def spy(image: torch.Tensor, session: Session, faces: Faces | None = None) -> RestoreResult:
+        if faces is not None:
+            seen.extend(face.score for face in faces[0])
+        return restore_pictures(image, session, faces)
 
-    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore", spy)
+    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore_pictures", spy)
     _, _, report = run(torch.rand(2, 9, 14, 3), model, faces=faces)
     assert seen == [0.1, 0.2]
     assert "tiles planned around 1 face" in report

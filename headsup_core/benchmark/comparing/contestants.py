@@ -77,7 +77,7 @@ class Restorer:
 
     def _told(self, image: torch.Tensor, people: Sequence[Identity]) -> dict[str, Any]:
         """What `restore` is given: faces, and who is to be looked for."""
-        options: dict[str, Any] = {"identities": tuple(people), "analyzer": self.analyzer}
+        options: dict[str, Any] = {"people": tuple(people), "analyzer": self.analyzer}
         if self.analyzer is None:
             return options
         faces = self.analyzer.detect(image, LEAST_EYES)

@@ -13,8 +13,10 @@ from ...image_files import read_picture
 from ...imaging.resizing import output_size, resize
 from ...imaging.tile_plan import TilePlan
 from ...models.one_step import OneStepModel
+from ...restoring.options import RestoreOptions
 from ...restoring.pipeline import restore
 from ...restoring.resolving import resolve_tiling
+from ...restoring.tile_memory import Room
 from ...training.data.people_by_name import list_pictures
 from ..metrics.metric import luma
 from .random_model import load_measured
@@ -68,8 +70,8 @@ def artefact_table(model: str, pictures: Path, host: Host, sizes: Sequence[Size]
             shown = clean if height is None else _middle(clean, height / width)
             size = output_size(*shown.shape[-2:], long_edge=width) if height is None else (height, width)
             enlarged = resize(resize(shown, -(-size[0] // 4), -(-size[1] // 4)), *size)
-            whole = restore(enlarged, loaded, 1, tile=8192, host=host)
-            tiled = restore(enlarged, loaded, 1, tile=512, host=host)
+            whole = restore(enlarged, loaded, scale=1, tile=8192, host=host)
+            tiled = restore(enlarged, loaded, scale=1, tile=512, host=host)
             difference = whole.image - tiled.image
             plan, margin = _plan(loaded.one_step, tiled.image, host)
             cells = [
@@ -90,7 +92,7 @@ def artefact_table(model: str, pictures: Path, host: Host, sizes: Sequence[Size]
 
 def _plan(model: OneStepModel, image: torch.Tensor, host: Host) -> tuple[TilePlan, int]:
     """The tiles of 512 px that `image` was made of, in pixels of the picture with its margin, and that."""
-    tiling = resolve_tiling(model, host, 512, None, None)
+    tiling = resolve_tiling(model, RestoreOptions(tile=512), Room.of(host))
     rule, margin = model.size_rule, model.margin
     padded = [-(-max(side + 2 * margin, rule.minimum) // rule.multiple) * rule.multiple for side in image.shape[-2:]]
     return tiling.plan(*(side // tiling.factor for side in padded)).scaled(tiling.factor), margin

@@ -83,13 +83,13 @@ def group_table(model: str, folder: Path, analyzer: FaceAnalyzer, host: Host, pe
     loaded = load_model(model, host=host)
     portraits = portraits_of(folder, analyzer, max(people))
     lines = ["| people | picture | eyes apart, px | CPU s without faces | with faces | a face |", "|---" * 6 + "|"]
-    restore(group_photo(portraits, 1, 64)[0], loaded, 1, host=host)
+    restore(group_photo(portraits, 1, 64)[0], loaded, scale=1, host=host)
     for count in people:
         picture, faces = group_photo(portraits, count, side, places=max(people))
         begun = time.process_time()
-        restore(picture, loaded, 1, host=host)
+        restore(picture, loaded, scale=1, host=host)
         between = time.process_time()
-        restore(picture, loaded, 1, faces=faces, host=host)
+        restore(picture, loaded, scale=1, faces=faces, host=host)
         without, with_faces = between - begun, time.process_time() - between
         eyes = [face.eye_distance for face in faces[0]]
         lines.append(

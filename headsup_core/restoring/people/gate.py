@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 
@@ -15,10 +14,8 @@ from ...faces.faces import Faces
 from ...faces.masks import faces_mask
 from ...faces.reference import MASK_GROW
 from ...identity.similarity import calibration_of, compare
+from ..options import GateMode
 from .identity_score import IdentityScore, Outcome, scores_of, with_scores
-
-GateMode = Literal["on", "report", "off"]
-GATE_MODES: tuple[GateMode, ...] = ("on", "report", "off")
 
 SURROUNDINGS = 4.0
 """Eye distances from the middle of the landmarks within which a face is embedded and replaced."""
@@ -96,11 +93,7 @@ def gate(
 
     Returns:
         The picture `[1,3,H,W]`, and the faces with `scores` (`after` is None until `scored_after`).
-
-    Raises:
-        InputError: unknown mode.
     """
-    check_mode(mode)
     restored = candidates.plain if candidates.injected is None else candidates.injected
     if mode == "off":
         return restored, candidates.faces
@@ -111,12 +104,6 @@ def gate(
         for face in candidates.faces
     )
     return _composed(candidates, restored, faces), faces
-
-
-def check_mode(mode: str) -> None:
-    """Raises `InputError` when there is no such mode."""
-    if mode not in GATE_MODES:
-        raise InputError(f"identity gate {mode!r} is unknown: choose {', '.join(GATE_MODES)}")
 
 
 def scored_after(

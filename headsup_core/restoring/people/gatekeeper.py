@@ -13,8 +13,9 @@ from ...faces.analyzer import FaceAnalyzer
 from ...faces.face import Face
 from ...faces.faces import Faces
 from ...identity.identity import Identity
-from ..headsup_model import HeadsUpModel
-from .gate import Candidates, GateMode, gate, scored_after
+from ..options import GateMode
+from ..session import Session
+from .gate import Candidates, gate, scored_after
 from .identity_score import scores_of
 from .recognise import People
 
@@ -29,12 +30,7 @@ class Gatekeeper:
     """
 
     def __init__(
-        self,
-        faces: Faces,
-        people: Mapping[str, torch.Tensor],
-        analyzer: FaceAnalyzer,
-        mode: GateMode,
-        spill: float,
+        self, faces: Faces, people: Mapping[str, torch.Tensor], analyzer: FaceAnalyzer, mode: GateMode, spill: float
     ) -> None:
         self._faces, self._people, self._analyzer, self._spill = faces, people, analyzer, spill
         self._mode: GateMode = mode
@@ -43,7 +39,7 @@ class Gatekeeper:
     def choose(
         self, before: torch.Tensor, plain: torch.Tensor, injected: torch.Tensor | None
     ) -> torch.Tensor:
-        """What is kept of the next picture: see `gating.gate`. All `[1,3,H,W]`, not clamped."""
+        """What is kept of the next picture: see `gate.gate`. All `[1,3,H,W]`, not clamped."""
         height, width = before.shape[-2:]
         here = self._faces.scaled_to(height, width)[len(self._judged)]
         candidates = Candidates(before, plain, injected, here, height / self._faces.height, self._spill)
@@ -63,8 +59,9 @@ class Gatekeeper:
         return replace(judged, pictures=pictures)
 
 
-def gatekeeper_of(people: People | None, model: HeadsUpModel, mode: GateMode) -> Gatekeeper | None:
+def gatekeeper_of(people: People | None, session: Session) -> Gatekeeper | None:
     """None when there is nobody to score, or the gate is off."""
+    model, mode = session.model, session.options.identity_gate
     if people is None or mode == "off":
         return None
     analyzer, shown = people.recogniser, {face.identity for found in people.faces for face in found}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from ...faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, analyzer_of, load_face_analyzer
+from ...faces.face import Face
 from ...host import Host
 from ...identity.assignment import Assignment, assign, default_threshold
 from ..headsup_model import HeadsUpModel
+from ..session import Session
 from .conditions import KnownFace, known_face
 
 FOR_PEOPLE = DetectionOptions(min_eye_distance=6.0)
@@ -62,24 +65,19 @@ class People:
 
 @torch.no_grad()
 def recognise(
-    image: torch.Tensor,
-    enlarged: torch.Tensor,
-    model: HeadsUpModel,
-    faces: Faces | None,
-    analyzer: FaceAnalyzer | None,
-    host: Host,
-    notes: list[str],
+    image: torch.Tensor, enlarged: torch.Tensor, session: Session, faces: Faces | None, notes: list[str]
 ) -> People | None:
-    """Find and assign the faces of `image` `[B,3,h,w]` to the handle's people; None when it knows nobody.
+    """Find and assign the faces of `image` `[B,3,h,w]` to the people of the session's model; None when it knows nobody.
 
     Args:
         enlarged: `[B,3,H,W]`, the plain enlargement.
-        faces, analyzer: as `restore` takes them.
+        faces: of `image`; None: they are looked for.
         notes: gets what could not be done.
     """
+    model, one_step = session.model, session.one_step
     if not model.identities:
         return None
-    used = recogniser_for(faces, analyzer, host)
+    used = recogniser_for(faces, session.analyzer, session.host)
     if faces is None:
         faces = used.detect(image, FOR_PEOPLE)
     without = [str(index + 1) for index, found in enumerate(faces) if not found]
@@ -87,7 +85,6 @@ def recognise(
         which = f" in picture {', '.join(without)}" if len(faces) > 1 else ""
         notes.append(f"no face was found{which}: nobody could be recognised there")
     named, decided = assign(image, faces, model.identities, used, model.match_threshold, enlarged)
-    one_step = model.one_step
     if _only_strangers(named):
         least = default_threshold(used.embedder_id) if model.match_threshold is None else model.match_threshold
         names = " or ".join(identity.name for identity in model.identities)
@@ -97,21 +94,25 @@ def recognise(
         )
     if not one_step.takes_reference:
         notes.append(f"{one_step.card.name} takes no reference: people were recognised, but not injected")
-    by_name = {identity.name: identity for identity in model.identities}
-    told: list[dict[int, KnownFace]] = []
-    for found in named:
-        here: dict[int, KnownFace] = {}
-        for index, face in enumerate(found):
-            if one_step.takes_reference and face.identity not in (None, NOBODY) and face.identity in by_name:
-                known = known_face(face, by_name[face.identity])
-                if known is None:
-                    notes.append(f"{face.identity} has no photos, and {one_step.card.name} takes nothing else")
-                else:
-                    here[index] = known
-        told.append(here)
+    told = tuple(_told(found, model, notes) for found in named)
     if model.identity_strength == 0:
         notes.append("identity strength 0: the people were recognised, not injected")
-    return People(named, decided, tuple(told), model.identity_strength > 0, used)
+    return People(named, decided, told, model.identity_strength > 0, used)
+
+
+def _told(faces: Sequence[Face], model: HeadsUpModel, notes: list[str]) -> dict[int, KnownFace]:
+    """What the model is told of the faces of one picture, by index."""
+    by_name = {identity.name: identity for identity in model.identities}
+    told: dict[int, KnownFace] = {}
+    for index, face in enumerate(faces):
+        if face.identity in (None, NOBODY) or face.identity not in by_name or not model.one_step.takes_reference:
+            continue
+        known = known_face(face, by_name[face.identity])
+        if known is None:
+            notes.append(f"{face.identity} has no photos, and {model.card.name} takes nothing else")
+        else:
+            told[index] = known
+    return told
 
 
 def _only_strangers(named: Faces) -> bool:

@@ -10,7 +10,7 @@ import torch
 from ...models.one_step import OneStepModel
 from ..own_tiles import side_by_side
 from ..resolving import Resolved
-from ..tile_memory import FLOAT, bytes_per_pixel, fits_in_parts, part_side, parts_help, picture_memory
+from ..tile_memory import FLOAT, PictureSizes, bytes_per_pixel, fits_in_parts, part_side, parts_help, picture_memory
 from .calibration import Calibration
 from .workload import Workload
 
@@ -41,9 +41,8 @@ def peaks(
     padded = options.padded_size[0] * options.padded_size[1]
     asked = options.asked_size[0] * options.asked_size[1]
     with_plain = bool(work.people)
-    held = picture_memory(
-        model, padded, asked, pictures, options.color_fix, in_parts=in_parts, with_plain=with_plain
-    )
+    sizes = PictureSizes(padded, asked, pictures)
+    held = picture_memory(model, sizes, options.color_fix, in_parts=in_parts, with_plain=with_plain)
     tile = options.plan.tile_height * options.plan.tile_width * options.tiling.factor**2
     together = tile * min(options.tiling.batch, len(options.plan.tiles))
     whole = float(model.codec.parts_memory(height, width) or 0) if in_parts else 0.0

@@ -16,7 +16,7 @@ from ...host import Host, trim_heap
 from ...imaging.tile_plan import Tile
 from ...models.codecs.exact_parts import LEAST_SIDE, Parts
 from ...models.one_step import OneStepModel
-from ..stages import codec_stages, unet_stage
+from ..network_stages import codec_stages, unet_stage
 from ..tile_memory import FLOAT
 from ..tiled_run import Stage
 from .calibration import Calibration, PartsCost, StageCost, read_calibration, write_calibration
@@ -83,8 +83,13 @@ class MemoryPeak:
             self._peak = max(self._peak, _resident())
 
 
-def calibration(model: OneStepModel, host: Host, *, measure: bool) -> Calibration | None:
-    """What is known of `model` on the host's device, measured and kept if need be and `measure` is set."""
+def calibration(model: OneStepModel, host: Host, *, measure: bool = True) -> Calibration | None:
+    """What tiles of `model` cost on the host's device, for `plan_upscale`.
+
+    Args:
+        measure: measure and keep it if that was not done before (some seconds for a small model); False: only read what
+            was kept.
+    """
     known = read_calibration(model, host.device)
     if known is None and measure:
         known = calibrate(model, host)
@@ -105,7 +110,7 @@ def calibrate(model: OneStepModel, host: Host) -> Calibration:
     if model.observer is not None:
         observation = model.observer.observe(smallest.to(host.device), smallest.to(host.device))
     encode, decode = codec_stages(model, observation)
-    stages = (encode, unet_stage(model, prompt, observation, None, host, 0), decode)
+    stages = (encode, unet_stage(model, prompt, observation), decode)
     sizes: list[int] = []
     costs: dict[str, list[Cost]] = {stage.name: [] for stage in stages}
     # the first calls build kernels, on little more than nothing

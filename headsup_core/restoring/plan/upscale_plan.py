@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import InputError
@@ -10,11 +10,12 @@ from ...faces import Faces
 from ...host import Host, PlainHost
 from ...imaging.tile_plan import Tile, TilePlan
 from ..headsup_model import HeadsUpModel
+from ..options import RestoreOptions
 from ..own_tiles import OwnTile, faces_note
-from ..resolving import Sizing, resolve
+from ..resolving import Resolved, resolve
 from ..tile_memory import FLOAT
+from .calibration import Calibration
 from .estimate import peaks, seconds, weights_bytes
-from .measure import calibration
 from .workload import workload_of
 
 Square = tuple[float, float, float, float]
@@ -128,76 +129,60 @@ class UpscalePlan:
 
 
 def plan_upscale(
-    input_size: tuple[int, int],
+    shape: tuple[int, int, int],
     model: HeadsUpModel,
-    scale: float | None = None,
+    options: RestoreOptions | None = None,
     *,
-    pictures: int = 1,
-    long_edge: int | None = None,
-    max_megapixels: float | None = None,
-    tile: int | None = None,
-    overlap: int | None = None,
-    tile_batch: int | None = None,
-    color_fix: str | None = None,
-    sizing: Sizing = "pad",
     faces: Faces | None = None,
-    calibrate: bool = False,
+    calibration: Calibration | None = None,
     one_by_one: bool = False,
     host: Host | None = None,
+    **shortcuts: Any,  # noqa: ANN401 - each field of RestoreOptions has its own type
 ) -> UpscalePlan:
-    """What `restore()` with the same arguments will do.
+    """What `restore()` with the same arguments and the plan's tile, overlap and tile batch will do.
 
     Args:
-        input_size: (height, width) of each picture in pixels.
-        pictures: how many of that size there are.
-        calibrate: measure the model on the host's device if that was not done before (some seconds for a small model);
-            False: use what was measured before, else memory is guessed with caution and the time is unknown.
+        shape: how many pictures there are, and the height and width of each in pixels.
+        options, faces, host, shortcuts: as `restore()` takes them.
+        calibration: what tiles were measured to cost (`plan.measure.calibration`): memory and time are estimated by it,
+            and an automatic tile may be larger than the one that `restore()` chooses by itself, which a note says;
+            None: memory is guessed with caution and the time is unknown.
         one_by_one: pictures go to `restore()` one at a time, and their results (restored, plain) are gathered.
 
     Raises:
         InputError: as `restore()` would.
     """
-    if min(input_size) < 1 or pictures < 1:
-        raise InputError(f"{pictures} pictures of {input_size[1]}x{input_size[0]} px: all must be at least 1")
+    if min(shape) < 1:
+        raise InputError(f"{shape[0]} pictures of {shape[2]}x{shape[1]} px: all must be at least 1")
+    asked = replace(options or RestoreOptions(), **shortcuts)
     host = PlainHost() if host is None else host
-    one_step = model.one_step
-    known = calibration(one_step, host, measure=calibrate)
-    options = resolve(
-        input_size,
-        pictures,
-        one_step,
-        host,
-        scale,
-        long_edge=long_edge,
-        max_megapixels=max_megapixels,
-        tile=tile,
-        overlap=overlap,
-        tile_batch=tile_batch,
-        color_fix=color_fix,
-        sizing=sizing,
-        faces=faces,
-    )
-    tiling, plan = options.tiling, options.plan
-    work = workload_of(options, model)
+    one_step, pictures = model.one_step, shape[0]
+    resolved = resolve(shape, one_step, asked, host, faces, calibration)
+    tiling, plan = resolved.tiling, resolved.plan
+    work = workload_of(resolved, model)
     together = 1 if one_by_one else pictures
-    main, device = peaks(one_step, options, work, known, together, host.device)
-    gathered = 2 * 3 * FLOAT * pictures * options.output_size[0] * options.output_size[1] if one_by_one else 0
-    shown = None if faces is None else faces.scaled_to(*options.output_size)
-    notes = list(options.notes)
-    if options.around is not None:
-        notes.append(faces_note(options.around, one_step, tiling, *options.network_size))
-    expected, longer = (None, None) if known is None else seconds(known, options, work, one_step, host.device)
+    main, device = peaks(one_step, resolved, work, calibration, together, host.device)
+    gathered = 2 * 3 * FLOAT * pictures * resolved.output_size[0] * resolved.output_size[1] if one_by_one else 0
+    shown = None if faces is None else faces.scaled_to(*resolved.output_size)
+    notes = list(resolved.notes)
+    if resolved.around is not None:
+        notes.append(faces_note(resolved.around, one_step, tiling, *resolved.network_size))
+    if calibration is not None:
+        notes += _other_tile(resolved, resolve(shape, one_step, asked, host, faces))
+    expected, longer = (None, None)
+    if calibration is not None:
+        expected, longer = seconds(calibration, resolved, work, one_step, host.device)
     return UpscalePlan(
         model=one_step.card.name,
         device=str(host.device),
         pictures=pictures,
-        input_size=options.input_size,
-        output_size=options.output_size,
-        padded_size=options.padded_size,
+        input_size=resolved.input_size,
+        output_size=resolved.output_size,
+        padded_size=resolved.padded_size,
         tiles=plan.scaled(tiling.factor),
-        picture_plans=() if options.around is None else tuple(one.scaled(tiling.factor) for one in options.plans),
-        own_tiles=tuple(tuple(_square(one, options.margin) for one in here) for here in work.own),
-        margin=options.margin,
+        picture_plans=() if resolved.around is None else tuple(one.scaled(tiling.factor) for one in resolved.plans),
+        own_tiles=tuple(tuple(_square(one, resolved.margin) for one in here) for here in work.own),
+        margin=resolved.margin,
         tile=tiling.tile_pixels,
         overlap=tiling.overlap_pixels,
         tile_batch=tiling.batch,
@@ -210,13 +195,24 @@ def plan_upscale(
         parts_bytes=round(main.parts),
         main_bytes=round(main.pictures + main.activations + main.parts + gathered),
         device_bytes=round(device.pictures + device.activations + device.parts + (gathered if main is device else 0)),
-        measured=known is not None,
+        measured=calibration is not None,
         seconds=expected,
         further_seconds=longer,
         faces=() if shown is None else tuple(tuple(face.box for face in found) for found in shown),
-        by_faces=options.faces is not None,
+        by_faces=resolved.faces is not None,
         notes=tuple(notes),
     )
+
+
+def _other_tile(planned: Resolved, alone: Resolved) -> list[str]:
+    """A note where `restore()` by itself, which measures nothing, would take other tiles than were planned."""
+    ours, theirs = planned.tiling, alone.tiling
+    if (ours.tile, ours.overlap, ours.batch) == (theirs.tile, theirs.overlap, theirs.batch):
+        return []
+    return [
+        f"tile {ours.tile_pixels}, overlap {ours.overlap_pixels} and tile batch {ours.batch} fit by what was measured: "
+        f"give them to the upscale, which by itself takes tile {theirs.tile_pixels}"
+    ]
 
 
 def picture_tiles(plan: UpscalePlan, index: int = 0) -> list[Tile]:

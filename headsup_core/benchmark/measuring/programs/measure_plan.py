@@ -10,7 +10,7 @@ import torch
 
 from ....host import PlainHost
 from ....restoring.pipeline import restore
-from ....restoring.plan.measure import MemoryPeak
+from ....restoring.plan.measure import MemoryPeak, calibration
 from ....restoring.plan.upscale_plan import plan_upscale
 from ..random_model import load_measured
 
@@ -22,14 +22,15 @@ def main(name: str, side: int, tile: int, calibrate: bool) -> dict[str, float]:
     """
     host = PlainHost("cpu", quiet=True)
     model = load_measured(name, host)
-    plan = plan_upscale((side // 4, side // 4), model, 4, tile=tile, calibrate=calibrate, host=host)
+    shape, costs = (1, side // 4, side // 4), calibration(model.one_step, host, measure=calibrate)
+    plan = plan_upscale(shape, model, scale=4, tile=tile or None, calibration=costs, host=host)
     if calibrate:
         return {}
     picture = torch.rand(1, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(0))
-    restore(torch.zeros(1, 3, 16, 16), model, 4, host=host)
+    restore(torch.zeros(1, 3, 16, 16), model, scale=4, host=host)
     started = time.perf_counter()
     with MemoryPeak(host.device) as peak:
-        report = restore(picture, model, 4, tile=tile, host=host).report
+        report = restore(picture, model, scale=4, tile=plan.tile, host=host).report
     seconds = time.perf_counter() - started
     done = (report.tile, report.tiles, report.output_size)
     if done != (plan.tile, len(plan.tiles.tiles), plan.output_size):

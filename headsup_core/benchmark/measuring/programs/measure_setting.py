@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ....host import PlainHost
+from ....restoring.options import RestoreOptions
 from ....restoring.pipeline import restore
 from ..fresh_processes import forget_peak, held_bytes, peak_bytes
 from ..random_model import load_measured
@@ -24,11 +25,12 @@ def main(setting: dict[str, Any]) -> dict[str, float]:
     picture = torch.rand(1, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(0))
     model = load_measured(setting["model"], host, setting["dtype"])
     loaded = held_bytes()
-    restore(torch.zeros(1, 3, 16, 16), model, 4, host=host)
-    tiling = {name: setting[name] for name in ("tile", "overlap", "tile_batch")}
+    restore(torch.zeros(1, 3, 16, 16), model, scale=4, host=host)
+    tile, batch = setting["tile"] or None, setting["tile_batch"] or None
+    options = RestoreOptions(scale=4, tile=tile, overlap=setting["overlap"], tile_batch=batch)
     forget_peak()
     started = time.perf_counter()
-    done = restore(picture, model, 4, host=host, **tiling)
+    done = restore(picture, model, options, host=host)
     seconds = time.perf_counter() - started
     if setting["save"]:
         torch.save(done.image, setting["save"])
