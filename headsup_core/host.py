@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import TracebackType
 from typing import Protocol
 
@@ -108,11 +108,15 @@ def _c_library() -> ctypes.CDLL | None:
 
 
 def resolve_inside(folder: Path, name: str) -> Path:
-    """`folder/name`, refused with `InputError` when it lies outside `folder` (links resolved)."""
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        raise InputError(f"name {name!r} leaves its folder {folder}: use a plain file name inside it")
-    return path
+    """`folder/name`; raises `InputError` for a name that leads out of its folder on any system.
+
+    The name is what strangers choose, so it is the name that is looked at. Links in the folder are its owner's: they
+    are followed, wherever they lead, as ComfyUI does.
+    """
+    for path in (PurePosixPath(name), PureWindowsPath(name)):
+        if path.is_absolute() or path.drive or path.root or ".." in path.parts or not path.parts or "\0" in name:
+            raise InputError(f"name {name!r} leaves its folder {folder}: use a plain file name inside it")
+    return folder / name
 
 
 class TqdmProgress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,25 +37,41 @@ def make_host(args: argparse.Namespace) -> PlainHost:
 def read_extra_model_paths(path: Path) -> dict[str, list[Path]]:
     """Folders per kind of ComfyUI's `extra_model_paths.yaml`: sections with `base_path` and `kind: folder(s)`.
 
+    Read as ComfyUI reads it: `~` and `$VARIABLES` of a base path are expanded (unknown ones stay), a relative one lies
+    beside the file, and the folders of a section that `is_default` come first. Empty entries are left out.
+
     Raises:
         InputError: missing, or not such a file.
     """
     import yaml
 
     try:
-        sections: Any = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"extra model paths {path} cannot be read: {error}") from error
+        sections: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"extra model paths {path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a date that is none
+        reason = " ".join(str(error).split())
+        raise InputError(f"extra model paths {path} cannot be read: {reason}") from error
     if not isinstance(sections, Mapping):
         raise InputError(f"extra model paths {path} holds no sections: see ComfyUI's extra_model_paths.yaml.example")
     folders: dict[str, list[Path]] = {}
-    entries: list[dict[str, Any]] = [dict(section) for section in sections.values() if isinstance(section, Mapping)]
-    for section in entries:
-        base = path.parent / Path(str(section.pop("base_path", "."))).expanduser()
-        for kind, lines in section.items():
-            found = [base / line.strip() for line in str(lines).splitlines() if line.strip()]
-            if kind != "is_default":
-                folders.setdefault(kind, []).extend(found)
+    for name, section in sections.items():
+        if section is None:
+            continue
+        if not isinstance(section, Mapping):
+            raise InputError(f"extra model paths {path}: section {name} holds no `kind: folder` lines")
+        entries: dict[Any, Any] = dict(section)
+        given = str(entries.pop("base_path", None) or ".")
+        base = path.parent.absolute() / os.path.expandvars(os.path.expanduser(given))
+        first = bool(entries.pop("is_default", False))
+        for kind, lines in entries.items():
+            if lines is None:
+                continue
+            if not isinstance(lines, str):
+                raise InputError(f"extra model paths {path}: {name}: {kind} is {lines!r}, not one folder a line")
+            found = [Path(os.path.normpath(base / line.strip())) for line in lines.splitlines() if line.strip()]
+            others = folders.setdefault(str(kind), [])
+            folders[str(kind)] = [*found, *others] if first else [*others, *found]
     return folders
 
 

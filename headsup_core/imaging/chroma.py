@@ -208,6 +208,7 @@ def _smoothed(luma: torch.Tensor, found: torch.Tensor, counts: torch.Tensor) -> 
         wide = _around(luma, found, weights, 4 * WINDOW)
         result = found = torch.where((wide - around).abs().amax(0) <= noise, wide, around)
     fits = torch.ones_like(luma, dtype=torch.bool)
+    constant = torch.zeros_like(found[:, :1])
     for _ in range(3):  # without what is cut off at white
         strength = weights * fits * luma
         constant = (found * strength).sum(1, keepdim=True) / (strength * luma).sum().clamp(min=1e-9)

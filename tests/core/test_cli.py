@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,15 @@ from PIL import Image
 
 from headsup_core.cli import main
 from headsup_core.commands.hosting import read_extra_model_paths
+from headsup_core.errors import InputError
 from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
+from headsup_core.host import PlainHost
 from headsup_core.image_files import read_picture
 from headsup_core.models.bases.base import Base
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
+from headsup_core.restoring.plan.calibration import cache_folder, read_calibration
 
 
 @pytest.fixture
@@ -135,3 +139,89 @@ def test_models_of_aligned_faces_get_the_faces(
     changed = (read_picture(tmp_path / "out" / "a.png").rgb - read_picture(tmp_path / "a.png").rgb).abs()
     assert changed[..., 16:48, 16:48].max() > 0.05
     assert bool(changed[..., :16, :].max() > 0.05) == aligned
+
+
+# --- surroundings that are unlike a developer's -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a:\n  base_path: $MYMODELS/\n  is_default: true\n  headsup: big\n", {"headsup": ["VARIABLE/big"]}),
+        ("a:\n  base_path: ${MYMODELS}/x\n  headsup: big/\n", {"headsup": ["VARIABLE/x/big"]}),
+        ("a:\n  base_path: $NOSUCH/x\n  headsup: big\n", {"headsup": ["HERE/$NOSUCH/x/big"]}),
+        ("a:\n  base_path: ~nosuchuser/x\n  headsup: big\n", {"headsup": ["HERE/~nosuchuser/x/big"]}),
+        ("a:\n  base_path: m\n  headsup: \n  checkpoints: big\n", {"checkpoints": ["HERE/m/big"]}),
+        ("a:\n  base_path:\n  headsup: ../big\n", {"headsup": ["HERE/../big"]}),
+        ("a:\nb:\n  headsup: /elsewhere\n", {"headsup": ["/elsewhere"]}),
+        ("a:\n  headsup: late\nb:\n  is_default: true\n  headsup: early\n", {"headsup": ["HERE/early", "HERE/late"]}),
+        ("# Kommentar über\na:\n  headsup: ä\n", {"headsup": ["HERE/ä"]}),
+    ],
+)
+def test_model_paths_are_read_as_comfyui_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, expected: dict[str, list[str]]
+) -> None:
+    monkeypatch.setenv("MYMODELS", str(tmp_path / "variable"))
+    (tmp_path / "paths.yaml").write_text(text, encoding="utf-8")
+    places = {"VARIABLE": str(tmp_path / "variable"), "HERE": str(tmp_path)}
+
+    def path(words: str) -> Path:
+        for name, place in places.items():
+            words = words.replace(name, place)
+        return Path(os.path.normpath(words))
+
+    wanted = {kind: [path(words) for words in folders] for kind, folders in expected.items()}
+    assert read_extra_model_paths(tmp_path / "paths.yaml") == wanted
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"# \xfcber\na:\n  headsup: x\n", b"- a\n", b"a: b\n", b"a:\n  headsup: [1, 2]\n", b"a: [", b"a:\n  b: 2024-99-99\n",
+     b"\0", b"a: &x [*x]\n", b"[" * 5000],
+)  # fmt: skip
+def test_model_paths_that_cannot_be_read_are_one_line(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "paths.yaml").write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        read_extra_model_paths(tmp_path / "paths.yaml")
+    assert "paths.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_linked_models_are_followed_and_names_that_lead_out_are_not(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "models" / "headsup", tmp_path / "elsewhere"
+    folder.mkdir(parents=True)
+    elsewhere.mkdir()
+    (elsewhere / "a.safetensors").touch()
+    (folder / "link.safetensors").symlink_to(elsewhere / "a.safetensors")
+    (folder / "more").symlink_to(elsewhere, target_is_directory=True)
+    host = PlainHost("cpu", tmp_path / "models")
+    assert host.find_model("headsup", "link.safetensors") == folder / "link.safetensors"
+    assert host.find_model("headsup", "more/a.safetensors") == folder / "more" / "a.safetensors"
+    for name in ("../x", "more/../../x", "/etc/passwd", "C:x", "C:\\x", "..\\x", "\\\\server\\x", "a\0b", ""):
+        with pytest.raises(InputError, match="leaves its folder"):
+            host.find_model("headsup", name)
+
+
+def test_without_a_home_there_is_no_cache_and_that_is_all(
+    toy_model: OneStepModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "HEADSUP_CACHE", "USERPROFILE", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert cache_folder() is None
+    assert read_calibration(toy_model, torch.device("cpu")) is None
+
+
+def test_help_without_docstrings() -> None:
+    import headsup_core
+
+    parent = Path(headsup_core.__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-OO", "-m", "headsup_core", "--help"], capture_output=True, text=True, cwd=parent
+    )
+    assert done.returncode == 0, done.stderr
+    assert "upscale" in done.stdout

@@ -31,7 +31,7 @@ def add_subcommand(
 ) -> argparse.ArgumentParser:
     """A subcommand that is described by the docstring of `run`, with --output and the host's options."""
     words = (run.__doc__ or "").strip()
-    parser: argparse.ArgumentParser = subcommands.add_parser(name, help=words.splitlines()[0], description=words)
+    parser: argparse.ArgumentParser = subcommands.add_parser(name, help=words.partition("\n")[0], description=words)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the tables")
     add_host_arguments(parser)
 

@@ -101,17 +101,29 @@ def _between(pixels: float, sizes: tuple[int, ...], values: tuple[float, ...]) -
     return values[-1] * pixels / sizes[-1]
 
 
-def cache_folder() -> Path:
-    """Where calibrations are kept: `HEADSUP_CACHE`, or `headsup` in the system's place for caches."""
+def cache_folder() -> Path | None:
+    """Where calibrations are kept: `HEADSUP_CACHE`, or `headsup` in the system's place for caches.
+
+    None when there is no such place, as for a container's user without a name and a home.
+    """
     if chosen := os.environ.get(CACHE_VARIABLE):
         return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "headsup"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headsup"
+    try:
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "headsup"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headsup"
+    except RuntimeError:
+        return None
 
 
-def calibration_file(model: OneStepModel, device: torch.device) -> Path:
-    """The file for this model's networks and precision, this device, this torch and number of threads."""
+def calibration_file(model: OneStepModel, device: torch.device) -> Path | None:
+    """The file for this model's networks and precision, this device, this torch and number of threads.
+
+    None when there is no folder for it.
+    """
+    folder = cache_folder()
+    if folder is None:
+        return None
     networks = [
         [name, list(tensor.shape), str(tensor.dtype)]
         for network in model.networks
@@ -126,12 +138,14 @@ def calibration_file(model: OneStepModel, device: torch.device) -> Path:
         networks,
     ]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:24]
-    return cache_folder() / f"calibration-{digest}.json"
+    return folder / f"calibration-{digest}.json"
 
 
 def read_calibration(model: OneStepModel, device: torch.device) -> Calibration | None:
     """What was measured before; None when nothing was, or the file is damaged."""
     path = calibration_file(model, device)
+    if path is None:
+        return None
     try:
         return Calibration.from_json(json.loads(path.read_text()))
     except FileNotFoundError:
@@ -144,6 +158,9 @@ def read_calibration(model: OneStepModel, device: torch.device) -> Calibration |
 def write_calibration(calibration: Calibration, model: OneStepModel, device: torch.device) -> None:
     """Keep it, if the folder can be written; a plan does without."""
     path = calibration_file(model, device)
+    if path is None:
+        log.info("the calibration is not kept: there is no home folder; set %s to a folder", CACHE_VARIABLE)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
