@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..headsup_core import InputError
+from ..headsup_core.imaging.hidden_colors import fill_hidden
 from ..headsup_core.imaging.resizing import resize
 
 TEXT_TOKENS = 77
@@ -16,7 +17,10 @@ Conditioning = list[tuple[torch.Tensor, dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Pictures:
-    """A batch: `rgb` `[B,3,H,W]` and `alpha` `[B,1,H,W]` or None, float."""
+    """A batch: `rgb` `[B,3,H,W]` and `alpha` `[B,1,H,W]` or None, float.
+
+    Below full transparency `rgb` holds the colours of what is visible around: hidden ones show nowhere.
+    """
 
     rgb: torch.Tensor
     alpha: torch.Tensor | None
@@ -32,7 +36,11 @@ class Pictures:
         planes = image.permute(0, 3, 1, 2)
         if planes.shape[1] == 1:
             return cls(planes.expand(-1, 3, -1, -1), None)
-        return cls(planes[:, :3], planes[:, 3:] if planes.shape[1] == 4 else None)
+        if planes.shape[1] == 3:
+            return cls(planes, None)
+        alpha = planes[:, 3:]
+        # a value that is none makes the picture fail later, by name; no hidden colour may do that
+        return cls(fill_hidden(planes[:, :3], alpha.clamp(0, 1)), alpha)
 
     def __len__(self) -> int:
         return len(self.rgb)

@@ -176,8 +176,8 @@ def test_model_paths_are_read_as_comfyui_reads_them(
 
 @pytest.mark.parametrize(
     "data",
-    [b"# \xfcber\na:\n  headsup: x\n", b"- a\n", b"a: b\n", b"a:\n  headsup: [1, 2]\n", b"a: [", b"a:\n  b: 2024-99-99\n",
-     b"\0", b"a: &x [*x]\n", b"[" * 5000],
+    [b"# \xfcber\na:\n  headsup: x\n", b"- a\n", b"a: b\n", b"a:\n  headsup: [1, 2]\n", b"a: [",
+     b"a:\n  b: 2024-99-99\n", b"\0", b"a: &x [*x]\n", b"[" * 5000],
 )  # fmt: skip
 def test_model_paths_that_cannot_be_read_are_one_line(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "paths.yaml").write_bytes(data)

@@ -11,6 +11,7 @@ from harness.refusals import raises_naming
 
 def test_rgba_is_taken_apart_and_put_together_again() -> None:
     image = torch.rand(2, 5, 7, 4)
+    image[..., 3] = image[..., 3].clamp(min=0.1)  # nothing is hidden
 
     pictures = Pictures.from_image(image)
     canvas = Canvas(pictures, 5, 7)
@@ -30,6 +31,20 @@ def test_alpha_is_enlarged_with_the_picture() -> None:
     assert canvas.image.shape == (1, 8, 12, 4)
     torch.testing.assert_close(canvas.image[..., 3], torch.full((1, 8, 12), 0.25))
     assert canvas.image[..., :3].abs().max() == 0
+
+
+@pytest.mark.parametrize("hidden", [1.0, 0.5, float("nan")])
+def test_hidden_colours_do_not_matter(hidden: float) -> None:
+    image = torch.rand(2, 16, 12, 4)
+    image[..., 3] = 1
+    image[:, 4:9, 3:7] = torch.tensor([0.0, 0, 0, 0])
+    other = image.clone()
+    other[:, 4:9, 3:7, :3] = hidden
+
+    rgb = [Pictures.from_image(one).rgb for one in (image, other)]
+
+    assert torch.equal(rgb[0], rgb[1])
+    assert rgb[0][:, :, 4:9, 3:7].min() > 0
 
 
 def test_grey_becomes_three_equal_channels() -> None:
