@@ -21,6 +21,7 @@ from ..idfsr.idfsr_file import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
 from ..image_files import picture_files, read_picture, write_picture
 from .analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .hosting import add_host_arguments, check_folder, make_host
+from .option_arguments import add_option_arguments, given_arguments
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -28,7 +29,6 @@ INTERRUPTED = 130
 
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `identity fit`."""
-    defaults = FittingOptions()
     parser.add_argument(
         "person", nargs="+", type=Path, metavar="PHOTOS|IDENTITY", help="photos or folders of one person, or a file"
     )
@@ -36,12 +36,7 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default=DEFAULT_IDFSR, help=f"name or file of an IDFSR model (default {DEFAULT_IDFSR})"
     )
-    parser.add_argument("--steps", type=int, default=defaults.steps, help=f"at most (default {defaults.steps})")
-    parser.add_argument(
-        "--learning-rate", type=float, default=defaults.learning_rate, help=f"default {defaults.learning_rate}"
-    )
-    parser.add_argument("--batch", type=int, default=defaults.batch, help=f"examples a step (default {defaults.batch})")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    add_option_arguments(parser, FittingOptions)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the identity file")
     parser.add_argument("--curve", type=Path, metavar="FILE", help="picture of the loss")
     parser.add_argument("--json", action="store_true", help="what was done as JSON")
@@ -52,7 +47,7 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_fit(args: argparse.Namespace) -> int:
     """Fit, and go on where an interrupted run of the same photos, model and options stopped."""
-    options = FittingOptions(args.steps, args.learning_rate, args.batch, seed=args.seed, save_every=1)
+    options = FittingOptions(**given_arguments(FittingOptions, args), save_every=1)
     host = make_host(args)
     model = load_idfsr(find_idfsr_file(args.model))
     check_folder(args.output)

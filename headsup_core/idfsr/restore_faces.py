@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,12 +14,14 @@ from ..faces.face import Face
 from ..faces.faces import Faces
 from ..faces.masks import faces_mask
 from ..faces.registry import analyzer_of
-from ..host import Host, PlainHost
+from ..host import Host, PlainHost, Progress
 from ..identity.identity import Identity
 from ..identity.similarity import compare
 from ..image_files import check_image
+from ..option_fields import check_options, option
 from ..restoring.aligned_crops import FEATHER, soft_square
 from .conditioning import AlignedFace, cut_face, see
+from .diffusion import STEPS
 from .identity_vector import identity_vector
 from .idfsr_model import IDFSRModel
 
@@ -29,23 +31,36 @@ BYTES_PER_VALUE = 118
 
 @dataclass(frozen=True)
 class PersonOptions:
-    """How faces are restored and laid back.
+    """How faces are restored and laid back. Raises `InputError` for a number out of its range."""
 
-    Attributes:
-        steps: of DDIM; None: as the model's record says.
-        seed: of the noise; every face starts from the same.
-        feather: share of the crop's side over which it fades out at each border, 0..0.5.
-        allow_smaller: restore also faces that are finer in the picture than the model's.
-    """
-
-    steps: int | None = None
-    seed: int = 0
-    feather: float = FEATHER
-    allow_smaller: bool = False
+    steps: int | None = option(
+        None,
+        "Steps of the sampler. Fewer are faster and softer.",
+        minimum=1,
+        maximum=STEPS,
+        unset="as many as the model's record says",
+    )
+    seed: int = option(
+        0,
+        "Of the noise, from which every face starts. The same seed gives the same face.",
+        minimum=0,
+        maximum=2**32 - 1,
+    )
+    feather: float = option(
+        FEATHER,
+        "Share of the face's crop over which it fades into the picture. 0: a hard border.",
+        minimum=0,
+        maximum=0.5,
+        step=0.005,
+    )
+    allow_smaller: bool = option(
+        False,
+        "Restore also faces that are larger in the picture than the model's, which makes them coarser. Off: they are "
+        "left as they are, and the report says so.",
+    )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.feather <= 0.5:
-            raise InputError(f"feather {self.feather}: must be from 0 to 0.5 of the face's crop")
+        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -117,62 +132,94 @@ def restore_people(
     faces = faces.scaled_to(*image.shape[-2:])
     analyzer = analyzer or analyzer_of(faces, host)
     vectors = {name: identity_vector(person, model, analyzer) for name, person in people.items()}
+    call = _Call(faces, people, vectors, model, options, host, analyzer)
     places = (model.architecture.size // model.architecture.patch) ** 2
     host.load([model.network], places * model.architecture.channels * BYTES_PER_VALUE)
-    chosen = [[_person(face, people) for face in here] for here in faces]
-    steps = options.steps or model.architecture.steps
-    total = steps * sum(person is not None for here in chosen for person in here)
+    known = sum(call.person(face) is not None for here in faces for face in here)
     outcomes: list[FaceOutcome] = []
     results: list[torch.Tensor] = []
-    with host.progress(total) as progress:
+    with host.progress(call.steps * known) as progress:
+        for index in range(len(image)):
+            result, here = call.picture(image[index : index + 1].float().cpu(), index, progress)
+            results.append(result.to(image))
+            outcomes += here
+    return PersonResult(torch.cat(results), tuple(outcomes))
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """What is the same for every face of one call of `restore_people`."""
+
+    faces: Faces
+    people: Mapping[str, Identity]
+    vectors: Mapping[str, torch.Tensor]
+    model: IDFSRModel
+    options: PersonOptions
+    host: Host
+    analyzer: FaceAnalyzer | None
+
+    @property
+    def steps(self) -> int:
+        return self.options.steps or self.model.architecture.steps
+
+    def person(self, face: Face) -> Identity | None:
+        return None if face.identity is None else self.people.get(face.identity)
+
+    def picture(self, original: torch.Tensor, index: int, progress: Progress) -> tuple[torch.Tensor, list[FaceOutcome]]:
+        """`original` `[1,3,H,W]` with its faces restored, and what happened to each."""
+        here = self.faces[index]
+        result, kept, outcomes = original, list[int](), list[FaceOutcome]()
+        for number in reversed(range(len(here))):  # the first, the largest, lies on top
+            face, person = here[number], self.person(here[number])
+            outcome = FaceOutcome(index, number, face.identity, False, note=_why_not(face, self.people))
+            cut = None
+            if person is not None:
+                cut = cut_face(original, face, self.model.architecture.size)
+                score, warning = self._likeness(original, face, person)
+                outcome = replace(outcome, score=score, note=warning)
+                if scale_of(cut.matrix) < 1 and not self.options.allow_smaller:
+                    outcome, cut = replace(outcome, note=_too_fine(face, cut)), None
+                    progress.advance(self.steps)
+            if person is None or cut is None:
+                kept.append(number)
+            else:
+                restored = self._restored(cut, person, progress)
+                feathered = soft_square(restored.shape[-1], self.options.feather)
+                result = paste(result, restored, cut.matrix, feathered)
+                outcome = replace(outcome, restored=True)
+            outcomes.append(outcome)
+        return _keeping(result, original, self.faces, index, kept), outcomes[::-1]
+
+    def _restored(self, cut: AlignedFace, person: Identity, progress: Progress) -> torch.Tensor:
+        """The face `[1,3,S,S]` in 0..1 on the CPU."""
 
         def after(believed: torch.Tensor) -> None:
             progress.advance(1, believed[0].float().cpu())
-            host.check_cancelled()
+            self.host.check_cancelled()
 
-        for index, here in enumerate(faces):
-            original = image[index : index + 1].float().cpu()
-            result, kept = original, [number for number, person in enumerate(chosen[index]) if person is None]
-            for number in reversed(range(len(here))):  # the first, the largest, lies on top
-                person, face = chosen[index][number], here[number]
-                outcome = FaceOutcome(index, number, face.identity, False, note=_why_not(face, people))
-                if person is not None:
-                    cut = cut_face(original, face, model.architecture.size)
-                    score, warning = _likeness(original, face, faces, person, model, analyzer)
-                    outcome = replace(outcome, score=score, note=warning)
-                    if scale_of(cut.matrix) < 1 and not options.allow_smaller:
-                        kept.append(number)
-                        outcome = replace(outcome, note=_too_fine(face, cut))
-                        progress.advance(steps)
-                    else:
-                        restored = _restored(cut, person, vectors[person.name], model, options, host, after)
-                        result = paste(result, restored, cut.matrix, soft_square(restored.shape[-1], options.feather))
-                        outcome = replace(outcome, restored=True)
-                outcomes.append(outcome)
-            results.append(_keeping(result, original, faces, index, kept).to(image))
-    ordered = sorted(outcomes, key=lambda outcome: (outcome.picture, outcome.face))
-    return PersonResult(torch.cat(results), tuple(ordered))
+        photo = person.crops[:1] if len(person.crops) else None
+        seen = see(cut.picture, cut.face, photo, masked=self.model.architecture.masked)
+        dtype = next(self.model.network.parameters()).dtype
+        placed = seen.moved(lambda part: part.to(self.host.device, dtype))
+        vector = self.vectors[person.name][None].to(self.host.device, dtype)
+        options = self.options
+        return self.model.restore(placed, vector, options.seed, options.steps, after).float().cpu()
 
-
-def _restored(
-    cut: AlignedFace,
-    person: Identity,
-    vector: torch.Tensor,
-    model: IDFSRModel,
-    options: PersonOptions,
-    host: Host,
-    after: Callable[[torch.Tensor], None],
-) -> torch.Tensor:
-    """The face `[1,3,S,S]` in 0..1 on the CPU."""
-    seen = see(cut.picture, cut.face, person.crops[:1] if len(person.crops) else None, masked=model.architecture.masked)
-    dtype = next(model.network.parameters()).dtype
-    placed = seen.moved(lambda part: part.to(host.device, dtype))
-    identity = vector[None].to(host.device, dtype)
-    return model.restore(placed, identity, options.seed, options.steps, after).float().cpu()
-
-
-def _person(face: Face, people: Mapping[str, Identity]) -> Identity | None:
-    return None if face.identity is None else people.get(face.identity)
+    def _likeness(self, picture: torch.Tensor, face: Face, person: Identity) -> tuple[float | None, str]:
+        """The calibrated score of the face as it is, and a warning when it is another person's."""
+        wanted, analyzer = self.model.architecture.embedder, self.analyzer
+        if analyzer is None or analyzer.embedder_id != wanted or wanted not in person.embeddings:
+            return None, ""
+        vector = face.embedding if self.faces.analyzer == analyzer.analyzer_id else None
+        if vector is None:
+            one = Faces(((face,),), picture.shape[-2], picture.shape[-1])
+            vector = analyzer.embed(picture, one)[0][0].embedding
+        if vector is None:
+            return None, ""
+        similarity = compare(vector, person.embeddings[wanted], wanted)
+        if similarity.verdict != "different people":
+            return similarity.score, ""
+        return similarity.score, f"WARNING: it does not look like {person.name}: the result shows {person.name}'s face"
 
 
 def _why_not(face: Face, people: Mapping[str, Identity]) -> str:
@@ -187,30 +234,6 @@ def _too_fine(face: Face, cut: AlignedFace) -> str:
         f"its eyes are {face.eye_distance:.0f} px apart, the model's {gives:.0f}: it would become coarser; "
         "allow smaller faces to restore it all the same"
     )
-
-
-def _likeness(
-    picture: torch.Tensor,
-    face: Face,
-    faces: Faces,
-    person: Identity,
-    model: IDFSRModel,
-    analyzer: FaceAnalyzer | None,
-) -> tuple[float | None, str]:
-    """The calibrated score of the face as it is, and a warning when it is another person's."""
-    wanted = model.architecture.embedder
-    if analyzer is None or analyzer.embedder_id != wanted or wanted not in person.embeddings:
-        return None, ""
-    vector = face.embedding if faces.analyzer == analyzer.analyzer_id else None
-    if vector is None:
-        one = Faces(((face,),), picture.shape[-2], picture.shape[-1])
-        vector = analyzer.embed(picture, one)[0][0].embedding
-    if vector is None:
-        return None, ""
-    similarity = compare(vector, person.embeddings[wanted], wanted)
-    if similarity.verdict != "different people":
-        return similarity.score, ""
-    return similarity.score, f"WARNING: it does not look like {person.name}: the result shows {person.name}'s face"
 
 
 def _keeping(

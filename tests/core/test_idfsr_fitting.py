@@ -151,9 +151,9 @@ def test_wrong_use_is_named() -> None:
     other = replace(person(1), embeddings={"arcface": torch.ones(4) / 2})
     with raises_naming(InputError, "arcface", "ours"):
         fit_identity(other, model, OPTIONS)
-    with raises_naming(InputError, 0, 8):
+    with raises_naming(InputError, "steps", 0, 1, 10000):
         FittingOptions(steps=0)
-    with raises_naming(InputError, "learning rate", -1, 0):
+    with raises_naming(InputError, "learning rate", -1, 0.0001):
         FittingOptions(learning_rate=-1)
     with pytest.raises(InputError):
         FittingOptions(scales=())

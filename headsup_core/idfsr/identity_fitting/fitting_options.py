@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ...errors import InputError
+from ...option_fields import check_options, option
 
 MAX_PHOTOS = 10
 """The paper sweeps 2 to 10 and finds the knee at about 5."""
@@ -16,27 +16,37 @@ class FittingOptions:
     """How long and how fast; the paper prints none of it.
 
     Attributes:
-        learning_rate: of Adam, in standard deviations over the training's people.
-        batch: examples a step.
         scales: by which the photos' LRs are reduced.
         check_every: steps between two looks at the held-out photo.
         patience: looks without a better loss after which the fitting stops.
         save_every: steps between two saved states.
+
+    Raises:
+        InputError: a number out of its range.
     """
 
-    steps: int = 200
-    learning_rate: float = 0.05
-    batch: int = 8
+    steps: int = option(
+        200,
+        "At most so many steps. With three photos or more one is held out, and fitting stops when that one no longer "
+        "gains.",
+        minimum=1,
+        maximum=10000,
+    )
+    learning_rate: float = option(
+        0.05,
+        "How fast the embedding moves, in standard deviations between people.",
+        minimum=0.0001,
+        maximum=100,
+        step=0.01,
+    )
+    batch: int = option(8, "Examples a step.", minimum=1)
     scales: tuple[int, ...] = (8, 16)
-    seed: int = 0
+    seed: int = option(0, "The same seed gives the same embedding.", minimum=0, maximum=2**32 - 1)
     check_every: int = 20
     patience: int = 4
     save_every: int = 20
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 1:
-            raise InputError(f"{self.steps} steps of {self.batch}: both must be at least 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"learning rate {self.learning_rate}: must be above 0")
+        check_options(self)
         if not self.scales or min(self.scales) < 1:
             raise InputError(f"scales {self.scales}: at least one, each 1 or more")
