@@ -66,7 +66,7 @@ def test_each_detail_has_an_id_and_a_picture_of_its_own(both: Path) -> None:
     assert [model.one_step.record.detail for model in made] == [0.0, 0.5, 1.0]
     assert len({model.one_step.model_id for model in made}) == 3
     assert hu.load_model(both).one_step.model_id == hu.load_model(both, detail=0.25).one_step.model_id
-    first, middle, last = (hu.restore(picture, model, 2).image for model in made)
+    first, middle, last = (hu.restore(picture, model, scale=2).image for model in made)
     assert not torch.equal(first, middle)
     assert not torch.equal(middle, last)
 

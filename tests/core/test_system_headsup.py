@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.system_checks import assert_loads_correctly
 from harness.systems import alpha_bar, headsup_adapters, latent, merged, picture
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -19,6 +20,7 @@ from torch import nn
 import headsup_core as hu
 from headsup_core.models.bases.base import Base
 from headsup_core.models.file_formats.headsup_adapter import save_headsup_adapter
+from headsup_core.models.one_step import OneStepModel
 
 
 def saved(base: Base, folder: Path) -> Path:
@@ -59,6 +61,19 @@ def test_equals_hand_made_networks(base: Base, tmp_path: Path, known: bool) -> N
     assert (model.codec.encode(picture()) - expected).abs().max() < 1e-4
     assert model.takes_reference
     assert (model.system, model.card.name, model.trained_size) == ("headsup", "HeadsUp test", 1024)
+
+
+@torch.no_grad()
+def test_headsup_loads_correctly(base: Base, tmp_path: Path) -> None:
+    unet, _ = by_hand(base)
+
+    def expected(model: OneStepModel) -> torch.Tensor:
+        nobody = torch.cat([latent(), torch.zeros(1, 5, 8, 8)], dim=1)
+        noise = unet(nobody, 999, encoder_hidden_states=model.prompt.embeddings(None)).sample
+        return (latent() - (1 - alpha_bar(999)) ** 0.5 * noise) / alpha_bar(999) ** 0.5
+
+    model = assert_loads_correctly(base, saved(base, tmp_path), "headsup", expected)
+    assert model.takes_reference
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness.osdface import WrittenOut, dictionary_tensors, osdface_files, projection_tensors, shrink
+from harness.system_checks import assert_loads_correctly, default_step
 from harness.systems import alpha_bar, latent, merged, osediff_file, picture
 from safetensors.torch import load_file, save_file
 
@@ -16,6 +17,7 @@ import headsup_core as hu
 from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
 from headsup_core.models.bases.base import Base
+from headsup_core.models.one_step import Observation, OneStepModel
 from headsup_core.models.systems.visual_prompt import VisualDictionary, VisualPrompt, nearest_entries
 from headsup_core.restoring.aligned_crops import soft_square
 
@@ -69,18 +71,24 @@ def test_visual_prompt_equals_formulas(base: Base, tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_one_step_equals_merged_weights(base: Base, tmp_path: Path) -> None:
+def test_osdface_loads_correctly(base: Base, tmp_path: Path) -> None:
     path = osdface_files(base, tmp_path)
-    model = hu.load_model(adapter=path, base=base).one_step
     tensors = {name.removeprefix("unet.").replace(".weight", ".x"): tensor for name, tensor in load_file(path).items()}
-    assert model.observer is not None
-    seen = model.observer.observe(face(), face())
-    noise = merged(base.unet, tensors, 1.0)(latent(), 399, encoder_hidden_states=seen.prompt).sample
-    clean = (latent() - (1 - alpha_bar(399)) ** 0.5 * noise) / alpha_bar(399) ** 0.5
-    placeholder = model.prompt.embeddings(None)
-    assert (model.denoise(latent(), placeholder, observation=seen) - clean).abs().max() < 1e-4
-    assert (model.denoise(latent(), placeholder) - clean).abs().max() > 0.01
-    assert (model.system, model.scale, model.default_color_fix) == ("osdface", 1, "none")
+
+    def seen(model: OneStepModel) -> Observation:
+        assert model.observer is not None
+        return model.observer.observe(face(), face())
+
+    def by_hand(model: OneStepModel) -> torch.Tensor:
+        noise = merged(base.unet, tensors, 1.0)(latent(), 399, encoder_hidden_states=seen(model).prompt).sample
+        return (latent() - (1 - alpha_bar(399)) ** 0.5 * noise) / alpha_bar(399) ** 0.5
+
+    def found(model: OneStepModel) -> torch.Tensor:
+        return model.denoise(latent(), model.prompt.embeddings(None), observation=seen(model))
+
+    model = assert_loads_correctly(base, path, "osdface", by_hand, found=found)
+    assert (default_step(model) - by_hand(model)).abs().max() > 0.01
+    assert (model.scale, model.default_color_fix) == (1, "none")
     assert "none given" in model.card.licence
 
 
