@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .metrics.all_metrics import METRICS
 from .metrics.metric import Style
-from .metrics.registry import METRICS
 
 IDENTITY = "id_"
 """Before a recogniser's name: similarity to the face of the true picture, 0 = strangers, 1 = two good photos of one."""

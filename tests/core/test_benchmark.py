@@ -18,8 +18,8 @@ from headsup_core.benchmark.comparing.system_names import make_systems
 from headsup_core.benchmark.measuring.artefacts import periodic_energy
 from headsup_core.benchmark.measuring.fresh_processes import peak_bytes, run_fresh
 from headsup_core.benchmark.measuring.system_costs import import_seconds
+from headsup_core.benchmark.metrics.all_metrics import Metrics
 from headsup_core.benchmark.metrics.metric import luma
-from headsup_core.benchmark.metrics.registry import Metrics
 from headsup_core.benchmark.reporting.intervals import interval
 from headsup_core.cli import main
 from headsup_core.errors import InputError

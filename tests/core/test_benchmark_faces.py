@@ -22,7 +22,7 @@ from headsup_core.benchmark.comparing.contestants import Reference, System
 from headsup_core.benchmark.comparing.evaluate import Judges, Outcome, evaluate
 from headsup_core.benchmark.comparing.peers import Bicubic
 from headsup_core.benchmark.comparing.system_names import SystemName, make_systems, with_paths
-from headsup_core.benchmark.metrics.registry import Metrics
+from headsup_core.benchmark.metrics.all_metrics import Metrics
 from headsup_core.benchmark.recognising.likeness import Likeness
 from headsup_core.benchmark.recognising.recognisers import AnalyzersRecogniser, NetworkRecogniser
 from headsup_core.benchmark.reporting.tables import make_table

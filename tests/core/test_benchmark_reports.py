@@ -16,11 +16,12 @@ from headsup_core.benchmark.comparing.peers import Bicubic
 from headsup_core.benchmark.comparing.remembered import Remembered
 from headsup_core.benchmark.comparing.system_names import SystemName
 from headsup_core.benchmark.figures import style
+from headsup_core.benchmark.metrics.all_metrics import METRICS, Metrics
 from headsup_core.benchmark.metrics.metric import Metric, Style
-from headsup_core.benchmark.metrics.registry import METRICS, Metrics
 from headsup_core.benchmark.reporting.contact_sheets import LABEL_HEIGHT, stacked
 from headsup_core.benchmark.reporting.slices import Slices, slices_table
 from headsup_core.benchmark.reporting.tables import make_table
+from headsup_core.cli import build_parser
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.identity.identity import Identity
 from headsup_core.image_files import write_picture
@@ -140,6 +141,32 @@ def test_names_of_systems(
     name = SystemName.parse(text)
     assert (name.source, name.loading, name.restoring, name.told) == (source, loading, restoring, told)
     assert label is None or name.label == label
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "restore PICTURES --comfyui DIR",
+        "sheets PICTURES --niqe FILE",
+        "targets MODEL --peer bicubic",
+        "faces PICTURES --systems bicubic",
+        "performance MODEL --recogniser FILE",
+        "performance MODEL targets MODEL",
+        "costs MODEL PICTURES",
+    ],
+)
+def test_a_subcommand_takes_its_own_options_and_no_second_mode(line: str) -> None:
+    with pytest.raises(SystemExit) as raised:
+        build_parser().parse_args(["benchmark", *line.split(), "--output", "DIR"])
+    assert raised.value.code == 2
+
+
+def test_files_of_metrics_are_options_of_whoever_measures() -> None:
+    for line in ("restore PICTURES", "targets MODEL", "idfsr MODEL PICTURES"):
+        for metric in METRICS:
+            if metric.file is not None:
+                told = ["benchmark", *line.split(), "--output", "DIR", metric.file.flag, "FILE"]
+                assert Path("FILE") in vars(build_parser().parse_args(told)).values()
 
 
 def test_options_of_restoring_are_checked() -> None:

@@ -14,8 +14,8 @@ from ...errors import HeadsUpError, InputError
 from ...identity.identity import Identity
 from ...identity.similarity import Calibration
 from ...imaging.resizing import resize
+from ..metrics.all_metrics import Metrics
 from ..metrics.frechet import Frechet
-from ..metrics.registry import Metrics
 from ..recognising.face_region import FaceRegion, Region, around_box
 from ..recognising.likeness import KnownFace, Likeness
 from .cases import Case, CleanFolder, PairFolders

@@ -45,7 +45,7 @@ class FileOption:
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of a picture. `registry.METRICS` lists all; nothing else has to know a new one.
+    """One figure of a picture. `all_metrics.METRICS` lists all; nothing else has to know a new one.
 
     Attributes:
         name: heads the column and names the figure in `results.json`.

@@ -99,7 +99,7 @@ def _sheets(args: argparse.Namespace) -> int:
     """Contact sheets at full size: given, restored by each system, true; all faces in one, and each picture."""
     from ...benchmark.comparing.evaluate import Judges, evaluate
     from ...benchmark.comparing.system_names import make_systems
-    from ...benchmark.metrics.registry import Metrics
+    from ...benchmark.metrics.all_metrics import Metrics
     from ...benchmark.recognising.likeness import Likeness
     from ...benchmark.reporting.contact_sheets import contact_sheet, stacked
     from ...faces.registry import load_face_analyzer

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...benchmark.metrics.registry import METRICS
+from ...benchmark.metrics.all_metrics import METRICS
 from ...errors import InputError
 from ...faces.registry import BACKENDS, DEFAULT_ANALYZER
 from ..hosting import add_host_arguments, check_folder
@@ -125,7 +125,7 @@ def _destination(metric: str) -> str:
 def judges(args: argparse.Namespace, host: Host) -> Judges:
     """What measures. Raises `InputError` or `ModelFileError` when a file or a library is missing."""
     from ...benchmark.comparing.evaluate import Judges
-    from ...benchmark.metrics.registry import Metrics
+    from ...benchmark.metrics.all_metrics import Metrics
     from ...benchmark.recognising.face_region import FaceRegion
 
     region = FaceRegion(args.face_detector) if args.face_detector else None
