@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from headsup_core.benchmark.measuring import codec_ways, fresh_processes, performance, system_costs
-from headsup_core.benchmark.measuring.estimates import estimate_table
 from headsup_core.errors import HeadsUpError
 from headsup_core.host import PlainHost
 from headsup_core.models.file_formats.headsup_file import save_headsup
@@ -31,21 +30,6 @@ def test_systems_are_measured_in_processes_of_their_own(toy_file: Path) -> None:
     rows = _rows(table)
     assert [row[0] for row in rows] == ["bicubic", "toy.safetensors"]  # with a photo it costs as much as without
     assert all(float(row[2]) > 50 for row in rows), "a process with torch takes more than 50 MB"
-
-
-def test_a_plan_is_compared_with_what_it_takes(toy_file: Path) -> None:
-    [row] = _rows(estimate_table([str(toy_file)], [64]))
-    assert row[:3] == ["toy", "64x64", "1"]
-    assert float(row[4]) >= 0
-
-
-def test_a_setting_is_measured_and_its_picture_kept(toy_file: Path, tmp_path: Path) -> None:
-    saved = tmp_path / "restored.pt"
-    setting = performance.Setting("64 px", 64, 8192, model=str(toy_file))
-    used = performance.measure(setting, 1, str(saved))
-    assert used.work == pytest.approx(1, abs=0.5)
-    assert used.seconds > 0
-    assert torch.load(saved, weights_only=True).shape == (1, 3, 64, 64)
 
 
 def test_a_program_that_fails_says_why() -> None:

@@ -12,12 +12,17 @@ from ...errors import InputError
 from ...faces.analyzer import FaceAnalyzer
 from ...host import Host
 from ...models.loading import find_base, find_model_file
+from ...option_fields import declared_options
 from ...restoring.headsup_model import HeadsUpModel, load_model
+from ...restoring.options import RestoreOptions
 from .contestants import TOLD, Reference, Restorer, System
 from .peers import PEERS
 
-RESTORE_OPTIONS: Mapping[str, type] = {"color_fix": str, "tile": int, "overlap": int, "strength": float, "prompt": str}
-"""Arguments of `restore()` that a name may set."""
+_OF_THE_BENCHMARK = ("scale", "long_edge", "max_megapixels")
+RESTORE_OPTIONS = {
+    name: each for name, each in declared_options(RestoreOptions).items() if name not in _OF_THE_BENCHMARK
+}
+"""Options of `restore()` that a name may set: all but those of the result's size."""
 _NAME = re.compile(rf"(?P<source>.+?)(?P<settings>(?:[@:]\w+=.*?)*)(?:\+(?P<told>{'|'.join(TOLD)}))?")
 _SETTING = re.compile(r"([@:])(\w+)=(.*?)(?=[@:]\w+=|$)")
 
@@ -65,16 +70,15 @@ class SystemName:
         return Path(self.source).stem + "".join(shown) + (f"+{self.told}" if self.told else "")
 
     def options(self) -> dict[str, Any]:
-        """The arguments of `restore()`. Raises `InputError` for one that is no number."""
+        """The arguments of `restore()`. Raises `InputError` for one that is of another kind or out of its range."""
         return {name: self._converted(name, value) for name, value in self.restoring.items()}
 
-    def _converted(self, name: str, value: str) -> str | float:
-        kind = RESTORE_OPTIONS[name]
+    def _converted(self, name: str, value: str) -> str | float | bool:
+        declared = RESTORE_OPTIONS[name]
         try:
-            return kind(value)
-        except ValueError as error:
-            wanted = "a whole number" if kind is int else "a number"
-            raise InputError(f"system {self.label!r}: {name} is {value!r}, must be {wanted}") from error
+            return declared.check(value if declared.kind is str else _value(value))
+        except InputError as error:
+            raise InputError(f"system {self.label!r}: {error}") from error
 
     def load(self, host: Host) -> HeadsUpModel:
         """The model. Raises `InputError` or `ModelFileError` as `load_model` does."""
