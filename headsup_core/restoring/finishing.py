@@ -11,15 +11,16 @@ from .options import RestoreOptions
 
 
 def finished(
-    restored: torch.Tensor, before: torch.Tensor, color_fix: str, opacity: float | torch.Tensor
+    restored: torch.Tensor, before: torch.Tensor, options: RestoreOptions, opacity: float | torch.Tensor
 ) -> torch.Tensor:
     """before + opacity * (restored - before), with the colours taken back first: `[B,3,H,W]` in 0..1.
 
     Args:
         before: the plain enlargement, of the size of `restored`.
+        options: with every choice made, as `Resolved.filled_in` gives them.
         opacity: from `opacity_of`.
     """
-    fixed = apply_color_fix(restored, before, color_fix)
+    fixed = apply_color_fix(restored, before, options.color_fix or "none")
     return (before + opacity * (fixed - before)).clamp(0, 1)
 
 

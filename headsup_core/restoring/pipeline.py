@@ -129,7 +129,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         )
         batch = _Batch(small, prepared, chosen, people, gatekeeper)
         restored, tiling = _through_networks(batch, run, options)
-    output = prepared.finish(finished(restored, before, chosen.color_fix, opacity))
+    output = prepared.finish(finished(restored, before, report.options, opacity))
     if gatekeeper is not None:
         shown = gatekeeper.scored(output, before)
         report.gate = score_lines(shown)
