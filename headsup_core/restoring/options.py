@@ -147,6 +147,14 @@ class RestoreOptions:
         "nothing is drawn.",
         advanced=True,
     )
+    grain: float = option(
+        0.0,
+        "Fine film grain over what is restored, so that skin does not look like plastic; the same for the same seed, "
+        "and as coarse as the result is large.",
+        minimum=0,
+        maximum=1,
+        step=0.05,
+    )
     conditioning: torch.Tensor | None = field(default=None, compare=False, repr=False)
     mask: torch.Tensor | None = field(default=None, compare=False, repr=False)
 
@@ -158,7 +166,7 @@ class RestoreOptions:
     @property
     def draws(self) -> bool:
         """Whether random numbers can change a pixel."""
-        return self.sample_posterior
+        return self.sample_posterior or self.grain > 0
 
     def size_of(self, height: int, width: int, scale: float) -> tuple[int, int]:
         """The output's (height, width) for a picture, with `scale` where none was asked for. Raises `InputError`."""
