@@ -9,6 +9,7 @@ import torch
 
 from ..errors import InputError
 from ..host import Host
+from ..imaging.color import FIXES
 from ..models.one_step import OneStepModel
 from .plan.calibration import Calibration
 
@@ -34,8 +35,6 @@ PREVIEW_SIDE = 384
 """Longest side in pixels of the preview of a picture in work."""
 
 FLOAT = 4
-COLOR_FIX_COPIES = {"none": 1.0, "adain": 2.0, "wavelet": 4.3, "lab": 10.9}
-"""Further copies of the picture that a colour fix holds at its peak, measured with torch's profiler at 256 px."""
 MIX_COPIES = 3
 """The colour-fixed picture and two of the terms of before + opacity * (fixed - before)."""
 
@@ -165,7 +164,7 @@ def picture_memory(
     sums = FLOAT * network_pixels + network + FLOAT * 3 * min(network_pixels, PREVIEW_SIDE**2)
     decode = kept + moments + latent
     ended = given + pictures * plain  # all settled, as one tensor
-    mixing = pictures * plain * max(MIX_COPIES, COLOR_FIX_COPIES[color_fix])
+    mixing = pictures * plain * max(MIX_COPIES, FIXES[color_fix].copies)
     return PictureMemory(
         encode=kept + (network if in_parts else moments + weights),  # parts are given -1..1, a copy
         denoise=kept + moments + latent + weights,
