@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `identity fit`."""
+    """Give `parser` the arguments of `identity fit`."""
     parser.add_argument(
         "person", nargs="+", type=Path, metavar="PHOTOS|IDENTITY", help="photos or folders of one person, or a file"
     )
@@ -94,7 +94,7 @@ class _Result:
 
 
 def _person(args: argparse.Namespace, analyzer: FaceAnalyzer) -> Identity:
-    """Of the identity file, or encoded from the photos."""
+    """The person of the identity file, or encoded from the photos."""
     if any(path.suffix == SUFFIX for path in args.person):
         if len(args.person) > 1 or args.name:
             raise InputError("an identity file is fitted as it is: give it alone, without --name")

@@ -43,7 +43,7 @@ MOST_FACES, FEW_FACES, MANY_PICTURES = 8, 2, 100
 FACE_ROOM = 1.5
 """Side of a crop against its face's box."""
 QUALITY, BYTES_A_PIXEL = 85, 0.5
-"""Of JPEG. Photographs take less, noise more; base64 is counted in."""
+"""JPEG quality, and bytes of a pixel. Photographs take less, noise more; base64 is counted in."""
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels."""

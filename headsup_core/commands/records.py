@@ -16,7 +16,7 @@ from ..option_fields import declared_options
 from ..restoring.options import RestoreOptions
 
 KEY = "headsup"
-"""Of the PNG's text."""
+"""Key of the PNG's text."""
 NO_SETTINGS = frozenset({
     "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "models_dir",
     "extra_model_paths", *declared_options(RestoreOptions),

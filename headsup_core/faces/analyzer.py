@@ -22,7 +22,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class Licence:
-    """Of a backend's code and weights."""
+    """The licence of a backend's code and weights."""
 
     text: str
     commercial_use: bool
@@ -156,7 +156,7 @@ def select(faces: Sequence[Face], options: DetectionOptions) -> tuple[Face, ...]
 
 
 def without_doubles(faces: Sequence[Face]) -> list[Face]:
-    """Of faces whose centres are closer than 0.7 eye distances of the larger one, the surest is kept."""
+    """The faces, but of those whose centres are closer than 0.7 eye distances of the larger one only the surest."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
         centre = face.landmarks.mean(0)

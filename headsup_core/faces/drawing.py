@@ -22,7 +22,7 @@ Mark = Literal["good", "bad", "none"]
 TINY = 384
 """Pictures with a shorter long side are enlarged until text can be read on them."""
 LINE_WIDTHS_PER_SIDE = 200
-"""Of frames: 1.5 px wide where a node shows the picture at 300 px."""
+"""Frames are so much thinner than the side: 1.5 px wide where a node shows the picture at 300 px."""
 COLOURS = ((255, 214, 10), (64, 224, 255), (255, 120, 200), (140, 255, 120), (255, 160, 70), (190, 170, 255))
 MARKS: dict[Mark, tuple[int, int, int]] = {"good": (70, 200, 90), "bad": (235, 75, 65), "none": (150, 150, 150)}
 SHADE = (0, 0, 0)

@@ -31,7 +31,7 @@ class Label:
 
 
 Measure = Callable[[str, int], tuple[Any, str, Box]]
-"""Of a text and a height of letters: the font, what to write with it, and the written text's bounding box."""
+"""For a text and a height of letters: the font, what to write with it, and the written text's bounding box."""
 
 
 def lay_out(

@@ -11,7 +11,7 @@ from .masks import faces_mask
 
 MASK_GROW = 0.1
 MASK_FEATHER = 0.3
-"""Of the face's ellipse, in eye distances."""
+"""How far the face's ellipse grows, and its soft edge, in eye distances."""
 REACH = 2.5
 """Eye distances from the middle between the eyes beyond which the mask is zero (the ellipse ends at 2.06)."""
 EMPTY = 0.5

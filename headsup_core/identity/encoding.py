@@ -95,7 +95,7 @@ class IdentityEncoder:
         return _combine(self._name, self._found, dict(self._reports), self._labels, self._analyzer.embedder_id)
 
     def _let_go(self) -> None:
-        """Of more than `HELD_CROPS` crops drop the worst photo's."""
+        """Drop the crop of the worst photo when there are more than `HELD_CROPS`."""
         held = [index for index, photo in enumerate(self._found) if photo.crop is not None]
         if len(held) > HELD_CROPS:
             worst = min(held, key=lambda index: (self._found[index].quality, -index))

@@ -32,7 +32,7 @@ SUFFIX = ".safetensors"
 MAX_BYTES = 64_000_000
 JPEG_QUALITY = 95
 MAX_NAME_BYTES = 80
-"""Of a file name without suffix; file systems take 255 bytes, in which a letter may have four."""
+"""Longest file name without suffix; file systems take 255 bytes, in which a letter may have four."""
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(1, 10))}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ..errors import InputError
 
 MAX_LETTERS = 100
-"""Of a person's name."""
+"""Longest name of a person."""
 
 
 def checked_name(name: str) -> str:

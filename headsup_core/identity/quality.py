@@ -52,7 +52,7 @@ class PhotoQuality:
 
 
 def photo_quality(image: torch.Tensor, face: Face) -> PhotoQuality:
-    """Of one face in a picture `[1,3,H,W]` in 0..1."""
+    """How useful one face in a picture `[1,3,H,W]` in 0..1 is as a reference."""
     aligned = crop(image, align_matrix(face.landmarks, 256), 256)
     luma = (aligned * aligned.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     kernel = luma.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]).view(1, 1, 3, 3)

@@ -52,7 +52,7 @@ CALIBRATIONS: Mapping[str, Calibration] = {
 
 @dataclass(frozen=True)
 class Similarity:
-    """Of two faces.
+    """How alike two faces are.
 
     Attributes:
         cosine: raw.
@@ -115,7 +115,7 @@ def measure(people: Sequence[Sequence[torch.Tensor]], accept: float = 0.6, rejec
     """Mean cosines within and between people.
 
     Args:
-        people: for each person the unit vectors `[D]` of his photos.
+        people: for each person the unit vectors `[D]` of their photos.
 
     Raises:
         InputError: fewer than two people, or nobody with two photos.

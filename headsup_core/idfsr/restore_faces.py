@@ -26,7 +26,7 @@ from .identity_vector import identity_vector
 from .idfsr_model import IDFSRModel
 
 BYTES_PER_VALUE = 118
-"""Of activations, by (places of the first level) x (its channels); measured with idfsr-tiny on a CPU in fp32."""
+"""Bytes of activations, by (places of the first level) x (its channels); measured with idfsr-tiny on a CPU in fp32."""
 
 
 @dataclass(frozen=True)

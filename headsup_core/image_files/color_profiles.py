@@ -23,7 +23,7 @@ _SRGB = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
 SAMPLES = 4096
-"""Of a curve, on which it is kept; between them it is linear."""
+"""Samples on which a curve is kept; between them it is linear."""
 SAME = 2e-3
 """Profiles whose primaries and curves differ less from sRGB are sRGB: makers round differently."""
 LEAST_EXCESS = 0.5 / 255

@@ -13,7 +13,7 @@ from .file_kinds import suffixes_read, why_left_out
 log = logging.getLogger(__name__)
 
 NAMED = 20
-"""Of left out files at most so many are named one by one."""
+"""At most so many of the files that are left out are named one by one."""
 # What lies beside pictures and is none: nobody wonders why it was not restored.
 _BESIDE = frozenset({
     ".txt", ".json", ".jsonl", ".xmp", ".xml", ".html", ".htm", ".md", ".csv", ".yaml", ".yml", ".ini", ".db",

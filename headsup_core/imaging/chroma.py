@@ -13,16 +13,17 @@ import torch
 import torch.nn.functional as F
 
 LUMA = (0.25, 0.5, 0.25)
-"""Of R, G and B, as in YCoCg: blue counts for more than in BT.601, or light sepia, of which red and green are at their
-end, would hardly differ in brightness."""
+"""Weights of R, G and B, as in YCoCg: blue counts for more than in BT.601, or light sepia, of which red and green are
+at their end, would hardly differ in brightness."""
 GREY = 0.75 / 255
 """Channels that differ by less are equal: what 8 bits cannot tell apart."""
 LEVELS = 128
 """Steps of brightness at which a tint is measured."""
 LEAST_RANGE = 0.1
-"""Of brightness; a picture that is flatter than this shows no curve of a tint."""
+"""Least range of brightness; a picture that is flatter than this shows no curve of a tint."""
 LEAST_SHARE = 0.2
-"""Of a partly grey picture in mid-tones that is exactly grey; below, it is a colour photo with some grey things."""
+"""Least share of a partly grey picture in mid-tones that is exactly grey; below, it is a colour photo with some grey
+things."""
 NEIGHBOURS = 5
 """A place is grey when so many pixels a side around it are."""
 BLOCK, LEAST_BLOCKS = 8, 8
@@ -31,7 +32,7 @@ NOISE, ROUGH = 4 / 255, 8 / 255
 """How far colours may lie from the tint's: half of all squares by NOISE (JPEG's rounding), and pixels, by root mean
 square, by ROUGH and a quarter of the tint's range, since JPEG blurs colour at edges of brightness."""
 WINDOW, ROUNDING = 12 / 255, 0.75 / 255
-"""Of brightness, over which a tint is averaged, and how far that may lie from what was found."""
+"""Range of brightness over which a tint is averaged, and how far that may lie from what was found."""
 LARGE = 768
 """Longer side at which a picture is looked at, at most."""
 REGION, REGION_NOISES, SQUARE, SQUARE_NOISES = 3 / 255, 2.5, 2.5 / 255, 4

@@ -20,7 +20,7 @@ from .resizing import resize
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 _ROUNDING = 1e-3
-"""Of a level: what fp32 may lose of a value that lies on a level already, before it is cut to 8 bits."""
+"""Share of a level that fp32 may lose of a value that lies on a level already, before it is cut to 8 bits."""
 
 
 @dataclass(frozen=True)

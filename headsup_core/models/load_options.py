@@ -14,12 +14,12 @@ Chosen = TypeVar("Chosen")
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a system or file that has none."""
+    """The options of a system or file that has none."""
 
 
 @dataclass(frozen=True)
 class DetailOptions:
-    """Of a model file with two ends (`file_formats.two_ends`)."""
+    """The options of a model file with two ends (`file_formats.two_ends`)."""
 
     detail: float | None = option(
         None,
@@ -34,7 +34,7 @@ class DetailOptions:
 
 @dataclass(frozen=True)
 class ProcessSizeOptions:
-    """Of OSEDiff's and PiSA-SR's scripts, which enlarge small pictures in the same way."""
+    """The option of OSEDiff's and PiSA-SR's scripts, which enlarge small pictures in the same way."""
 
     process_size: int = option(
         512,

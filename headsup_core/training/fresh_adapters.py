@@ -14,7 +14,7 @@ DEFAULT_ALPHA = 8.0
 """PEFT's, which OSEDiff leaves as it is; the scale of a branch is alpha / rank."""
 UNET_LAYERS = ADAPTED_SUFFIXES
 ENCODER_LAYERS = (*ADAPTED_SUFFIXES, "conv_in")
-"""Of the VAE's encoder; its `quant_conv` is adapted, too."""
+"""Layers of the VAE's encoder; its `quant_conv` is adapted, too."""
 
 
 def fresh_adapter(

@@ -28,7 +28,7 @@ def trained(config: LineConfig, folder: Path) -> Trainer[LineConfig, LineSubject
 
 
 def weights(trainer: Trainer[LineConfig, LineSubject]) -> dict[str, torch.Tensor]:
-    """Of everything that learns, and the averages."""
+    """The weights of everything that learns, and the averages."""
     judge = trainer.subject.learners["judge"].network.state_dict()
     averaged = {f"average.{name}": value for name, value in trainer.average.module.state_dict().items()}
     return {**trainer.networks.state_dict(), **averaged, **{f"judge.{name}": value for name, value in judge.items()}}

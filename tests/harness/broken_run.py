@@ -20,7 +20,7 @@ def main(folder: Path) -> None:
 
 
 def line_config(steps: int) -> LineConfig:
-    """Of a constant learning rate, so that a run may stop early."""
+    """A configuration of a constant learning rate, so that a run may stop early."""
     return LineConfig(batch=2, accumulate=2, steps=steps, warmup_steps=0, decay_steps=0)
 
 

@@ -40,7 +40,7 @@ from .tasks import NO_PORTRAITS
 log = logging.getLogger(__name__)
 
 COST_SIDE = 1024
-"""Of the result whose seconds and memory are aims, in pixels."""
+"""Side in pixels of the result whose seconds and memory are aims."""
 TIME_SHARE, PEAK_BYTES = 0.5, 2e9
 
 

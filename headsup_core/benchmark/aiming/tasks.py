@@ -37,7 +37,7 @@ MILD = (
     Aim(ANY, (BICUBIC,), "identity", -0.005),
     Aim(MODEL, (TODAY,), "psnr_y", -0.3),
 )
-"""Of a face that is hardly degraded: nothing is lost."""
+"""Aims for a face that is hardly degraded: nothing is lost."""
 
 
 def _large(peers: tuple[str, ...], niqe: float, photo: float) -> tuple[Aim, ...]:
@@ -86,7 +86,7 @@ YEARS_APART = (Task(*SECOND_ORDER, _years_apart(0.18, 0.0)), Task(*X8, _years_ap
 LARGE = 800
 """Portraits whose longer side has at least so many pixels are large."""
 NO_PORTRAITS = Aim(MODEL, (BICUBIC,), "psnr_y", -0.3, region="whole")
-"""Of pictures without faces, for each degradation."""
+"""The aim for pictures without faces, for each degradation."""
 
 
 def portrait_tasks(size: int) -> tuple[Task, ...]:

@@ -98,7 +98,7 @@ class Judges:
         return None if self.likeness is None or path is None else self.likeness.known.get(path)
 
     def region_of(self, path: Path, truth: torch.Tensor) -> Region | None:
-        """Of the face in the clean picture `[1,3,H,W]`. Raises `InputError` when it is too small."""
+        """The region of the face in the clean picture `[1,3,H,W]`. Raises `InputError` when it is too small."""
         if self.region is not None:
             return self.region(truth)
         known = self.known(path)

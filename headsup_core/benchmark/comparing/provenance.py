@@ -17,7 +17,7 @@ from .cases import CleanFolder, PairFolders
 from .contestants import System
 
 UNTOLD = ("folder", "analyzer")
-"""Of the cases: a path, and what is no text."""
+"""Fields of the cases that are left out: a path, and what is no text."""
 LIBRARIES = (
     "torch",
     "numpy",
@@ -35,7 +35,7 @@ LIBRARIES = (
 def provenance(
     cases: CleanFolder | PairFolders, systems: Sequence[System], weights: Sequence[Path | None]
 ) -> Mapping[str, Any]:
-    """Of one run, for `results.json`; files by name and sha256.
+    """What made the figures of one run, for `results.json`; files by name and sha256.
 
     Args:
         weights: files that the figures depend on; None are left out.

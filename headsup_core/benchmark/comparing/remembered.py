@@ -33,7 +33,7 @@ class Remembered:
 
     @property
     def file(self) -> Path | None:
-        """Of the system's weights."""
+        """The file of the system's weights."""
         return getattr(self.system, "file", None)
 
     def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:

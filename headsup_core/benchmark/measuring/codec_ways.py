@@ -18,7 +18,7 @@ from .fresh_processes import run_program
 
 WAYS = ("whole", "exact", "tiles")
 TILE, OVERLAP = 512, 128
-"""Of the independent tiles, in pixels."""
+"""Side and overlap of the independent tiles, in pixels."""
 
 
 @torch.no_grad()

@@ -28,7 +28,8 @@ RECORD = ModelRecord(
     ModelCard(NAME, "none: random weights"), Epsilon(TIMESTEP), minimum_side=512, default_color_fix="adain"
 )
 _UNET_SHARE, _DECODER_SHARE = 0.2, 0.5
-"""Of the last convolutions: x0 has a deviation of about 1, pictures keep within -1..1."""
+"""How much of the last convolutions' random weights is kept, so that x0 has a deviation of about 1, and pictures keep
+within -1..1."""
 
 
 def random_model(dtype: torch.dtype = torch.float32) -> HeadsUpModel:

@@ -63,7 +63,9 @@ class Cost:
 
 
 def usage_of(system: str, host: Host, side: int) -> Cost:
-    """Of one system from a random picture of side / 4 to side x side, in a fresh process with the weights loaded.
+    """Seconds and memory of one system from a random picture of side / 4 to side x side, with the weights loaded.
+
+    It is measured in a fresh process.
 
     Raises:
         HeadsUpError: it failed there.

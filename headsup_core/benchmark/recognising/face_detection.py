@@ -29,7 +29,7 @@ CONDITIONS: dict[str, DetectionOptions] = {
 
 @dataclass
 class Tally:
-    """Of one analyzer under one condition.
+    """What one analyzer found under one condition.
 
     Attributes:
         against_clean, against_hand: landmark errors in eye distances, one number a picture (mean over the five).

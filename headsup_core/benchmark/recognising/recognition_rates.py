@@ -81,7 +81,7 @@ def assignment_table(people: CleanFolder, analyzers: Sequence[FaceAnalyzer], thr
 
 
 def tallies(scores: torch.Tensor, count: int, threshold: float, seed: int = 0) -> tuple[Tally, Tally, Tally]:
-    """Of random groups of `count` people: one of them alone, somebody else, and all of them in one picture.
+    """Who is recognised in random groups of `count` people: one alone, somebody else, and all in one picture.
 
     Args:
         scores: `[people, people]`, faces against references.

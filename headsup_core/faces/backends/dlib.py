@@ -26,7 +26,7 @@ HOG_FACE = 80
 BOX_PER_EYES = 2.4
 """Its box over the eye distance (measured on clean portraits)."""
 HOG_THRESHOLD = -1.0
-"""Of the HOG score, whose own default is 0: what the landmark net does not confirm is dropped anyway."""
+"""Least HOG score, whose own default is 0: what the landmark net does not confirm is dropped anyway."""
 HOG_WEIGHT, HOG_EVEN = 6.0, -0.1
 """A HOG score s adds HOG_WEIGHT * (s - HOG_EVEN) to the landmark net's logit: the one doubts faces that are turned
 away, the other those that are blurred, and their false finds differ."""
@@ -50,8 +50,8 @@ LOOKS = (Look(0.6), Look(1.3, 0.5, 1.5))
 """The second finds dark faces of low contrast, and faces in heavy noise."""
 MAX_WORK_PIXELS = 48_000_000
 MAX_TURNED_PIXELS = 4_000_000
-"""Of the copies that are turned: in large photos, where six of them would take longest, people who lie are looked for
-from an eye distance of about a seventieth of the longer side on."""
+"""Pixels of the copies that are turned: in large photos, where six of them would take longest, people who lie are
+looked for from an eye distance of about a seventieth of the longer side on."""
 BORDER = 0.2
 """Share of the shorter side by which the picture is continued where no face is found at first."""
 FILLING = 1 / 12

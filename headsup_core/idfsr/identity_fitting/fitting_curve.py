@@ -13,7 +13,7 @@ from .embedding_fitting import Fitted
 
 EDGE, TOP = 40, 44
 SMOOTH = 0.9
-"""Of the running mean: single steps draw t by chance and jump."""
+"""Weight of what was before in the running mean: single steps draw t by chance and jump."""
 STEP_COLOUR, HELD_COLOUR, BEST_COLOUR, GREY = (60, 110, 200), (210, 90, 40), (60, 150, 70), (120, 120, 120)
 
 

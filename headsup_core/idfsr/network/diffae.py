@@ -15,7 +15,7 @@ CONV_IN = "input_blocks.0.0.weight"
 OURS = ("identity_tokens.", ".identity.")
 """Layers that DiffAE does not have: they keep their start, at which they change nothing."""
 PREFIXES = ("ema_model.", "model.")
-"""Of a checkpoint's tensors, the one that is taken first; it also holds samplers' noise and statistics."""
+"""Starts of a checkpoint's names, the one that is taken first; it also holds samplers' noise and statistics."""
 UNUSED = ("latent_net.",)
 """DiffAE's prior over z_s: nothing is sampled from it here."""
 

@@ -107,7 +107,7 @@ class FaceDataset(Dataset[Batch]):
 
 
 def _others(photos: Sequence[AlignedPhoto]) -> list[list[int]]:
-    """Of each photo the numbers of the person's other photos."""
+    """For each photo the numbers of the person's other photos."""
     of_person: dict[str, list[int]] = {}
     for number, photo in enumerate(photos):
         of_person.setdefault(photo.person, []).append(number)

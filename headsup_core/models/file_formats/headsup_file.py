@@ -24,7 +24,7 @@ from .weights_files import WeightsFile, check_finite, load_network, write_safete
 FORMAT = "headsup"
 FORMAT_VERSION = 1
 DETAIL = "detail."
-"""Of the names of the crisp end's tensors."""
+"""Start of the names of the crisp end's tensors."""
 
 
 def is_headsup_file(file: WeightsFile) -> bool:

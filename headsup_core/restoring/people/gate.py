@@ -82,7 +82,7 @@ def gate(
 
     With two anchors, since a wrong photo can only raise the similarity to its own person: the injected face must not be
     less like that person than the uninjected one, and must stay the same person as the uninjected one (or as the
-    enlargement, where that is the person and restoring without the reference lost him). Else the face is taken from
+    enlargement, where that is the person and restoring without the reference lost them). Else the face is taken from
     the uninjected picture, and when restoring itself lost the face or the person, from the plain enlargement. Outside
     of the regions of such faces the picture is the injected one. A wrong photo of somebody alike, or one that changes
     little, can still pass.

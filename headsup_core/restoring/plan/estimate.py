@@ -95,7 +95,7 @@ def _fullest(found: Iterable[Peak]) -> Peak:
 def seconds(
     known: Calibration, options: Resolved, work: Workload, model: OneStepModel, device: torch.device
 ) -> tuple[float, float | None]:
-    """Of the networks: without people, and what known faces add at most (None: unknown for lack of faces).
+    """Seconds of the networks: without people, and what known faces add at most (None: unknown for lack of faces).
 
     Tiles in batches take as long as one by one, or less. Known faces add UNet calls, a reference for each person,
     encoded, and the decoder once more, for the identity gate.
@@ -122,7 +122,7 @@ def seconds(
 
 
 def weights_bytes(model: OneStepModel) -> int:
-    """Of all networks."""
+    """Bytes of the weights of all networks."""
     tensors: dict[int, torch.Tensor] = {}
     for network in model.networks:
         tensors.update({id(tensor): tensor for tensor in network.parameters()})

@@ -22,11 +22,12 @@ from ..tiled_run import Stage
 from .calibration import Calibration, PartsCost, StageCost, read_calibration, write_calibration
 
 SIDES = (256, 512)
-"""Of the tiles, in output pixels. Below 256 px the C library's own keeping of memory counts for more than the tile."""
+"""Sides of the measured tiles, in output pixels. Below 256 px the C library's own keeping of memory counts for more
+than the tile."""
 FIRST_SIDE = 64
-"""Of the pictures of the first calls."""
+"""Side of the pictures of the first calls."""
 PARTS_SIDE = 2 * LEAST_SIDE
-"""Of the picture in parts: its maps of half the size have the most channels, and still fill a part."""
+"""Side of the picture in parts: its maps of half the size have the most channels, and still fill a part."""
 SLOW_SECONDS = 6.0
 """When the small tile takes longer than this in all, the larger one is left out."""
 SAMPLING_SECONDS = 0.001

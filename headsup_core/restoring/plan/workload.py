@@ -16,7 +16,7 @@ from ..tiled_run import Tiling
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """Of all pictures together.
+    """How often the networks run for all pictures together.
 
     Attributes:
         tiles: through each of the three stages, without faces' own tiles.

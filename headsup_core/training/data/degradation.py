@@ -63,8 +63,8 @@ class FirstOrder:
 
 @dataclass(frozen=True)
 class BlindFace:
-    """Of GFPGAN (arXiv 2101.04061) and CodeFormer: blur, reduction by a random factor, noise, JPEG, and back to
-    size / scale; for aligned faces, whose scale is 1."""
+    """The degradation of GFPGAN (arXiv 2101.04061) and CodeFormer: blur, reduction by a random factor, noise, JPEG, and
+    back to size / scale; for aligned faces, whose scale is 1."""
 
     blur_sigma: Range
     factor: Range

@@ -65,7 +65,7 @@ class LandmarkSubject(Subject):
         write_safetensors(path, tensors, {"format": "headsup-landmarks", "licence": "MIT"})
 
     def _dataset(self) -> LandmarkDataset:
-        """Of all pictures, which are read when they are first asked for."""
+        """The samples of all pictures, which are read when they are first asked for."""
         if self._read is None:
             config, teacher = self.config, LandmarkTeacher(Path(self.config.teacher))
             faces = load_faces([Path(folder) for folder in config.faces], config.hold_out, teacher)

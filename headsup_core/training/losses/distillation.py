@@ -31,7 +31,7 @@ Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class DistillationConfig:
-    """Of the term; the numbers are OSEDiff's.
+    """Settings of the term; the numbers are OSEDiff's.
 
     Attributes:
         guidance: g of classifier-free guidance in the frozen model: n + g (p - n).

@@ -18,7 +18,7 @@ from .companions import Companion, Restoration
 from .loss_terms import hinge_critic, hinge_generator
 
 LEVELS = (0, 1, 2, 4)
-"""Of LPIPS' seven squeezenet slices, at 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
+"""Which of LPIPS' seven squeezenet slices are judged, at 1/2, 1/4, 1/8 and 1/16 of the picture's size."""
 CHANNELS = {0: 64, 1: 128, 2: 256, 3: 384, 4: 384, 5: 512, 6: 512}
 WIDTH = 64
 SLOPE = 0.2

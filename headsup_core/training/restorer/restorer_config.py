@@ -120,7 +120,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Pa
 
 
 def _files(named: object, root: Path) -> tuple[str, ...]:
-    """Of `recogniser`. Raises `ValueError` for anything but a name or a list of different names."""
+    """The files that `recogniser` names. Raises `ValueError` for anything but a name or a list of different names."""
     if not named:
         return ()
     names: Any = [named] if isinstance(named, str) else named
