@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..headsup_core.idfsr.identity_fitting import Fitted, FittingOptions, fit_identity, loss_curve
+from ..headsup_core.option_fields import declared_options
 from .comfy import (
     ComfyNode,
     IdentitiesSocket,
@@ -20,10 +21,13 @@ from .comfy import (
 )
 from .host import DEVICES, ComfyHost
 from .identity_list import check_somebody
+from .option_inputs import given_options, option_input
 
 if TYPE_CHECKING:
     from ..headsup_core.idfsr.idfsr_model import IDFSRModel
     from .identity_list import Identities
+
+OPTIONS = declared_options(FittingOptions)
 
 
 class HeadsUpFitIdentity(ComfyNode):
@@ -43,31 +47,9 @@ class HeadsUpFitIdentity(ComfyNode):
                 IDFSRModelSocket.Input(
                     "model", tooltip="From HeadsUp Load IDFSR. The embedding that is fitted is for this model alone."
                 ),
-                io.Int.Input(
-                    "steps",
-                    default=200,
-                    min=1,
-                    max=10000,
-                    tooltip="At most so many, 1 to 10000, default 200. With three photos or more one is held out, "
-                    "and fitting stops when that one no longer gains.",
-                ),
-                io.Float.Input(
-                    "learning_rate",
-                    default=0.05,
-                    min=0.0001,
-                    max=10.0,
-                    step=0.01,
-                    round=0.0001,
-                    tooltip="How fast the embedding moves, default 0.05: in standard deviations between people.",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**32 - 1,
-                    control_after_generate=False,
-                    tooltip="0 to 4294967295, default 0. The same seed gives the same embedding.",
-                ),
+                option_input(OPTIONS["steps"]),
+                option_input(OPTIONS["learning_rate"], round=0.0001),
+                option_input(OPTIONS["seed"], control_after_generate=False),
                 io.Combo.Input(
                     "device",
                     options=list(DEVICES),
@@ -95,17 +77,15 @@ class HeadsUpFitIdentity(ComfyNode):
         cls,
         identities: Identities,
         model: IDFSRModel,
-        steps: int,
-        learning_rate: float,
-        seed: int,
         device: str,
+        **widgets: Any,  # noqa: ANN401 - of the options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         check_somebody(identities)
-        options = FittingOptions(steps, learning_rate, seed=seed)
+        options = FittingOptions(**given_options(FittingOptions, widgets))
         host = ComfyHost.on(device)
         fitted: list[Fitted] = []
         for index, identity in enumerate(identities):
-            state = _state_file(model.model_id, identity.name, learning_rate, seed, str(host.device))
+            state = _state_file(model.model_id, identity.name, options.learning_rate, options.seed, str(host.device))
             one = fit_identity(identity, model, options, host.for_picture(index, len(identities)), state=state)
             fitted.append(one)
         curves = torch.cat([loss_curve(one) for one in fitted]).permute(0, 2, 3, 1).contiguous()

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..headsup_core.idfsr.restore_faces import PersonOptions, restore_people
+from ..headsup_core.option_fields import declared_options
 from .comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
 from .face_analyzers import finder_of
 from .host import DEVICES, ComfyHost
 from .identity_list import check_somebody
+from .option_inputs import given_options, option_input
 from .pictures import Canvas, Pictures
 
 if TYPE_CHECKING:
     from ..headsup_core.faces import Faces
     from ..headsup_core.idfsr.idfsr_model import IDFSRModel
     from .identity_list import Identities
+
+OPTIONS = declared_options(PersonOptions)
 
 
 class HeadsUpRestoreFacesIDFSR(ComfyNode):
@@ -36,37 +40,10 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
                 FacesSocket.Input("faces", tooltip="With people: from HeadsUp Assign Identities."),
                 IdentitiesSocket.Input("identities", tooltip="The people, from Encode, Load or Fit Identity."),
                 IDFSRModelSocket.Input("idfsr_model", tooltip="From HeadsUp Load IDFSR."),
-                io.Int.Input(
-                    "steps",
-                    default=20,
-                    min=1,
-                    max=1000,
-                    tooltip="Steps of the sampler, 1 to 1000, default 20 as in the paper. Fewer are faster and softer.",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**32 - 1,
-                    control_after_generate=True,
-                    tooltip="Of the noise, 0 to 4294967295, default 0. The same seed gives the same face.",
-                ),
-                io.Float.Input(
-                    "feather",
-                    default=0.125,
-                    min=0.0,
-                    max=0.5,
-                    step=0.005,
-                    round=0.001,
-                    tooltip="Share of the face's crop over which it fades into the picture, 0 to 0.5, default 0.125. "
-                    "0: a hard border.",
-                ),
-                io.Boolean.Input(
-                    "allow_smaller",
-                    default=False,
-                    tooltip="Restore also faces that are larger in the picture than the model's, which makes them "
-                    "coarser. Off (default): they are left as they are, and the report says so.",
-                ),
+                option_input(OPTIONS["steps"], default=20),
+                option_input(OPTIONS["seed"], control_after_generate=True),
+                option_input(OPTIONS["feather"]),
+                option_input(OPTIONS["allow_smaller"]),
                 io.Combo.Input(
                     "device",
                     options=list(DEVICES),
@@ -92,15 +69,12 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
         faces: Faces,
         identities: Identities,
         idfsr_model: IDFSRModel,
-        steps: int,
-        seed: int,
-        feather: float,
-        allow_smaller: bool,
         device: str,
+        **widgets: Any,  # noqa: ANN401 - of the options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         check_somebody(identities)
         pictures = Pictures.from_image(image)
-        options = PersonOptions(steps, seed, feather, allow_smaller)
+        options = PersonOptions(**given_options(PersonOptions, widgets))
         host = ComfyHost.on(device)
         result = restore_people(pictures.rgb, faces, identities, idfsr_model, options, host, finder_of(faces))
         canvas = Canvas(pictures, *pictures.rgb.shape[-2:])
