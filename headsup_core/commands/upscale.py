@@ -35,11 +35,13 @@ from .option_arguments import add_option_arguments, given_arguments
 from .people_arguments import add_people_arguments, names_people, with_people
 from .records import Settings
 from .restoring import add_model_arguments, load_asked_model
+from .result_files import add_file_arguments, checked_suffix, manner_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures, or folders of pictures")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results (.png)")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_file_arguments(parser)
     add_model_arguments(parser)
     add_option_arguments(parser, RestoreOptions)
     parser.add_argument("--recursive", action="store_true", help="pictures of the folders in a folder, too")
@@ -68,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
     options = RestoreOptions(**given_arguments(RestoreOptions, args))
     host = make_host(args)
-    jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive)
+    jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive, ending=checked_suffix(args))
     check_folder(args.output)
     if args.report is not None:
         check_folder(args.report.parent, "--report")
@@ -125,4 +127,5 @@ def _restore_file(
     if picture.frames > 1:
         result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")
     result.report.notes.extend(picture.notes)
-    return Restored(result.report, partial(write_picture, rgb=result.image, alpha=alpha, text=texts))
+    manner = manner_of(picture, args, texts)
+    return Restored(result.report, partial(write_picture, rgb=result.image, alpha=alpha, manner=manner))

@@ -18,6 +18,7 @@ from ..host import Host, PlainHost, Progress
 from ..identity.identity import Identity
 from ..identity.similarity import compare
 from ..image_files import check_image
+from ..imaging.chroma import Toning, toning_of
 from ..option_fields import check_options, option
 from ..restoring.aligned_crops import FEATHER, soft_square
 from .conditioning import AlignedFace, cut_face, see
@@ -167,7 +168,7 @@ class _Call:
 
     def picture(self, original: torch.Tensor, index: int, progress: Progress) -> tuple[torch.Tensor, list[FaceOutcome]]:
         """`original` `[1,3,H,W]` with its faces restored, and what happened to each."""
-        here = self.faces[index]
+        here, toning = self.faces[index], toning_of(original.clamp(0, 1))
         result, kept, outcomes = original, list[int](), list[FaceOutcome]()
         for number in reversed(range(len(here))):  # the first, the largest, lies on top
             face, person = here[number], self.person(here[number])
@@ -183,7 +184,9 @@ class _Call:
             if person is None or cut is None:
                 kept.append(number)
             else:
-                restored = self._restored(cut, person, progress)
+                tone = toning and toning.at(face.box, original.shape[-2], original.shape[-1])
+                restored = self._restored(cut, _toned(person, tone), progress)
+                restored = restored if tone is None else tone.apply(restored.clamp(0, 1))
                 feathered = soft_square(restored.shape[-1], self.options.feather)
                 result = paste(result, restored, cut.matrix, feathered)
                 outcome = replace(outcome, restored=True)
@@ -220,6 +223,13 @@ class _Call:
         if similarity.verdict != "different people":
             return similarity.score, ""
         return similarity.score, f"WARNING: it does not look like {person.name}: the result shows {person.name}'s face"
+
+
+def _toned(person: Identity, tone: Toning | None) -> Identity:
+    """The person as a photo of that tint would show them."""
+    if tone is None or not len(person.crops):
+        return person
+    return replace(person, crops=torch.cat([tone.apply(crop) for crop in person.crops.split(1)]))
 
 
 def _why_not(face: Face, people: Mapping[str, Identity]) -> str:

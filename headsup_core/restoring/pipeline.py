@@ -28,6 +28,7 @@ from .restore_report import RestoreReport
 from .session import Run, Session
 from .stages import STAGES
 from .tiled_run import Tiling
+from .toned import Tones
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
     notes += chosen.notes
     small = image.float().cpu().clamp(0, 1)
     prepared = chosen.way.prepare(small, *chosen.asked_size)
-    before = prepared.reference
+    tones = Tones.of(small)
+    before = tones.apply(prepared.reference)
     report = RestoreReport(
         model=model.card.name,
         input_size=chosen.input_size,
@@ -108,7 +110,10 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         notes=notes,
     )
     shown = None if faces is None else faces.scaled_to(*before.shape[-2:])
-    if options.strength == 0:
+    opacity = opacity_of(options, before)
+    if isinstance(opacity, torch.Tensor) and options.strength > 0 and not bool(opacity.any()):
+        notes.append("the mask is black everywhere: only enlarged; what is to be restored is white in it")
+    if not bool(torch.as_tensor(opacity).any()):
         report.output_size = (before.shape[-2], before.shape[-1])
         return RestoreResult(before, before, report, shown)
     people = recognise(image, before, session, faces, notes)
@@ -116,7 +121,6 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         shown = people.faces.scaled_to(*before.shape[-2:])
         report.faces += people.lines()
     gatekeeper = gatekeeper_of(people, session)
-    opacity = opacity_of(options, before)
     with session.host.progress(STAGES * chosen.calls) as progress:
         run = Run(
             model,
@@ -127,9 +131,9 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
             with_plain=gatekeeper is not None,
             references=session.references,
         )
-        batch = _Batch(small, prepared, chosen, people, gatekeeper)
+        batch = _Batch(small, before, prepared, chosen, people, gatekeeper, tones)
         restored, tiling = _through_networks(batch, run, options)
-    output = prepared.finish(finished(restored, before, report.options, opacity))
+    output = prepared.finish(tones.apply(finished(restored, before, report.options, opacity)))
     if gatekeeper is not None:
         shown = gatekeeper.scored(output, before)
         report.gate = score_lines(shown)
@@ -144,10 +148,12 @@ class _Batch:
     """Pictures on their way: the input `[B,3,h,w]`, its enlargement, every choice, and who is in them."""
 
     small: torch.Tensor
+    before: torch.Tensor
     prepared: Prepared
     chosen: Resolved
     people: People | None
     gatekeeper: Gatekeeper | None
+    tones: Tones
 
 
 def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple[torch.Tensor, Tiling]:
@@ -163,13 +169,14 @@ def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple
             around = () if chosen.around is None else chosen.around[index]
             people, size = batch.people, prepared.reference.shape[-2:]
             known = {} if people is None else people.known(index, size, prepared.margin)
+            known = batch.tones.references(index, known, picture.shape[-2:])
             one = restore_around_faces(picture, here, tiling, around, known)
         tiling = one.tiling
-        result = prepared.settle(one.picture)
+        result = batch.tones.apply(prepared.settle(one.picture), index)
         if batch.gatekeeper is not None and one.plain is not None:
             injected = None if one.plain is one.picture else result
-            plain = result if one.plain is one.picture else prepared.settle(one.plain)
-            result = batch.gatekeeper.choose(prepared.reference[index : index + 1], plain, injected)
+            plain = result if one.plain is one.picture else batch.tones.apply(prepared.settle(one.plain), index)
+            result = batch.gatekeeper.choose(batch.before[index : index + 1], plain, injected)
         settled.append(result)
     return torch.cat(settled), tiling
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from headsup_core.cli import main
 from headsup_core.commands.batch import Job, Restored, plan_jobs, run_batch
@@ -23,7 +23,7 @@ from headsup_core.commands.hosting import check_folder
 from headsup_core.commands.records import BLOCK, BLOCKS, KEY, Settings, fingerprint
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
-from headsup_core.image_files import picture_text, read_picture, write_picture
+from headsup_core.image_files import FORMAT_SUFFIXES, picture_text, read_picture, write_picture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.restoring.options import RestoreOptions
@@ -377,3 +377,43 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path, caplog: pytest.LogCaptur
     with pytest.raises(KeyboardInterrupt):
         run_batch(jobs, restore, Settings({}), PlainHost("cpu", quiet=True))
     assert "interrupted: 1 restored of 3 pictures; the same command with --resume goes on" in caplog.text
+
+
+# --- how results are written ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMAT_SUFFIXES if kind != "avif" or features.check("avif")])
+def test_results_of_every_format_are_resumed_and_keep_what_is_said(
+    upscale: Upscale, tmp_path: Path, kind: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x013B] = "Ada"
+    (tmp_path / "in").mkdir()
+    Image.effect_noise((24, 18), 60).convert("RGB").save(tmp_path / "in" / "a.jpg", exif=exif)
+    for expected in ("done", "kept"):
+        status, records, _errors = upscale("--strength", "0", "--format", kind)
+        assert status == 0
+        assert _fates(records) == {"a.jpg": expected}
+    result = Path(records["a.jpg"]["output"])
+    assert result.name == f"a{FORMAT_SUFFIXES[kind]}"
+    with Image.open(result) as image:
+        assert image.size == (96, 72)
+        assert image.getexif()[0x013B] == "Ada"
+    assert _fates(upscale("--strength", "0", "--format", kind, "--metadata", "none")[1]) == {"a.jpg": "done"}
+    assert b"Ada" not in result.read_bytes()
+
+
+def test_16_bits_in_are_16_bits_out_when_asked(upscale: Upscale, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    ramp = np.linspace(30_000, 30_400, 64).astype(np.uint16).reshape(1, 64).repeat(32, 0)  # within two steps of 8 bits
+    Image.fromarray(ramp).save(tmp_path / "in" / "a.png")
+    common = ("--strength", "0", "--scale", "1")
+    levels = {}
+    for bits in ("8", "16"):
+        assert upscale(*common, "--bits", bits)[0] == 0
+        levels[bits] = len(read_picture(tmp_path / "out" / "a.png").rgb[0, 0].unique())
+    assert levels["8"] <= 3
+    assert levels["16"] == len(np.unique(ramp))
+    status, _records, errors = upscale(*common, "--bits", "16", "--format", "jpeg")
+    assert status == 2
+    assert "8 bits" in errors

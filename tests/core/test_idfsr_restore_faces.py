@@ -66,6 +66,17 @@ class Recogniser:
         return faces.map(lambda one: replace(one, embedding=self._vector))
 
 
+def test_faces_of_a_grey_picture_stay_grey(model: IDFSRModel) -> None:
+    """Whatever colours the network and the person's photos have."""
+    faces = Faces(((face(7.0, 40, 40, "Ada"),),), 80, 100)
+    grey = picture()[:, :1].expand(-1, 3, -1, -1).contiguous()
+    coloured = restore_people(picture(), faces, [person("Ada")], model, host=CPU)
+    result = restore_people(grey, faces, [person("Ada")], model, host=CPU)
+    assert not torch.equal(coloured.image, picture())
+    assert not torch.equal(result.image, grey)
+    assert (result.image.amax(1) - result.image.amin(1)).max() < 1e-6
+
+
 def test_assigned_faces_change_and_others_keep_every_bit(model: IDFSRModel) -> None:
     """The crops overlap: the left face's reaches over the right face."""
     faces = Faces(((face(7.0, 40, 40, "Ada"), face(7.0, 58, 40, None)),), 80, 100)

@@ -74,7 +74,7 @@ def telling(make_model: ModelMaker, what: str, placement: ReferencePlacement = "
 
 
 def photo(left: Sequence[float] = RED, right: Sequence[float] = GREEN) -> torch.Tensor:
-    picture = torch.full((1, 3, 120, 180), 0.4)
+    picture = torch.tensor([0.4, 0.43, 0.37]).view(1, 3, 1, 1).repeat(1, 1, 120, 180)  # no grey, which would stay grey
     return paint(paint(picture, LEFT, left), RIGHT, right)
 
 
