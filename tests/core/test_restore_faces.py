@@ -14,6 +14,7 @@ from headsup_core.benchmark.measuring.group_photo import group_photo
 from headsup_core.errors import ModelFileError
 from headsup_core.faces import Face, Faces
 from headsup_core.imaging.resizing import resize
+from headsup_core.models.building import build_model
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ModelRecord, eye_range
 from headsup_core.restoring.headsup_model import HeadsUpModel
@@ -217,7 +218,7 @@ def test_eye_range_of_a_header_is_checked(toy_record: ModelRecord, value: Any) -
 def test_eye_range_travels(toy_record: ModelRecord) -> None:
     made = ModelRecord.from_json({**toy_record.to_json(), "trained_eyes": [16, 150]})
     assert made.trained_eyes == (16.0, 150.0)
-    assert made.build().trained_eyes == (16.0, 150.0)
+    assert build_model(made).trained_eyes == (16.0, 150.0)
     assert ModelRecord.from_json(toy_record.to_json()).trained_eyes is None
     assert eye_range(None) is None
 
