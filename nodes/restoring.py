@@ -11,7 +11,7 @@ from ..headsup_core import HeadsUpError, InputError
 from ..headsup_core.faces import Face, Faces
 from ..headsup_core.imaging.resizing import resize
 from ..headsup_core.restoring.pipeline import restore_pictures
-from ..headsup_core.restoring.tile_memory import check_picture_fits
+from ..headsup_core.restoring.tiling.tile_memory import check_picture_fits
 from .pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:

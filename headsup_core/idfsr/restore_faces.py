@@ -20,7 +20,7 @@ from ..identity.similarity import compare
 from ..image_files import check_image
 from ..imaging.chroma import Toning, toning_of
 from ..option_fields import check_options, option
-from ..restoring.aligned_crops import FEATHER, soft_square
+from ..restoring.tiling.aligned_crops import FEATHER, soft_square
 from .conditioning import AlignedFace, cut_face, see
 from .diffusion import STEPS
 from .identity_vector import identity_vector

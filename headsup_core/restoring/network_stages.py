@@ -13,7 +13,7 @@ from ..models.one_step import Observation, OneStepModel
 from .people.conditions import Conditions
 from .people.injection import denoise_both
 from .session import Run
-from .tiled_run import Stage
+from .tiling.tiled_run import Stage
 
 
 def unet_stage(model: OneStepModel, prompt: torch.Tensor, observation: Observation | None) -> Stage:

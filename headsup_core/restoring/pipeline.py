@@ -16,18 +16,18 @@ from ..identity.identity import Identity
 from ..image_files import check_image
 from ..imaging.published import Prepared
 from ..models.one_step import OneStepModel
-from .aligned_crops import restore_faces
 from .finishing import finished, opacity_of
 from .headsup_model import HeadsUpModel
 from .options import SEEDS, RestoreOptions
-from .own_tiles import faces_note, restore_around_faces
 from .people.gatekeeper import Gatekeeper, gatekeeper_of, score_lines, score_records
 from .people.recognise import FOR_PEOPLE, People, recognise, recogniser_for
 from .resolving import Resolved, resolve
 from .restore_report import RestoreReport
 from .session import Run, Session
 from .stages import STAGES
-from .tiled_run import Tiling
+from .tiling.aligned_crops import restore_faces
+from .tiling.own_tiles import faces_note, restore_around_faces
+from .tiling.tiled_run import Tiling
 from .toned import Tones
 
 

@@ -14,9 +14,9 @@ from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
 from ..imaging.tile_plan import TilePlan
 from ..models.one_step import OneStepModel
 from .options import RestoreOptions, Sizing
-from .own_tiles import around_faces
 from .plan.calibration import Calibration
-from .tile_memory import (
+from .tiling.own_tiles import around_faces
+from .tiling.tile_memory import (
     PictureSizes,
     Room,
     auto_tile,
@@ -25,7 +25,7 @@ from .tile_memory import (
     picture_memory,
     smallest_tile,
 )
-from .tiled_run import Tiling
+from .tiling.tiled_run import Tiling
 
 DEFAULT_OVERLAP = 128
 

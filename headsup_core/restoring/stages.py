@@ -17,8 +17,8 @@ from ..models.one_step import Observation, OneStepModel
 from .network_stages import codec_stages, told_unet_stage, unet_stage
 from .people.conditions import Conditions, KnownFace
 from .session import Run
-from .tile_memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help
-from .tiled_run import Tiling, run_tiled
+from .tiling.tile_memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help
+from .tiling.tiled_run import Tiling, run_tiled
 
 RAN_OUT = "independent tiles, because exact parts ran out of memory"
 STAGES = 3

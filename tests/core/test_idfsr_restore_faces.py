@@ -20,7 +20,7 @@ from headsup_core.idfsr.idfsr_model import IDFSRModel
 from headsup_core.idfsr.network.idfsr_architecture import IDFSRArchitecture
 from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 from headsup_core.idfsr.restore_faces import PersonOptions, restore_people
-from headsup_core.restoring.aligned_crops import soft_square
+from headsup_core.restoring.tiling.aligned_crops import soft_square
 
 SMALL = IDFSRArchitecture(
     32, 8, (1, 2), (1, 2), 1, residuals=1, embedding=6, embedder="ours", token_width=8, style=8, time=8, groups=4,

@@ -23,13 +23,13 @@ from headsup_core.imaging.tile_plan import Tile
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ReferencePlacement
 from headsup_core.restoring.headsup_model import HeadsUpModel
-from headsup_core.restoring.own_tiles import around_faces
 from headsup_core.restoring.people.conditions import Condition, Conditions, KnownFace
 from headsup_core.restoring.people.injection import shares
 from headsup_core.restoring.pipeline import restore_pictures
 from headsup_core.restoring.session import Run, Session
 from headsup_core.restoring.stages import restore_picture
-from headsup_core.restoring.tiled_run import Tiling
+from headsup_core.restoring.tiling.own_tiles import around_faces
+from headsup_core.restoring.tiling.tiled_run import Tiling
 
 HOST = hu.PlainHost("cpu", quiet=True)
 FACTOR = 4

@@ -24,23 +24,14 @@ from headsup_core.models.file_formats.headsup_adapter import save_headsup_adapte
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ModelRecord
 from headsup_core.option_fields import declared_options
-from headsup_core.restoring import (
-    aligned_crops,
-    finishing,
-    network_stages,
-    own_tiles,
-    pipeline,
-    resolving,
-    stages,
-    tile_memory,
-    tiled_run,
-)
+from headsup_core.restoring import finishing, network_stages, pipeline, resolving, stages
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.options import RestoreOptions
 from headsup_core.restoring.people import conditions, gate, gatekeeper, injection, recognise
 from headsup_core.restoring.plan.calibration import Calibration, StageCost, write_calibration
 from headsup_core.restoring.plan.measure import calibration
 from headsup_core.restoring.plan.upscale_plan import plan_upscale
+from headsup_core.restoring.tiling import aligned_crops, own_tiles, tile_memory, tiled_run
 
 HOST = hu.PlainHost("cpu", quiet=True)
 

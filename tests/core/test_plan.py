@@ -37,7 +37,7 @@ from headsup_core.restoring.plan.calibration import (
 from headsup_core.restoring.plan.plan_drawing import draw_plan
 from headsup_core.restoring.plan.upscale_plan import picture_tiles, plan_upscale
 from headsup_core.restoring.resolving import resolve
-from headsup_core.restoring.tile_memory import PictureSizes, Room, auto_tile, auto_tile_batch, picture_memory
+from headsup_core.restoring.tiling.tile_memory import PictureSizes, Room, auto_tile, auto_tile_batch, picture_memory
 
 HOST = hu.PlainHost("cpu", quiet=True)
 

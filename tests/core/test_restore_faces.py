@@ -18,10 +18,10 @@ from headsup_core.models.building import build_model
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ModelRecord, eye_range
 from headsup_core.restoring.headsup_model import HeadsUpModel
-from headsup_core.restoring.own_tiles import around_faces, face_box, own_tiles
 from headsup_core.restoring.resolving import resolve_tiling
-from headsup_core.restoring.tile_memory import Room
-from headsup_core.restoring.tiled_run import Tiling
+from headsup_core.restoring.tiling.own_tiles import around_faces, face_box, own_tiles
+from headsup_core.restoring.tiling.tile_memory import Room
+from headsup_core.restoring.tiling.tiled_run import Tiling
 
 HOST = hu.PlainHost("cpu", quiet=True)
 

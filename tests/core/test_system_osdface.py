@@ -19,7 +19,7 @@ from headsup_core.faces.alignment import template
 from headsup_core.models.bases.base import Base
 from headsup_core.models.one_step import Observation, OneStepModel
 from headsup_core.models.systems.visual_prompt import VisualDictionary, VisualPrompt, nearest_entries
-from headsup_core.restoring.aligned_crops import soft_square
+from headsup_core.restoring.tiling.aligned_crops import soft_square
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from ...models.one_step import OneStepModel
 from ...restoring.options import RestoreOptions
 from ...restoring.pipeline import restore
 from ...restoring.resolving import resolve_tiling
-from ...restoring.tile_memory import Room
+from ...restoring.tiling.tile_memory import Room
 from ...training.data.people_by_name import list_pictures
 from ..metrics.metric import luma
 from .random_model import load_measured

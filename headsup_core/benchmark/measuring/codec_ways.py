@@ -12,8 +12,8 @@ from ...host import Host
 from ...imaging.tile_plan import Tile
 from ...models.codecs.codec import Codec
 from ...models.codecs.exact_parts import Parts
-from ...restoring.tile_memory import PART_SIDE
-from ...restoring.tiled_run import Stage, TileFunction, Tiling, run_tiled
+from ...restoring.tiling.tile_memory import PART_SIDE
+from ...restoring.tiling.tiled_run import Stage, TileFunction, Tiling, run_tiled
 from .fresh_processes import run_program
 
 WAYS = ("whole", "exact", "tiles")

@@ -99,7 +99,7 @@ class Conditions:
         found: list[tuple[KnownFace, torch.Tensor]] = []
         for one in self.known:
             face, height, width = _in_tile(one.face, tile, factor), tile.height * factor, tile.width * factor
-            if not _reaches(face, height, width):
+            if not reaches(one.face, tile, factor):
                 continue
             mask = face_location(face, height, width)
             small = F.avg_pool2d(mask, factor)  # by area, as in training
@@ -126,11 +126,11 @@ class Conditions:
         return self._model.codec.encode(on_device).float().cpu()
 
 
-def _reaches(face: Face, height: int, width: int) -> bool:
-    """Whether the mask of `face` can have pixels in a picture of `height` x `width`."""
+def reaches(face: Face, tile: Tile, factor: int) -> bool:
+    """Whether the mask of `face`, in pixels, can have pixels in `tile`, in latents of `factor` pixels."""
     x, y = face.landmarks[:2].mean(0).tolist()
-    reach = REACH * face.eye_distance
-    return -reach < x < width + reach and -reach < y < height + reach
+    reach, inside = REACH * face.eye_distance, tile.scaled(factor)
+    return inside.x0 - reach < x < inside.x1 + reach and inside.y0 - reach < y < inside.y1 + reach
 
 
 def _in_tile(face: Face, tile: Tile, factor: int) -> Face:

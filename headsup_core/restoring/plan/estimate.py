@@ -8,9 +8,17 @@ from dataclasses import dataclass
 import torch
 
 from ...models.one_step import OneStepModel
-from ..own_tiles import side_by_side
 from ..resolving import Resolved
-from ..tile_memory import FLOAT, PictureSizes, bytes_per_pixel, fits_in_parts, part_side, parts_help, picture_memory
+from ..tiling.own_tiles import side_by_side
+from ..tiling.tile_memory import (
+    FLOAT,
+    PictureSizes,
+    bytes_per_pixel,
+    fits_in_parts,
+    part_side,
+    parts_help,
+    picture_memory,
+)
 from .calibration import Calibration
 from .workload import Workload
 

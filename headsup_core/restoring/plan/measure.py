@@ -17,8 +17,8 @@ from ...imaging.tile_plan import Tile
 from ...models.codecs.exact_parts import LEAST_SIDE, Parts
 from ...models.one_step import OneStepModel
 from ..network_stages import codec_stages, unet_stage
-from ..tile_memory import FLOAT
-from ..tiled_run import Stage
+from ..tiling.tile_memory import FLOAT
+from ..tiling.tiled_run import Stage
 from .calibration import Calibration, PartsCost, StageCost, read_calibration, write_calibration
 
 SIDES = (256, 512)

@@ -11,9 +11,9 @@ from ...host import Host, PlainHost
 from ...imaging.tile_plan import Tile, TilePlan
 from ..headsup_model import HeadsUpModel
 from ..options import RestoreOptions
-from ..own_tiles import OwnTile, faces_note
 from ..resolving import Resolved, resolve
-from ..tile_memory import FLOAT
+from ..tiling.own_tiles import OwnTile, faces_note
+from ..tiling.tile_memory import FLOAT
 from .calibration import Calibration
 from .estimate import peaks, seconds, weights_bytes
 from .workload import workload_of

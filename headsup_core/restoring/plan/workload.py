@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...faces.face import Face
-from ...faces.reference import REACH
 from ...imaging.tile_plan import Tile
 from ..headsup_model import HeadsUpModel
-from ..own_tiles import OwnTile, own_tiles, side_by_side
+from ..people.conditions import reaches
 from ..resolving import Resolved
-from ..tiled_run import Tiling
+from ..tiling.own_tiles import OwnTile, own_tiles, side_by_side
+from ..tiling.tiled_run import Tiling
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +71,7 @@ def _told(faces: Sequence[Face], own: Sequence[OwnTile], tiles: Sequence[Tile], 
     """Passes for known faces, if those that lie in the most tiles are the known ones; each person is one face."""
     apart = {one.index for one in own}
     counts = [
-        1 if index in apart else sum(_reaches(face, tile, factor) for tile in tiles)
+        1 if index in apart else sum(reaches(face, tile, factor) for tile in tiles)
         for index, face in enumerate(faces)
     ]
     return sum(sorted(counts, reverse=True)[:people])
-
-
-def _reaches(face: Face, tile: Tile, factor: int) -> bool:
-    """Whether the mask of `face` can have pixels in `tile`, which is in latents."""
-    x, y = face.landmarks[:2].mean(0).tolist()
-    reach = REACH * face.eye_distance
-    inside = tile.scaled(factor)
-    return inside.x0 - reach < x < inside.x1 + reach and inside.y0 - reach < y < inside.y1 + reach

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from ..faces.alignment import align_matrix, crop, paste
-from ..faces.face import Face
-from .session import Run
-from .stages import Restored, restore_picture
+from ...faces.alignment import align_matrix, crop, paste
+from ...faces.face import Face
+from ..session import Run
+from ..stages import Restored, restore_picture
 from .tiled_run import Tiling
 
 FEATHER = 1 / 8

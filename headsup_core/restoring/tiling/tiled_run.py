@@ -8,11 +8,11 @@ from functools import lru_cache
 
 import torch
 
-from ..errors import InputError
-from ..host import Host, Progress, trim_heap
-from ..imaging.blending import TileAccumulator, plan_weights
-from ..imaging.box_tiles import Box, plan_face_tiles
-from ..imaging.tile_plan import Tile, TilePlan
+from ...errors import InputError
+from ...host import Host, Progress, trim_heap
+from ...imaging.blending import TileAccumulator, plan_weights
+from ...imaging.box_tiles import Box, plan_face_tiles
+from ...imaging.tile_plan import Tile, TilePlan
 
 TileFunction = Callable[[torch.Tensor, Sequence[Tile]], torch.Tensor]
 

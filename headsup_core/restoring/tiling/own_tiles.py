@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
-from ..faces.face import Face
-from ..faces.faces import Faces
-from ..faces.masks import ELLIPSE, faces_mask
-from ..imaging.box_tiles import Box, fits_whole
-from ..imaging.resizing import resize
-from ..models.one_step import OneStepModel
-from .people.conditions import KnownFace
-from .session import Run
-from .stages import STAGES, Restored, restore_picture
+from ...faces.face import Face
+from ...faces.faces import Faces
+from ...faces.masks import ELLIPSE, faces_mask
+from ...imaging.box_tiles import Box, fits_whole
+from ...imaging.resizing import resize
+from ...models.one_step import OneStepModel
+from ..people.conditions import KnownFace
+from ..session import Run
+from ..stages import STAGES, Restored, restore_picture
 from .tiled_run import Tiling
 
 CONTEXT = 4.0

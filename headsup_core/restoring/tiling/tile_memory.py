@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from ..errors import InputError
-from ..host import Host
-from ..imaging.color import FIXES
-from ..models.one_step import OneStepModel
-from .plan.calibration import Calibration
+from ...errors import InputError
+from ...host import Host
+from ...imaging.color import FIXES
+from ...models.one_step import OneStepModel
+from ..plan.calibration import Calibration
 
 AUTO_TILE_LIMIT = 1024
 """Largest automatic tile side in output pixels: beyond it a tile gets neither faster nor better."""
