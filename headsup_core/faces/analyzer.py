@@ -17,6 +17,14 @@ from ..image_files import check_image
 from .face import Face
 from .faces import Faces, in_order
 
+LEAST_EYES = (2.5, 5.0)
+"""Pixels between the eyes of the smallest faces that are looked for when nobody asks: in tiny pictures, and in others."""
+SIDE_PER_EYES = 51.2
+SEARCHED = 16_000_000
+"""Pixels that an enlarged copy of a picture may have to be searched: about 4 s of a core for all looks at it."""
+FINEST_EYES = 100 / 3
+"""Pixels between the eyes of the smallest faces in that copy."""
+
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -38,20 +46,35 @@ class DetectionOptions:
     Attributes:
         min_score: least confidence, 0..1.
         min_eye_distance: pixels of the picture; smaller faces are left out. The detector looks as finely as this asks.
+            0: follows the picture, see `least_eyes`.
         max_faces: the largest of each picture are kept; 0: all.
     """
 
     min_score: float = 0.5
-    min_eye_distance: float = 12.0
+    min_eye_distance: float = 0.0
     max_faces: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_score <= 1:
             raise InputError(f"minimum score {self.min_score}: must be from 0 to 1")
-        if not self.min_eye_distance >= 1:
-            raise InputError(f"minimum eye distance {self.min_eye_distance}: must be at least 1 px")
+        if not (self.min_eye_distance == 0 or 1 <= self.min_eye_distance < math.inf):
+            raise InputError(
+                f"minimum eye distance {self.min_eye_distance}: must be at least 1 px, or 0, which follows the picture"
+            )
         if self.max_faces < 0:
             raise InputError(f"maximum number of faces {self.max_faces}: must be 0 (all) or more")
+
+    def least_eyes(self, height: int, width: int) -> float:
+        """Least eye distance in pixels that counts in a picture of this size.
+
+        The given one; else a fiftieth of the longer side from 2.5 up to 5 px (at 256 px), and 5 px up to where all of
+        the picture can be searched for them in `SEARCHED` pixels (600x600). From there on it grows with the picture, so that the
+        search takes the same time: 9 px at 1024x1024, 29 px at 12 megapixels.
+        """
+        if self.min_eye_distance:
+            return self.min_eye_distance
+        fine = min(LEAST_EYES[1], max(LEAST_EYES[0], max(height, width) / SIDE_PER_EYES))
+        return max(fine, FINEST_EYES * (height * width / SEARCHED) ** 0.5)
 
 
 class FaceAnalyzer(Protocol):
@@ -111,6 +134,7 @@ class AnalyzerBase(ABC):
         check_image(image)
         options = options or DetectionOptions()
         pictures = [image[index : index + 1].float().cpu().clamp(0, 1) for index in range(len(image))]
+        options = replace(options, min_eye_distance=options.least_eyes(*image.shape[-2:]))
         found = tuple(select(self._find(picture, options), options) for picture in pictures)
         return Faces(found, image.shape[-2], image.shape[-1], self.analyzer_id)
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..models.file_formats.weights_files import load_network, read_weights
-from .alignment import FFHQ_512, composed, crop, inverse, similarity, transform_points
+from .alignment import FFHQ_512, composed, crop, inverse, scale_of, similarity, transform_points
 
 SIDE = 64
 """Pixels of the net's input."""
@@ -120,7 +120,21 @@ def find_landmarks(
 
 
 def _crops(image: torch.Tensor, matrices: Sequence[torch.Tensor]) -> torch.Tensor:
-    return torch.cat([crop(image, matrix, SIDE) for matrix in matrices])
+    return torch.cat([crop(*_window(image, matrix), SIDE) for matrix in matrices])
+
+
+def _window(image: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The part of `image` that a crop sees with some surroundings, and the matrix for it: `crop` reduces what it is
+    given, which of a large photo takes long."""
+    height, width = image.shape[-2:]
+    seen = transform_points(inverse(matrix), torch.tensor([[0.0, 0.0], [SIDE, 0.0], [0.0, SIDE], [SIDE, SIDE]]) - 0.5)
+    margin = 8 / scale_of(matrix)
+    low, high = (seen.amin(0) - margin).tolist(), (seen.amax(0) + margin).tolist()
+    x0, y0 = (min(max(0, math.floor(value)), side - 1) for value, side in zip(low, (width, height), strict=True))
+    x1, y1 = (min(max(1, math.ceil(value)), side) for value, side in zip(high, (width, height), strict=True))
+    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+    shifted = composed(matrix, torch.tensor([[1.0, 0.0, x0], [0.0, 1.0, y0]]))
+    return image[..., y0:y1, x0:x1], shifted
 
 
 def _realign(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:

@@ -49,9 +49,13 @@ class Look:
 LOOKS = (Look(0.6), Look(1.3, 0.5, 1.5))
 """The second finds dark faces of low contrast, and faces in heavy noise."""
 MAX_WORK_PIXELS = 48_000_000
-MAX_TURNED_PIXELS = 4_000_000
-"""Pixels of the copies that are turned: in large photos, where six of them would take longest, people who lie are
-looked for from an eye distance of about a seventieth of the longer side on."""
+MAX_TURNED_PIXELS = 1_500_000
+"""The copies that are turned have no more: in large photos, where six of them would take longest, people who lie are
+looked for from an eye distance of about a fiftieth of the longer side on."""
+LEAST_BLUR = 0.3
+LUMA = (0.299, 0.587, 0.114)
+"""The HOG looks at grey: of three channels it would take the strongest gradient at each place, three times the work,
+and finds the same faces."""
 BORDER = 0.2
 """Share of the shorter side by which the picture is continued where no face is found at first."""
 FILLING = 1 / 12
@@ -107,11 +111,12 @@ class DlibAnalyzer(AnalyzerBase):
     ) -> list[Face]:
         """Faces in the picture with a border, turned by each of some quarter turns."""
         padded = F.pad(picture, (border, border, border, border), mode="replicate") if border else picture
+        grey = LUMA[0] * padded[:, :1] + LUMA[1] * padded[:, 1:2] + LUMA[2] * padded[:, 2:]
         candidates: list[Candidate] = []
         scores: list[float] = []
         for look in LOOKS:
             limit = MAX_TURNED_PIXELS if any(quarters) else MAX_WORK_PIXELS
-            work, factor = _work_copy(padded, look, min_eye_distance, limit)
+            work, factor = _work_copy(grey, look, min_eye_distance, limit)
             for quarter in quarters:
                 self._host.check_cancelled()
                 found = self._candidates(work, quarter, factor)
@@ -123,10 +128,10 @@ class DlibAnalyzer(AnalyzerBase):
         """In pixels of the padded picture, with HOG scores.
 
         Args:
-            work: `[1,3,H,W]`, is turned by `quarter` quarter turns counterclockwise.
+            work: `[1,1,H,W]` in 0..1, is turned by `quarter` quarter turns counterclockwise.
         """
         turned = torch.rot90(work, quarter, dims=(-2, -1))
-        boxes, scores, _kinds = self._detector.run(to_bytes(turned), 0, HOG_THRESHOLD)
+        boxes, scores, _kinds = self._detector.run(to_bytes(turned)[..., 0], 0, HOG_THRESHOLD)
         height, width = work.shape[-2:]
         candidates: list[Candidate] = []
         for box in boxes:
@@ -149,26 +154,44 @@ class DlibAnalyzer(AnalyzerBase):
 
 
 def _work_copy(
-    picture: torch.Tensor, look: Look, min_eye_distance: float, limit: int
+    grey: torch.Tensor, look: Look, min_eye_distance: float, limit: int
 ) -> tuple[torch.Tensor, float]:
-    """The picture smoothed, and enlarged by how much: until the smallest wanted face is large enough, or to `limit` px.
+    """`grey` `[1,1,H,W]` as the look sees it, and enlarged by how much: until the smallest wanted face is large enough,
+    or to `limit` px.
     """
     factor = HOG_FACE / (BOX_PER_EYES * min_eye_distance * look.coarser)
-    height, width = picture.shape[-2:]
+    height, width = grey.shape[-2:]
     factor = min(factor, (limit / (height * width)) ** 0.5)
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
-    smooth = _blurred(picture, look.smoothing).clamp(0, 1) ** look.gamma
-    return F.interpolate(smooth, size=size, mode="bicubic", align_corners=False, antialias=factor < 1), factor
+    if factor < 1:  # the smaller copy is blurred, which takes less time
+        grey = F.interpolate(grey, size=size, mode="bicubic", align_corners=False, antialias=True)
+    seen = _blurred(grey, look.smoothing * min(1.0, factor)).clamp(0, 1)
+    if look.gamma != 1:
+        seen = seen**look.gamma
+    if factor >= 1:
+        seen = F.interpolate(seen, size=size, mode="bicubic", align_corners=False)
+    return seen, factor
 
 
-def _blurred(picture: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur, separable, the border repeated."""
+def _blurred(grey: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian blur of `[1,1,H,W]`, separable, the border repeated; nothing below a sigma of `LEAST_BLUR`.
+
+    Sums of slices: a convolution of a photo takes several times as long on the CPU.
+    """
+    if sigma < LEAST_BLUR:
+        return grey
     radius = math.ceil(3 * sigma)
     taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    taps = (taps / taps.sum()).view(1, 1, -1).expand(3, 1, -1)
-    padded = F.pad(picture, (radius, radius, radius, radius), mode="replicate")
-    across = F.conv2d(padded, taps[:, :, None], groups=3)
-    return F.conv2d(across, taps[..., None], groups=3)
+    weights: list[float] = (taps / taps.sum()).tolist()
+    for dim in (-2, -1):
+        length = grey.shape[dim]
+        edges = (0, 0, radius, radius) if dim == -2 else (radius, radius, 0, 0)
+        padded = F.pad(grey, edges, mode="replicate")
+        grey = weights[radius] * padded.narrow(dim, radius, length)
+        for step in range(radius):
+            pair = padded.narrow(dim, step, length) + padded.narrow(dim, 2 * radius - step, length)
+            grey.add_(pair, alpha=weights[step])
+    return grey
 
 
 def _wrapped(angle: float) -> float:
