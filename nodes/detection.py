@@ -94,8 +94,8 @@ def require_faces(found: Sequence[Faces], analyzer: FaceAnalyzer, options: Detec
         raise InputError(
             f"no face was found in {len(without)} of {len(found)} pictures, the first is picture {without[0] + 1} "
             f"({first.width}x{first.height} px), by {analyzer.name} with a score of {options.min_score:g} and eyes "
-            f"{options.min_eye_distance:g} px apart or more: lower these, load another analyzer, or set no_face to "
-            f"{PASS}"
+            f"{options.least_eyes(first.height, first.width):.2g} px apart or more: lower these, load "
+            f"another analyzer, or set no_face to {PASS}"
         )
 
 

@@ -26,7 +26,12 @@ def add_analyzer_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = DetectionOptions()
     parser.add_argument("--min-score", type=float, default=defaults.min_score, help="least confidence, 0..1")
     parser.add_argument(
-        "--min-eye-distance", type=float, default=defaults.min_eye_distance, help="pixels; smaller faces are left out"
+        "--min-eye-distance",
+        type=float,
+        default=defaults.min_eye_distance,
+        metavar="X",
+        help="pixels; smaller faces are left out (default 0: 5 px up to 600x600, more in larger pictures, 29 px at 12 "
+        "megapixels, since the search would take long)",
     )
     parser.add_argument("--max-faces", type=int, default=0, help="the largest are kept (default 0: all)")
 

@@ -18,8 +18,9 @@ from .face import Face
 from .faces import Faces, in_order
 
 LEAST_EYES = (2.5, 5.0)
-"""Pixels between the eyes of the smallest faces that are looked for when nobody asks: in tiny pictures, and in others."""
+"""Pixels between the eyes of the smallest faces that are looked for by default: in tiny pictures, and in others."""
 SIDE_PER_EYES = 51.2
+SMALL_EYES, SMALL_SCORE = 12.0, 0.97
 SEARCHED = 16_000_000
 """Pixels that an enlarged copy of a picture may have to be searched: about 4 s of a core for all looks at it."""
 FINEST_EYES = 100 / 3
@@ -67,9 +68,9 @@ class DetectionOptions:
     def least_eyes(self, height: int, width: int) -> float:
         """Least eye distance in pixels that counts in a picture of this size.
 
-        The given one; else a fiftieth of the longer side from 2.5 up to 5 px (at 256 px), and 5 px up to where all of
-        the picture can be searched for them in `SEARCHED` pixels (600x600). From there on it grows with the picture, so that the
-        search takes the same time: 9 px at 1024x1024, 29 px at 12 megapixels.
+        The given one; else a fiftieth of the longer side from 2.5 up to 5 px (at 256 px), and 5 px as long as a copy of
+        `SEARCHED` pixels is fine enough for that (600x600). From there on it grows with the picture, so that the search
+        takes the same time: 9 px at 1024x1024, 29 px at 12 megapixels.
         """
         if self.min_eye_distance:
             return self.min_eye_distance
@@ -134,8 +135,12 @@ class AnalyzerBase(ABC):
         check_image(image)
         options = options or DetectionOptions()
         pictures = [image[index : index + 1].float().cpu().clamp(0, 1) for index in range(len(image))]
-        options = replace(options, min_eye_distance=options.least_eyes(*image.shape[-2:]))
-        found = tuple(select(self._find(picture, options), options) for picture in pictures)
+        resolved = replace(options, min_eye_distance=options.least_eyes(*image.shape[-2:]))
+        by_picture = [self._find(picture, resolved) for picture in pictures]
+        if not options.min_eye_distance:
+            longer = max(image.shape[-2:])
+            by_picture = [[face for face in faces if not doubtful(face, longer)] for faces in by_picture]
+        found = tuple(select(faces, resolved) for faces in by_picture)
         return Faces(found, image.shape[-2], image.shape[-1], self.analyzer_id)
 
     def embed(self, image: torch.Tensor, faces: Faces) -> Faces:
@@ -161,6 +166,15 @@ class AnalyzerBase(ABC):
     @abstractmethod
     def _embed(self, picture: torch.Tensor, faces: Sequence[Face]) -> Sequence[torch.Tensor]:
         """Vectors `[D]` of any length, one a face."""
+
+
+def doubtful(face: Face, longer_side: int) -> bool:
+    """Whether a small face in a large picture is too unsure to be taken when nobody asked for small faces.
+
+    Small means eyes closer than `SMALL_EYES` px and than a fiftieth of the longer side: the more places of a picture
+    are looked at, the more of them look like a face.
+    """
+    return face.score < SMALL_SCORE and face.eye_distance < min(SMALL_EYES, longer_side / SIDE_PER_EYES)
 
 
 def select(faces: Sequence[Face], options: DetectionOptions) -> tuple[Face, ...]:

@@ -51,7 +51,7 @@ def test_photos_folders_and_files_are_people(
     record = json.loads(capsys.readouterr().out)
     (line,) = record["faces"]
     assert line.startswith("face 0: Ada (score 1.5")
-    assert line.endswith("conditioned by reference")
+    assert "conditioned by reference (photo 1 of 2, the best one" in line
 
 
 def test_threshold_and_strength(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

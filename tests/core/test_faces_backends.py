@@ -13,7 +13,7 @@ from harness.faces import face_at
 from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.faces import BACKENDS, DetectionOptions, Faces, analyzer_of, load_face_analyzer
+from headsup_core.faces import BACKENDS, Faces, analyzer_of, load_face_analyzer
 from headsup_core.faces.backends import yunet as yunet_module
 from headsup_core.faces.backends.facexlib import FACE_LABELS, FacexlibAnalyzer
 from headsup_core.faces.backends.yunet import YuNet
@@ -255,4 +255,3 @@ def test_every_backend_says_its_licence_and_whether_it_may_be_used_commercially(
         "facexlib": False,
     }
     assert "commercial use: NO" in str(BACKENDS["insightface"].licence)
-    assert DetectionOptions().min_eye_distance <= 16

@@ -74,6 +74,17 @@ def test_finds_everybody_in_the_group_in_a_stable_order(analyzer: AnalyzerBase) 
     assert [face.box for face in largest[0]] == [face.box for face in faces[0][:2]]
 
 
+@pytest.mark.parametrize("eyes", [8.0, 5.0, 4.0])
+def test_finds_tiny_faces_by_default(analyzer: AnalyzerBase, eyes: float) -> None:
+    (known,) = analyzer.detect(astronaut_photo())[0]
+    height, width = (round(side * eyes / known.eye_distance) for side in astronaut_photo().shape[-2:])
+    tiny = F.interpolate(astronaut_photo(), size=(height, width), mode="area")
+    found = analyzer.detect(tiny)
+    assert found.count == 1
+    away = found.scaled_to(*astronaut_photo().shape[-2:])[0][0].landmarks - known.landmarks
+    assert float(away.norm(dim=1).mean()) < 0.15 * known.eye_distance
+
+
 def test_finds_a_face_that_fills_the_picture(analyzer: AnalyzerBase) -> None:
     assert analyzer.detect(aligned_photo()).count == 1
 

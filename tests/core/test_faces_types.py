@@ -12,8 +12,34 @@ from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError
 from headsup_core.faces import DetectionOptions, Face, Faces, in_order
-from headsup_core.faces.analyzer import select, unit
+from headsup_core.faces.analyzer import doubtful, select, unit
 from headsup_core.faces.face import Box
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "least"),
+    [(32, 24, 2.5), (128, 96, 2.5), (192, 144, 3.75), (256, 256, 5), (512, 512, 5), (600, 600, 5), (1024, 1024, 8.53),
+     (4000, 3000, 28.87)],
+)  # fmt: skip
+def test_least_eye_distance_follows_the_picture(width: int, height: int, least: float) -> None:
+    assert DetectionOptions().least_eyes(height, width) == pytest.approx(least, abs=0.01)
+    assert DetectionOptions(min_eye_distance=7).least_eyes(height, width) == 7
+
+
+@pytest.mark.parametrize(
+    ("eyes", "score", "longer_side", "out"),
+    [
+        (8, 0.9, 768, True),
+        (8, 0.98, 768, False),
+        (12, 0.6, 768, False),
+        (8, 0.6, 256, False),
+        (3, 0.6, 48, False),
+        (4, 0.6, 256, True),
+    ],
+)
+def test_small_faces_in_large_pictures_must_be_sure(eyes: float, score: float, longer_side: int, out: bool) -> None:
+    landmarks = torch.tensor([[0.0, 0.0], [eyes, 0.0], [eyes / 2, 1.0], [0.0, 2.0], [eyes, 2.0]])
+    assert doubtful(Face((0.0, 0.0, 9.0, 9.0), landmarks, score), longer_side) == out
 
 
 def test_scaling_keeps_the_picture_s_borders_in_place() -> None:
@@ -51,7 +77,7 @@ def test_a_face_found_twice_counts_once_and_neighbours_both() -> None:
     ("options", "named"),
     [
         ({"min_score": 1.5}, ("minimum score", 1.5, 0, 1)),
-        ({"min_eye_distance": 0}, ("minimum eye distance", 0, 1)),
+        ({"min_eye_distance": 0.5}, ("minimum eye distance", 0.5, 1)),
         ({"min_eye_distance": float("nan")}, ("minimum eye distance", float("nan"))),
         ({"max_faces": -1}, ("faces", -1)),
     ],

@@ -12,12 +12,13 @@ from ...faces.face import Face
 from ...faces.reference import REACH, face_location, warped_reference
 from ...host import Host
 from ...identity.identity import Identity
+from ...identity.photo_choice import ONLY_PHOTO, PhotoChoice, choose_photo
 from ...imaging.resizing import resize
 from ...imaging.tile_plan import Tile
 from ...models.one_step import OneStepModel
 
-UprightReferences = dict[tuple[str, int, int], torch.Tensor]
-"""(name, height, width in pixels) -> latent `[1,C,h,w]` of an upright reference, for one model."""
+UprightReferences = dict[tuple[str, int, int, int], torch.Tensor]
+"""(name, photo, height, width in pixels) -> latent `[1,C,h,w]` of an upright reference, for one model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +28,13 @@ class KnownFace:
     Attributes:
         face: in pixels of the picture that the network sees, margin and padding included.
         crop: the person's reference `[1,3,512,512]` in 0..1, aligned (FFHQ).
+        choice: which of the person's photos that is, and why.
     """
 
     face: Face
     name: str
     crop: torch.Tensor
+    choice: PhotoChoice = ONLY_PHOTO
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +111,15 @@ class Conditions:
         return found
 
     def _must_encode(self, one: KnownFace, tile: Tile) -> bool:
-        return self._model.reference_placement == "warped" or (one.name, tile.height, tile.width) not in self._upright
+        key = (one.name, one.choice.index, tile.height, tile.width)
+        return self._model.reference_placement == "warped" or key not in self._upright
 
     def _reference(self, one: KnownFace, tile: Tile) -> torch.Tensor:
         factor = self._model.codec.factor
         height, width = tile.height * factor, tile.width * factor
         if self._model.reference_placement == "warped":
             return self._encode(warped_reference(one.crop, _in_tile(one.face, tile, factor), height, width)[0])
-        key = (one.name, tile.height, tile.width)
+        key = (one.name, one.choice.index, tile.height, tile.width)
         if key not in self._upright:
             self._upright[key] = self._encode(resize(one.crop, height, width))
         return self._upright[key]
@@ -137,6 +141,10 @@ def _in_tile(face: Face, tile: Tile, factor: int) -> Face:
     return face.moved(-tile.x0 * factor, -tile.y0 * factor)
 
 
-def known_face(face: Face, identity: Identity) -> KnownFace | None:
-    """What a model with references is told of a face of `identity`; None when the person has no photos."""
-    return KnownFace(face, identity.name, identity.crops[:1]) if len(identity.crops) else None
+def known_face(face: Face, identity: Identity, picture: torch.Tensor) -> KnownFace | None:
+    """What a model with references is told of a face of `identity` in `picture` `[1,3,H,W]`: the photo that is nearest
+    to it; None when the person has no photos."""
+    if not len(identity.crops):
+        return None
+    choice = choose_photo(identity, face, picture)
+    return KnownFace(face, identity.name, identity.crops[choice.index : choice.index + 1], choice)

@@ -15,7 +15,7 @@ from ..headsup_model import HeadsUpModel
 from ..session import Session
 from .conditions import KnownFace, known_face
 
-FOR_PEOPLE = DetectionOptions(min_eye_distance=6.0)
+FOR_PEOPLE = DetectionOptions()
 """Which faces are looked for when there are people: the smaller a face, the more it needs a reference."""
 
 
@@ -60,7 +60,9 @@ class People:
         if one.identity is None:
             return ""
         known = self.told[picture].get(one.face)
-        return ", conditioned by reference" if known is not None and self.injects else ", not conditioned"
+        if known is None or not self.injects:
+            return ", not conditioned"
+        return f", conditioned by reference{known.choice.reason and f' ({known.choice.reason})'}"
 
 
 @torch.no_grad()
@@ -94,20 +96,23 @@ def recognise(
         )
     if not one_step.takes_reference:
         notes.append(f"{one_step.card.name} takes no reference: people were recognised, but not injected")
-    told = tuple(_told(found, model, notes) for found in named)
+    pictures = image.split(1)
+    told = tuple(_told(found, picture, model, notes) for picture, found in zip(pictures, named, strict=True))
     if model.identity_strength == 0:
         notes.append("identity strength 0: the people were recognised, not injected")
     return People(named, decided, told, model.identity_strength > 0, used)
 
 
-def _told(faces: Sequence[Face], model: HeadsUpModel, notes: list[str]) -> dict[int, KnownFace]:
-    """What the model is told of the faces of one picture, by index."""
+def _told(
+    faces: Sequence[Face], picture: torch.Tensor, model: HeadsUpModel, notes: list[str]
+) -> dict[int, KnownFace]:
+    """What the model is told of the faces of one picture `[1,3,h,w]`, by index."""
     by_name = {identity.name: identity for identity in model.identities}
     told: dict[int, KnownFace] = {}
     for index, face in enumerate(faces):
         if face.identity in (None, NOBODY) or face.identity not in by_name or not model.one_step.takes_reference:
             continue
-        known = known_face(face, by_name[face.identity])
+        known = known_face(face, by_name[face.identity], picture)
         if known is None:
             notes.append(f"{face.identity} has no photos, and {model.card.name} takes nothing else")
         else:
