@@ -87,7 +87,7 @@ def _distance(face: Face, shape: Shape, height: int, width: int) -> torch.Tensor
 
 def _hull_distance(points: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """Signed distance in pixels to the convex hull of `points` `[n,2]`, positive inside."""
-    corners = _convex_hull(points.tolist())
+    corners = _convex_hull(points)
     inside = torch.full_like(x, math.inf)
     nearest = torch.full_like(x, math.inf)
     for (ax, ay), (bx, by) in zip(corners, corners[1:] + corners[:1], strict=True):
@@ -99,25 +99,15 @@ def _hull_distance(points: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> to
     return torch.where(inside >= 0, nearest, -nearest)
 
 
-def _convex_hull(points: list[list[float]]) -> list[tuple[float, float]]:
-    """Corners in the order in which the inside lies on the same side (monotone chain)."""
-    ordered = sorted({(x, y) for x, y in points})
-    if len(ordered) < 3:
-        return ordered
-    half: list[tuple[float, float]] = []
-    chains: list[tuple[float, float]] = []
-    for sequence in (ordered, ordered[::-1]):
-        half = []
-        for x, y in sequence:
-            while len(half) > 1 and _turn(half[-2], half[-1], (x, y)) <= 0:
-                half.pop()
-            half.append((x, y))
-        chains += half[:-1]
-    return chains
+def _convex_hull(points: torch.Tensor) -> list[list[float]]:
+    """Corners in the order in which the inside lies on the same side; of points in one line its two ends."""
+    from scipy.spatial import ConvexHull, QhullError
 
-
-def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
-    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    try:
+        return points[torch.from_numpy(ConvexHull(points.double().numpy()).vertices).long()].tolist()
+    except QhullError:
+        ordered: list[list[float]] = sorted(points.tolist())
+        return [ordered[0], ordered[-1]]
 
 
 def _ramp(distance: torch.Tensor, feather: float) -> torch.Tensor:

@@ -1,4 +1,8 @@
-"""sRGB (IEC 61966-2-1) to CIELAB (CIE 1976, white D65, 2 degree observer) and back."""
+"""sRGB (IEC 61966-2-1) to CIELAB (CIE 1976, white D65, 2 degree observer) and back.
+
+Ours, since scikit-image's works on numpy arrays in float64 and would bring a library for thirty lines; these run on the
+picture's own device, in its own precision, and leave grey exactly grey.
+"""
 
 from __future__ import annotations
 

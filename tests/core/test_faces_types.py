@@ -62,7 +62,7 @@ def test_order_is_largest_first_equals_from_left_to_right() -> None:
 
 def test_thresholds_and_number() -> None:
     faces = [face_at(20, 20, 30, 0.4), face_at(100, 20, 20, 0.9), face_at(200, 20, 7, 0.99), face_at(300, 20, 15, 0.8)]
-    assert [round(face.eye_distance, 3) for face in select(faces, DetectionOptions())] == [20, 15]
+    assert [round(face.eye_distance, 3) for face in select(faces, DetectionOptions(min_eye_distance=12))] == [20, 15]
     assert [round(face.eye_distance, 3) for face in select(faces, DetectionOptions(0.3, 5))] == [30, 20, 15, 7]
     assert [round(face.eye_distance, 3) for face in select(faces, DetectionOptions(0.3, 5, 2))] == [30, 20]
 
