@@ -10,7 +10,7 @@ import torch
 from ..errors import ModelFileError
 from .codecs.block_transform import BlockTransformAutoencoder
 from .codecs.codec import Codec
-from .one_step import OneStepModel
+from .one_step import OneStepModel, input_channels
 from .prompts import CachedPrompt
 from .record import ModelRecord
 
@@ -42,12 +42,12 @@ def build_model(record: ModelRecord, prompt: torch.Tensor | None = None) -> OneS
         unet = UNet2DConditionModel(**_tuples(described.unet))
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"the record does not describe a network: {error}") from error
-    wanted = {codec.channels, 2 * codec.channels + 1}
+    wanted = input_channels(codec.channels)
     inputs, outputs = unet.config["in_channels"], unet.config["out_channels"]
     if inputs not in wanted or outputs != codec.channels:
         raise ModelFileError(
             f"a UNet of {inputs} -> {outputs} channels does not fit a codec of {codec.channels}: "
-            f"expected {sorted(wanted)} -> {codec.channels}"
+            f"expected {wanted} -> {codec.channels}"
         )
     if prompt is None:
         prompt = torch.randn(1, described.prompt_tokens, unet.config["cross_attention_dim"])

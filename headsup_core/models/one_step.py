@@ -106,7 +106,7 @@ class OneStepModel:
         for adapter in self.unet_adapters:
             trained = adapter.replacements().get("conv_in.weight")
             channels = channels if trained is None else trained.shape[1]
-        return channels == 2 * self.codec.channels + 1
+        return channels in input_channels(self.codec.channels)[1:]
 
     @property
     def unet_adapters(self) -> tuple[Adapter, ...]:
@@ -232,6 +232,11 @@ class OneStepModel:
     @property
     def base(self) -> str:
         return self.record.base
+
+
+def input_channels(latent: int) -> tuple[int, ...]:
+    """What a UNet over `latent` channels may take: the latent; or latent, reference latent and face mask."""
+    return latent, 2 * latent + 1
 
 
 def unet_in_channels(unet: nn.Module) -> int:
