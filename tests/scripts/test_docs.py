@@ -127,6 +127,7 @@ def test_files_named_in_the_documentation_exist(root: Path) -> None:
     missing = [
         f"{page.relative_to(root)}: {path}"
         for page, path in named
-        if not any((base / path).exists() for base in bases)
+        # a recipe names files that do not exist yet, in folders that do
+        if not any((base / (Path(path).parent if page.stem == "extending" else path)).exists() for base in bases)
     ]  # fmt: skip
     assert missing == []
