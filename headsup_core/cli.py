@@ -10,7 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .commands import average, benchmarks, dataset, download, find_faces, identities, plan, train, upscale
+from .commands import benchmarks, download
+from .commands.identifying import find_faces, identities
+from .commands.learning import average, dataset, train
+from .commands.upscaling import plan, upscale
 from .errors import HeadsUpError
 
 BROKEN_PIPE = 141

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from .assign_identities import HeadsUpAssignIdentities
-from .comfy import ComfyExtension
-from .compare_identity import HeadsUpCompareIdentity
-from .detect_faces import HeadsUpDetectFaces
-from .encode_identity import HeadsUpEncodeIdentity
-from .faces_to_mask import HeadsUpFacesToMask
-from .faces_to_segs import HeadsUpFacesToSEGS
-from .fit_identity import HeadsUpFitIdentity
-from .inject_identity import HeadsUpInjectIdentity
-from .load_face_analyzer import HeadsUpLoadFaceAnalyzer
-from .load_idfsr import HeadsUpLoadIDFSR
-from .load_model import HeadsUpLoadModel
-from .model_files import register_folders
-from .plan_upscale import HeadsUpPlanUpscale
-from .restore_faces_idfsr import HeadsUpRestoreFacesIDFSR
-from .save_load_identity import HeadsUpLoadIdentity, HeadsUpSaveIdentity
-from .upscale import HeadsUpUpscale
-from .warp_reference import HeadsUpWarpReference
+from .bridge.comfy import ComfyExtension
+from .faces.detect_faces import HeadsUpDetectFaces
+from .faces.faces_to_mask import HeadsUpFacesToMask
+from .faces.faces_to_segs import HeadsUpFacesToSEGS
+from .faces.load_face_analyzer import HeadsUpLoadFaceAnalyzer
+from .idfsr.fit_identity import HeadsUpFitIdentity
+from .idfsr.load_idfsr import HeadsUpLoadIDFSR
+from .idfsr.restore_faces_idfsr import HeadsUpRestoreFacesIDFSR
+from .idfsr.warp_reference import HeadsUpWarpReference
+from .models.load_model import HeadsUpLoadModel
+from .models.model_files import register_folders
+from .people.assign_identities import HeadsUpAssignIdentities
+from .people.compare_identity import HeadsUpCompareIdentity
+from .people.encode_identity import HeadsUpEncodeIdentity
+from .people.inject_identity import HeadsUpInjectIdentity
+from .people.save_load_identity import HeadsUpLoadIdentity, HeadsUpSaveIdentity
+from .upscaling.plan_upscale import HeadsUpPlanUpscale
+from .upscaling.upscale import HeadsUpUpscale
 
 
 class HeadsUpExtension(ComfyExtension):

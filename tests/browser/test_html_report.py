@@ -14,8 +14,8 @@ from harness.people_stubs import RED, ColourAnalyzer, paint
 from PIL import Image
 from playwright.sync_api import Browser, Page
 
-from headsup_core.commands.batch import Job
-from headsup_core.commands.html_report import HtmlReport
+from headsup_core.commands.upscaling.batch import Job
+from headsup_core.commands.upscaling.html_report import HtmlReport
 from headsup_core.image_files import write_picture
 from headsup_core.restoring.options import RestoreOptions
 from headsup_core.restoring.restore_report import RestoreReport

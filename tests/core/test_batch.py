@@ -18,9 +18,9 @@ import torch
 from PIL import Image, features
 
 from headsup_core.cli import main
-from headsup_core.commands.batch import Job, Restored, plan_jobs, run_batch
 from headsup_core.commands.hosting import check_folder
-from headsup_core.commands.records import BLOCK, BLOCKS, KEY, Settings, fingerprint
+from headsup_core.commands.upscaling.batch import Job, Restored, plan_jobs, run_batch
+from headsup_core.commands.upscaling.records import BLOCK, BLOCKS, KEY, Settings, fingerprint
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
 from headsup_core.image_files import FORMAT_SUFFIXES, picture_text, read_picture, write_picture

@@ -24,7 +24,7 @@ FACE = face_at(24, 24, 14)
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Three photos of Ada, of which one is held out; the analyzer tells colours apart."""
-    monkeypatch.setattr("headsup_core.commands.fitting.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
+    monkeypatch.setattr("headsup_core.commands.identifying.fitting.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
     write_idfsr(tmp_path / "small.safetensors", replace(SMALL, size=16, embedding=3, embedder="colour"))
     for number in range(3):
         write_picture(tmp_path / f"{number}.png", paint(torch.full((1, 3, 48, 48), 0.5), FACE, RED), None)

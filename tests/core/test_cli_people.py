@@ -25,7 +25,7 @@ def command(
     toy_model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """An upscale of a picture with a red face; the analyzer tells colours apart."""
-    monkeypatch.setattr("headsup_core.commands.upscale.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
+    monkeypatch.setattr("headsup_core.commands.upscaling.upscale.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
     save_headsup(tmp_path / "toy.safetensors", toy_model.with_record(reference_placement="warped"))
     source = photo(tmp_path / "in.png", RED)
     arguments = ["upscale", str(source), "--output", str(tmp_path / "out"), "--scale", "1", "--quiet", "--json"]
@@ -113,7 +113,7 @@ def test_faces_are_looked_for_without_people(
         return json.loads(capsys.readouterr().out)["notes"]
 
     analyzer = ColourAnalyzer([FACE])
-    monkeypatch.setattr("headsup_core.commands.analyzing.make_analyzer", lambda *_: analyzer)
+    monkeypatch.setattr("headsup_core.commands.identifying.analyzing.make_analyzer", lambda *_: analyzer)
     assert "tiles planned around 1 face" in notes()
     assert not notes("--no-faces")
     assert analyzer.looked == 1
@@ -127,7 +127,7 @@ def test_a_missing_default_analyzer_is_said_and_one_that_was_chosen_is_an_error(
     def missing(*_: object) -> None:
         raise InputError("dlib cannot be imported")
 
-    monkeypatch.setattr("headsup_core.commands.analyzing.make_analyzer", missing)
+    monkeypatch.setattr("headsup_core.commands.identifying.analyzing.make_analyzer", missing)
     assert main(command) == 0
     assert "no faces are looked for: dlib cannot be imported" in caplog.text
     assert main([*command, "--analyzer", "opencv"]) == 2

@@ -11,9 +11,9 @@ from harness.people_stubs import ColourAnalyzer
 from PIL import Image
 
 from headsup_core.cli import main
-from headsup_core.commands import html_report
-from headsup_core.commands.batch import Job
-from headsup_core.commands.html_report import MOST_SHOWN, PICTURE_BYTES, SIDES, HtmlReport, shown_side
+from headsup_core.commands.upscaling import html_report
+from headsup_core.commands.upscaling.batch import Job
+from headsup_core.commands.upscaling.html_report import MOST_SHOWN, PICTURE_BYTES, SIDES, HtmlReport, shown_side
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 
@@ -95,7 +95,7 @@ def test_interrupted_run_has_its_report(command: list[str], tmp_path: Path, monk
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headsup_core.commands.upscale._restore_file", interrupted)
+    monkeypatch.setattr("headsup_core.commands.upscaling.upscale._restore_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         main(command)
     assert "no pictures. The run was broken off." in _page(tmp_path).texts

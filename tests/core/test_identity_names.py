@@ -16,7 +16,7 @@ from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, paint, person
 
 from headsup_core.cli import main
-from headsup_core.commands.people_arguments import people_of
+from headsup_core.commands.identifying.people_arguments import people_of
 from headsup_core.errors import InputError
 from headsup_core.faces import Faces
 from headsup_core.identity import Identity, encode_identity, encode_people, load_identity, save_identity, with_overrides

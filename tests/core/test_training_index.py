@@ -65,7 +65,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("headsup_core.commands.dataset.make_analyzer", lambda *_: SquareAnalyzer())
+    monkeypatch.setattr("headsup_core.commands.learning.dataset.make_analyzer", lambda *_: SquareAnalyzer())
     path = photos.parent / "index.json"
     assert main(["dataset", "build", str(photos), "--output", str(path), "--scale", "cosine", "--quiet"]) == 0
     return path

@@ -26,7 +26,7 @@ def main() -> None:
     comfy.options.enable_args_parsing()
     import comfy.model_patcher
     import utils.extra_config  # noqa: F401 - has to come before nodes in 0.3.75
-    from comfyui_headsup.nodes import memory
+    from comfyui_headsup.nodes.bridge import memory
 
     answer = {
         "novram": after_novram(memory.WholePatcher),
@@ -48,7 +48,7 @@ def network() -> Any:
 
 def make_patcher(kind: Any, layers: Any, load: str, offload: str) -> Any:
     import torch
-    from comfyui_headsup.nodes.memory import HeadsUpNetwork
+    from comfyui_headsup.nodes.bridge.memory import HeadsUpNetwork
 
     return kind(HeadsUpNetwork(layers), load_device=torch.device(load), offload_device=torch.device(offload))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from comfyui_headsup.headsup_core import InputError
-from comfyui_headsup.nodes.pictures import Canvas, Pictures, decodable, mask_planes, prompt_states
+from comfyui_headsup.nodes.bridge.pictures import Canvas, Pictures, decodable, mask_planes, prompt_states
 from harness.refusals import raises_naming
 
 

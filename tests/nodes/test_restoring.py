@@ -24,7 +24,7 @@ from comfyui_headsup.headsup_core.models.prediction import LatentResidual
 from comfyui_headsup.headsup_core.models.record import Architecture, ModelCard, ModelRecord
 from comfyui_headsup.headsup_core.restoring.pipeline import restore_pictures
 from comfyui_headsup.headsup_core.restoring.session import Session
-from comfyui_headsup.nodes.restoring import BatchReport, check_options_fit, restore_batch
+from comfyui_headsup.nodes.upscaling.restoring import BatchReport, check_options_fit, restore_batch
 from torch import nn
 
 OPTIONS = RestoreOptions(scale=2, tile=32, overlap=8, tile_batch=1, color_fix="none", seed=3)
@@ -110,7 +110,7 @@ def test_pictures_of_a_batch_share_encoded_references(model: HeadsUpModel, monke
         given.append(session.references)
         return restore_pictures(image, session, faces)
 
-    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore_pictures", spy)
+    monkeypatch.setattr("comfyui_headsup.nodes.upscaling.restoring.restore_pictures", spy)
     for _ in range(2):
         run(torch.rand(2, 8, 8, 3), model)
     _, first, second, _, third, fourth = given  # the options are tried out once an execution
@@ -257,7 +257,7 @@ def test_faces_go_with_their_pictures(model: HeadsUpModel, monkeypatch: pytest.M
             seen.extend(face.score for face in faces[0])
         return restore_pictures(image, session, faces)
 
-    monkeypatch.setattr("comfyui_headsup.nodes.restoring.restore_pictures", spy)
+    monkeypatch.setattr("comfyui_headsup.nodes.upscaling.restoring.restore_pictures", spy)
     _, _, report = run(torch.rand(2, 9, 14, 3), model, faces=faces)
     assert seen == [0.1, 0.2]
     assert "tiles planned around 1 face" in report

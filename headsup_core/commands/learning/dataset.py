@@ -1,0 +1,87 @@
+"""Find the faces in folders of photos and who is the same person: an index that training draws reference pairs from."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from ...errors import HeadsUpError, InputError
+from ...faces.analyzer import AnalyzerBase, DetectionOptions
+from ...image_files import picture_files, read_picture
+from ..hosting import add_host_arguments, check_folder, make_host
+from ..identifying.analyzing import add_analyzer_arguments, detection_options, make_analyzer
+
+if TYPE_CHECKING:
+    from ...training.data.face_index import IndexedPicture
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    build = actions.add_parser("build", help="folders of photos -> an index for `train`")
+    build.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of photos, or photos")
+    build.add_argument("--output", type=Path, required=True, metavar="INDEX.json", help="the index")
+    build.add_argument(
+        "--threshold", type=float, default=0.65, help="least similarity of two photos of one person (default 0.65)"
+    )
+    build.add_argument(
+        "--scale",
+        choices=("calibrated", "cosine"),
+        default="calibrated",
+        help="of the threshold: calibrated (0 strangers, 1 two good photos of one person) or the raw cosine",
+    )
+    build.add_argument("--partners", type=int, default=20, help="most pairs of one face (default 20)")
+    add_analyzer_arguments(build)
+    add_host_arguments(build)
+    build.set_defaults(run_action=_build)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.run_action(args)
+
+
+def _build(args: argparse.Namespace) -> int:
+    """Write the index; photos that cannot be read are named and left out. Status 2 when there were any."""
+    from ...training.data.face_index import SUFFIX, FaceIndex, mine_pairs, write_index
+
+    if args.output.suffix != SUFFIX:
+        raise InputError(f"--output {args.output}: the index is a {SUFFIX} file")
+    if args.partners < 1:
+        raise InputError(f"--partners {args.partners}: must be at least 1")
+    options = detection_options(args)
+    files = picture_files(args.folders)
+    check_folder(args.output.parent)
+    analyzer = make_analyzer(args, make_host(args))
+    found: list[IndexedPicture] = []
+    failed: list[str] = []
+    for path in tqdm(files, unit="photo", disable=args.quiet or None):
+        try:
+            found.append(_index_picture(path, analyzer, options))
+        except HeadsUpError as error:
+            failed.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+    if not found:
+        raise InputError(f"none of {len(files)} photos can be used: {failed[0] if failed else 'there are none'}")
+    pairs = mine_pairs(found, analyzer.embedder_id, args.threshold, args.scale, args.partners)
+    index = FaceIndex(tuple(found), pairs, analyzer.embedder_id, args.threshold, args.scale)
+    write_index(args.output, index)
+    faces = sum(len(one.faces) for one in found)
+    paired = len(index.others())
+    log.info(
+        "%d photos, %d faces, %d pairs; %d faces have a partner: %s", len(found), faces, len(pairs), paired, args.output
+    )
+    for reason in failed:
+        log.warning("left out: %s", reason)
+    return 2 if failed else 0
+
+
+def _index_picture(path: Path, analyzer: AnalyzerBase, options: DetectionOptions) -> IndexedPicture:
+    from ...training.data.face_index import IndexedPicture
+
+    image = read_picture(path).rgb
+    faces = analyzer.embed(image, analyzer.detect(image, options))
+    return IndexedPicture(path, image.shape[-1], image.shape[-2], faces[0])

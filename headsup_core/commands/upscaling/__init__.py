@@ -1,0 +1,1 @@
+"""Commands that restore pictures and plan it."""

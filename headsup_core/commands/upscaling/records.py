@@ -1,0 +1,162 @@
+"""What a result was made from and how, kept in the result itself: `--resume` knows by it what is done."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...errors import InputError
+from ...image_files import picture_text
+from ...option_fields import declared_options
+from ...restoring.options import RestoreOptions
+
+KEY = "headsup"
+"""Key of the PNG's text."""
+NO_SETTINGS = frozenset({
+    "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "models_dir",
+    "extra_model_paths", *declared_options(RestoreOptions),
+})  # fmt: skip
+"""Arguments that say what is restored, where and how fast; every other one changes the result, new ones included.
+Which of its own change it is said by `RestoreOptions.settings`."""
+BLOCK, BLOCKS = 65_536, 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a result depends on, but the picture.
+
+    Attributes:
+        values: option -> its value; of a file its `fingerprint`.
+    """
+
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, args: argparse.Namespace, options: RestoreOptions, files: dict[str, Path]) -> Settings:
+        """Those of a command.
+
+        Args:
+            files: arguments that name a model -> the file or folder that is meant.
+        """
+        values = {name: _value(value) for name, value in vars(args).items() if name not in NO_SETTINGS}
+        values |= {name: fingerprint(path) for name, path in files.items()}
+        values |= options.settings()
+        return cls(json.loads(json.dumps(values, sort_keys=True, default=str)))
+
+    def record(self, source: Path) -> dict[str, str]:
+        """The texts to write into the result of the picture file `source`.
+
+        Raises:
+            InputError: the file cannot be read.
+        """
+        return {KEY: json.dumps({**source_record(source), "settings": self.values}, sort_keys=True)}
+
+    def differing(self, others: dict[str, Any]) -> str:
+        """In words, what is set otherwise in `others`."""
+        names = sorted(name for name in self.values | others if self.values.get(name) != others.get(name))
+        return ", ".join(f"{name} {_short(others.get(name))}, not {_short(self.values.get(name))}" for name in names)
+
+
+def source_record(source: Path) -> dict[str, str]:
+    """What tells the results of one picture file from those of others: its content, and its place, both as hashes.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return {"picture": content_hash(source), "place": _place(source)}
+
+
+def is_own_result(target: Path, source: Path) -> bool:
+    """Whether the file `target` may be replaced by the result of `source`: it is an earlier result of the same picture
+    or of an older picture in the same place, or it is empty. Whatever else it is, somebody may miss it."""
+    try:
+        if target.is_symlink() or not target.is_file():
+            return False
+        if target.stat().st_size == 0:
+            return True
+        record: Any = json.loads(picture_text(target, KEY) or "")
+        return _place(source) == record.get("place") or content_hash(source) == record["picture"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, InputError):
+        return False
+
+
+def _place(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+
+
+def why_again(target: Path, source: Path, settings: Settings) -> str | None:
+    """Why a picture has to be restored: "" when there is no result yet, None when there is one of these settings.
+
+    Raises:
+        InputError: the target was not made by this command, or the source cannot be read.
+    """
+    if not target.exists() or (target.is_file() and target.stat().st_size == 0):
+        return ""
+    text = picture_text(target, KEY)
+    try:
+        record: Any = json.loads(text or "")
+        picture, made_with = str(record["picture"]), dict(record["settings"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{target} is there, but it is no whole result of this command: delete or move it, choose another "
+            "--output, or leave out --resume, which replaces it"
+        ) from error
+    if made_with != settings.values:
+        return f"with other settings ({settings.differing(made_with)})"
+    return None if picture == content_hash(source) else "from another picture"
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file. Raises `InputError` when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return digest.hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """Name and SHA-256 of a model: of small files whole, of large ones of 64 MiB spread evenly over them.
+
+    Gigabytes of weights would take longer to hash than a picture to restore; a training changes them everywhere. Of a
+    folder: of all files in it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                digest.update(f"{file.relative_to(path).as_posix()} {fingerprint(file)}\n".encode())
+        return f"{path.name} {digest.hexdigest()[:16]}"
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            digest.update(str(size).encode())
+            count = min(BLOCKS, -(-size // BLOCK))
+            for index in range(count):
+                file.seek(index * (size - BLOCK) // max(1, count - 1) if size > BLOCK * BLOCKS else index * BLOCK)
+                digest.update(file.read(BLOCK))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    return f"{path.name} {digest.hexdigest()[:16]}"
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401 - an option's
+    if isinstance(value, Path):
+        return fingerprint(value) if value.exists() else str(value)
+    return [_value(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _short(value: Any) -> str:  # noqa: ANN401 - an option's
+    text = "unset" if value is None else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

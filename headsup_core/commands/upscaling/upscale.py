@@ -1,0 +1,131 @@
+"""Restore and enlarge pictures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ...errors import InputError
+from ...faces import Faces
+from ...faces.analyzer import AnalyzerBase
+from ...host import Host
+from ...image_files import read_picture, write_picture
+from ...imaging.resizing import resize
+from ...models.loading import DEFAULT_MODEL, find_base, find_model_file
+from ...restoring.options import RestoreOptions
+from ...restoring.pipeline import restore_pictures
+from ...restoring.session import Session
+from ..hosting import add_host_arguments, check_folder, make_host
+from ..identifying.analyzing import (
+    add_analyzer_arguments,
+    add_faces_argument,
+    analyzer_if_there,
+    detection_options,
+    make_analyzer,
+)
+from ..identifying.people_arguments import add_people_arguments, names_people, with_people
+from ..option_arguments import add_option_arguments, given_arguments
+from .batch import Job, JsonLines, LogLines, Restored, Watcher, plan_jobs, run_batch
+from .html_report import HtmlReport, check_report_file
+from .records import Settings
+from .restoring import add_model_arguments, load_asked_model
+from .result_files import add_file_arguments, checked_suffix, manner_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="IN", help="pictures, or folders of pictures")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    add_file_arguments(parser)
+    add_model_arguments(parser)
+    add_option_arguments(parser, RestoreOptions)
+    parser.add_argument("--recursive", action="store_true", help="pictures of the folders in a folder, too")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep results of the same pictures and settings; do what is missing"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON line per picture on stdout")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE.html",
+        help="one HTML file to look at: before and after under a slider, faces, what failed; loads nothing",
+    )
+    parser.add_argument(
+        "--aligned", action="store_true", help="for models of aligned faces: the pictures are such faces, look for none"
+    )
+    add_people_arguments(parser)
+    add_faces_argument(parser)
+    add_analyzer_arguments(parser)
+    add_host_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
+    if not args.faces and names_people(args):
+        raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
+    options = RestoreOptions(**given_arguments(RestoreOptions, args))
+    host = make_host(args)
+    jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive, ending=checked_suffix(args))
+    check_folder(args.output)
+    if args.report is not None:
+        check_folder(args.report.parent, "--report")
+        check_report_file(args.report)
+    model = load_asked_model(args, host)
+    analyzer: AnalyzerBase | None = None
+    if names_people(args):
+        analyzer = make_analyzer(args, host)
+        model = with_people(model, args, analyzer)
+    elif args.faces and not args.aligned and options.sizing == "pad" and options.strength > 0:
+        analyzer = make_analyzer(args, host) if model.one_step.aligned_face else analyzer_if_there(args, host)
+    session = Session(model, options, host, analyzer)
+    settings = Settings.of(args, options, _model_files(args, host))
+    with ExitStack() as stack:
+        page = None
+        if args.report is not None:
+            page = stack.enter_context(_page(args, jobs, analyzer or make_analyzer(args, host)))
+        watchers: list[Watcher] = [JsonLines() if args.json else LogLines(), *([] if page is None else [page])]
+
+        def restore_one(job: Job, texts: dict[str, str]) -> Restored:
+            return _restore_file(job, texts, session, args, page)
+
+        run_batch(jobs, restore_one, settings, host, resume=args.resume, watchers=watchers)
+    return 0
+
+
+def _page(args: argparse.Namespace, jobs: Sequence[Job], analyzer: AnalyzerBase) -> HtmlReport:
+    """The report that `--report` asks for."""
+    options = detection_options(args)
+
+    def find_faces(picture: torch.Tensor) -> Faces:
+        return analyzer.detect(picture, options)
+
+    return HtmlReport(args.report, "HeadsUp: before and after", len(jobs), find_faces, analyzer.embedder_id)
+
+
+def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
+    """What the options that name a model mean."""
+    if args.adapter is None:
+        return {"model": find_model_file(args.model or DEFAULT_MODEL, host)}
+    return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host)}
+
+
+def _restore_file(
+    job: Job, texts: dict[str, str], session: Session, args: argparse.Namespace, page: HtmlReport | None
+) -> Restored:
+    picture, analyzer = read_picture(job.source), session.analyzer
+    faces = None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args))
+    if page is not None and faces is not None:
+        page.faces_are(job.source, faces)
+    # references are not shared: pictures of many sizes would fill the memory with them
+    result = restore_pictures(picture.rgb, replace(session, references={}), faces)
+    alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
+    if picture.frames > 1:
+        result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")
+    result.report.notes.extend(picture.notes)
+    manner = manner_of(picture, args, texts)
+    return Restored(result.report, partial(write_picture, rgb=result.image, alpha=alpha, manner=manner))

@@ -1,0 +1,1 @@
+"""What joins the nodes to ComfyUI: its classes, memory, progress, pictures and inputs."""

@@ -1,0 +1,1 @@
+"""Nodes that find faces and hand them on."""

@@ -1,0 +1,1 @@
+"""The node that loads a model, and the files that it offers."""

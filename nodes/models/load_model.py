@@ -1,0 +1,177 @@
+"""The node that loads a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...headsup_core import InputError
+from ...headsup_core.models.loading import DTYPES
+from ...headsup_core.models.systems import load_options
+from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
+from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.option_inputs import given_option, option_input
+from .model_files import DEFAULT_CHOICE, choices, find_choice, fingerprint, load_shared
+from .system_files import (
+    AUTO,
+    NONE,
+    SYSTEM_CHOICES,
+    adapter_choices,
+    adapter_fingerprint,
+    base_choices,
+    base_fingerprint,
+    find_base_choice,
+    load_adapted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ...headsup_core import HeadsUpModel
+
+
+class HeadsUpLoadModel(ComfyNode):
+    """`HEADSUP_MODEL` from a file."""
+
+    @classmethod
+    def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
+        return schema(
+            node_id="HeadsUpLoadModel",
+            display_name="HeadsUp Load Model",
+            description="Loads a one-step model that restores and enlarges portraits. headsup-tiny comes with the "
+            "pack and needs nothing else. The output info names the model's licence and what it was trained on.",
+            search_aliases=["upscale model", "super resolution", "face restore", "headsup", "放大模型", "人像修复"],
+            inputs=[
+                io.Combo.Input(
+                    "model",
+                    options=choices(),
+                    default=DEFAULT_CHOICE,
+                    tooltip="headsup-tiny comes with the pack (MIT licence; x4; runs on a CPU). The other names are "
+                    "the HeadsUp files in models/headsup; their licences are in the output info.",
+                ),
+                io.Combo.Input(
+                    "dtype",
+                    options=["auto", *DTYPES],
+                    default="auto",
+                    tooltip="Precision of the weights. auto (default): float32, and float16 for files over 200 MB on "
+                    "a GPU. float32 is the most exact; the other two take half the memory.",
+                ),
+                io.Combo.Input(
+                    "device",
+                    options=list(DEVICES),
+                    default="auto",
+                    tooltip="Where the model computes. auto (default): the device that ComfyUI uses. cpu: slower, "
+                    "but takes no GPU memory.",
+                ),
+                io.Combo.Input(
+                    "adapter",
+                    options=adapter_choices(),
+                    default=NONE,
+                    optional=True,
+                    tooltip="A published system's file in models/headsup, used with base in place of model: OSEDiff "
+                    "and OSEDiff-Face (Apache-2.0), PiSA-SR (Apache-2.0), S3Diff (Apache-2.0; needs de_net.pth beside "
+                    "it), HYPIR (NON-COMMERCIAL), OSDFace (no licence given; needs associate_2.ckpt and "
+                    "embedding_change_weights.pth beside it), HeadsUp (see info). none (default): use model.",
+                ),
+                io.Combo.Input(
+                    "base",
+                    options=base_choices(),
+                    default=NONE,
+                    optional=True,
+                    tooltip="What the adapter goes beside: Stable Diffusion 2.1-base (SD-Turbo for S3Diff), a file in "
+                    "models/checkpoints or a folder in models/diffusers. Adapters over the same base share it.",
+                ),
+                io.Combo.Input(
+                    "system",
+                    options=list(SYSTEM_CHOICES),
+                    default=AUTO,
+                    optional=True,
+                    tooltip="Which system the adapter is of. auto (default): found by what the file holds; an "
+                    "OSEDiff-Face file holds the same as OSEDiff's and is found by 'face' in its name.",
+                ),
+                *(option_input(field, optional=True) for field in load_options().values()),
+            ],
+            outputs=[
+                HeadsUpModelSocket.Output("MODEL", display_name="model", tooltip="For HeadsUp Upscale."),
+                io.String.Output(
+                    "INFO",
+                    display_name="info",
+                    tooltip="Name, licence, training data, scale, precision, size and what else the model needs.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, model: str = "", adapter: str = "", base: str = "") -> bool:
+        """Names of files that are not there pass: the page hides why a value is not in a list, and shows our errors."""
+        del model, adapter, base
+        return True
+
+    @classmethod
+    def fingerprint_inputs(  # ComfyUI's inputs
+        cls, model: str, adapter: str = NONE, base: str = NONE, **_inputs: Any  # noqa: ANN401
+    ) -> str:
+        if adapter == NONE:
+            return str(fingerprint(find_choice(model)))
+        weights = None if base == NONE else base_fingerprint(find_base_choice(base))
+        return str((adapter_fingerprint(find_choice(adapter)), weights))
+
+    @classmethod
+    def execute(
+        cls,
+        model: str,
+        dtype: str,
+        device: str,
+        adapter: str = NONE,
+        base: str = NONE,
+        system: str = AUTO,
+        **widgets: Any,  # noqa: ANN401 - of the declared options
+    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        options = chosen_options(widgets)
+        if adapter != NONE:
+            if base == NONE:
+                raise InputError(f"adapter {adapter} needs a base: choose a Stable Diffusion 2.1-base or SD-Turbo file")
+            path, base_path = find_choice(adapter), find_base_choice(base)
+            named = None if system == AUTO else system
+            handle = load_adapted(path, base_path, dtype, device, ComfyHost.on(device), named, options)
+            needs = f"its base, {handle.one_step.base}; chosen is {base_path.name}, which its adapters share"
+            return io.NodeOutput(handle, describe(handle, path, needs))
+        if base != NONE or system != AUTO:
+            given = f"base {base}" if base != NONE else f"system {system}"
+            raise InputError(f"{given} is used with an adapter only: choose one, or leave it out")
+        path = find_choice(model)
+        handle = load_shared(path, dtype, device, ComfyHost.on(device), options)
+        return io.NodeOutput(handle, describe(handle, path))
+
+
+def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
+    """The options whose widgets were turned; the others keep the default of whatever has them."""
+    declared = load_options()
+    given = {name: given_option(declared[name], value) for name, value in widgets.items()}
+    return {name: value for name, value in given.items() if value != declared[name].default}
+
+
+def describe(
+    model: HeadsUpModel, path: Path, needs: str = "nothing else: the file holds the codec and the UNet"
+) -> str:
+    """What a person wants to know of a loaded model, line by line."""
+    card, weights = model.card, model.one_step
+    parameters = [parameter for network in weights.networks for parameter in network.parameters()]
+    megabytes = sum(parameter.numel() * parameter.element_size() for parameter in parameters) / 1e6
+    reads_text = weights.prompt.reads_text
+    side, detail = weights.aligned_face, weights.record.detail
+    restores = f"aligned faces of {side} px: give HeadsUp Upscale the faces of its pictures" if side else ""
+    lines = {
+        "model": f"{card.name} ({path.name})",
+        "licence": card.licence,
+        "trained on": card.training_data,
+        "system": weights.system,
+        "needs": needs,
+        "restores": restores,
+        "scale": f"x{weights.scale}; any other scale works, too",
+        "weights": f"{str(weights.dtype).removeprefix('torch.')}, {megabytes:.1f} MB in memory",
+        "prompt": "text or conditioning" if reads_text else "none: text is ignored",
+        "detail": "" if detail is None else f"{detail:g}, of 0 (faithful) to 1 (crisp)",
+        "notes": card.notes,
+    }
+    return "\n".join(f"{name}: {value}" for name, value in lines.items() if value)

@@ -1,0 +1,192 @@
+"""The node that restores and enlarges pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...headsup_core import RestoreOptions
+from ...headsup_core.faces.drawing import annotate
+from ...headsup_core.imaging.resizing import resize
+from ...headsup_core.option_fields import declared_options
+from ...headsup_core.restoring.people.identity_score import score_label
+from ...headsup_core.restoring.session import Session
+from ..bridge.comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
+from ..bridge.host import ComfyHost
+from ..bridge.messages import show_on_node
+from ..bridge.option_inputs import given_options, option_input, option_inputs
+from ..bridge.pictures import mask_planes, prompt_states
+from ..faces.face_analyzers import recogniser_of
+from .restoring import restore_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ...headsup_core import HeadsUpModel
+    from ...headsup_core.faces import Faces
+    from ..bridge.pictures import Conditioning
+
+KEEP_GOING, STOP = "keep going", "stop"
+SIZES = ("scale", "long_edge", "max_megapixels")
+TILES = ("tile", "overlap", "tile_batch")
+PLACED = ("strength", "color_fix", "seed", "prompt", "tags", "identity_gate")
+"""Options that have their place among the inputs; each further one is appended by itself."""
+NOT_HERE = ("sizing",)
+"""For comparisons with published scripts, whose result has a size of its own."""
+PREVIEW_SIDE = 1024
+"""Longer side in pixels of the picture with names and scores."""
+# 0.3.75 knows the seed's control only as on or off
+FIXED_SEED: Any = getattr(getattr(io, "ControlAfterGenerate", None), "fixed", True)
+
+
+class HeadsUpUpscale(ComfyNode):
+    """IMAGE in, restored IMAGE out."""
+
+    @classmethod
+    def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
+        return schema(
+            node_id="HeadsUpUpscale",
+            display_name="HeadsUp Upscale",
+            description="Restores and enlarges portraits (and other photographs) with one diffusion step, the whole "
+            "picture at once or in tiles without seams. Batches and lists are done picture by picture.",
+            search_aliases=[
+                *("upscale", "super resolution", "face restore", "portrait", "headsup", "enhance"),
+                *("放大", "高清修复", "超分", "人像修复", "修脸"),
+            ],
+            inputs=[*size_inputs(), *_result_inputs(), *_optional_inputs()],
+            outputs=[
+                io.Image.Output("IMAGE", display_name="image", tooltip="The restored picture; transparency is kept."),
+                io.Image.Output(
+                    "BEFORE",
+                    display_name="before",
+                    tooltip="The input enlarged to the same size without restoring (bicubic), to compare with.",
+                ),
+                io.String.Output(
+                    "REPORT",
+                    display_name="report",
+                    tooltip="Sizes, the tiles that were used (enter them again for the same bits), time, and each "
+                    "picture that could not be restored, with the reason.",
+                ),
+                FacesSocket.Output(
+                    "FACES",
+                    display_name="faces",
+                    tooltip="The faces that were given or found, at the size of the result; those of known people with "
+                    "name and identity before and after.",
+                ),
+                io.Image.Output(
+                    "PREVIEW",
+                    display_name="preview",
+                    tooltip="The result with each face's name, identity before -> after (0 = strangers, 1 = two good "
+                    "photos of one person), the same in words, and what came of it. Longer side at most 1024 px.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: HeadsUpModel,
+        image: torch.Tensor,
+        on_error: str,
+        conditioning: Conditioning | None = None,
+        mask: torch.Tensor | None = None,
+        faces: Faces | None = None,
+        **widgets: Any,  # noqa: ANN401 - those of the options
+    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        options = RestoreOptions(
+            **widget_options(widgets),
+            conditioning=None if conditioning is None else prompt_states(conditioning),
+            mask=None if mask is None else mask_planes(mask, len(image)),
+        )
+        host = ComfyHost.on(model.device)
+        analyzer = recogniser_of(faces) if model.identities else None
+        session = Session(model, options, host, analyzer)
+        done = restore_batch(image, session, host, faces, keep_going=on_error != STOP)
+        if done.failures:
+            show_on_node("\n".join(done.failures))
+        device = model_management.intermediate_device()
+        preview = _preview(done.after, done.faces).to(device)
+        return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview)
+
+
+def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:
+    """IMAGE `[B,h,w,3]` of an IMAGE `[B,H,W,C]`, reduced, with each face's label."""
+    height, width = after.shape[1:3]
+    factor = min(1.0, PREVIEW_SIDE / max(height, width))
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    drawn: list[torch.Tensor] = []
+    for picture, here in zip(after.split(1), faces.scaled_to(*size), strict=True):
+        small = resize(picture[..., :3].permute(0, 3, 1, 2), *size, "area")
+        drawn.append(annotate(small, here, [score_label(index, face) for index, face in enumerate(here)]))
+    return torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
+
+
+def widget_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
+    """Option -> value, of a node's widgets; a longer side takes the place of the scale."""
+    given = given_options(RestoreOptions, widgets)
+    return given if given["long_edge"] is None else {**given, "scale": None}
+
+
+def size_inputs() -> list[Any]:
+    """Model, picture, the size of the result, and how it is cut."""
+    declared = declared_options(RestoreOptions)
+    return [
+        HeadsUpModelSocket.Input("model", tooltip="From HeadsUp Load Model."),
+        io.Image.Input(
+            "image",
+            tooltip="Pictures to restore: one, a batch, or a list of different sizes. RGB, RGBA (the transparency is "
+            "enlarged and kept) or grey.",
+        ),
+        option_input(declared["scale"], default=4.0),
+        option_input(declared["long_edge"]),
+        option_input(declared["max_megapixels"], default=100.0),
+        *option_inputs(RestoreOptions, TILES),
+    ]
+
+
+def _result_inputs() -> list[Any]:
+    declared = declared_options(RestoreOptions)
+    return [
+        *option_inputs(RestoreOptions, ("strength", "color_fix")),
+        option_input(declared["seed"], control_after_generate=FIXED_SEED),
+        io.Combo.Input(
+            "on_error",
+            options=[KEEP_GOING, STOP],
+            default=KEEP_GOING,
+            tooltip="When a picture cannot be restored (for instance, it has NaN values). keep going (default): it is "
+            "plainly enlarged, the report names it, the others are done. stop: the workflow ends with the error. "
+            "Options that fit no picture always stop.",
+        ),
+    ]
+
+
+def _optional_inputs() -> list[Any]:
+    """In the order in which they came to be: widgets' values are kept by position."""
+    declared = declared_options(RestoreOptions)
+    inputs = [
+        option_input(declared["prompt"], optional=True),
+        io.Conditioning.Input(
+            "conditioning",
+            optional=True,
+            tooltip="A prompt that is encoded already (CLIP Text Encode), in place of prompt. Exactly one entry, as "
+            "wide as the model's text encoder.",
+        ),
+        io.Mask.Input(
+            "mask",
+            optional=True,
+            tooltip="White is restored, black stays the plain enlargement, grey mixes. Any size; one mask, or one for "
+            "each picture of the batch.",
+        ),
+        option_input(declared["tags"], optional=True),
+        FacesSocket.Input(
+            "faces",
+            optional=True,
+            tooltip="The faces of the same pictures, from HeadsUp Detect Faces: no tile border goes through a face "
+            "that fits a tile, and one of a size that the model does not know is restored at one that it does. Models "
+            "of aligned faces (OSDFace): each is cut out, restored and laid back.",
+        ),
+        option_input(declared["identity_gate"], optional=True),
+    ]
+    later = [name for name in declared if name not in (*SIZES, *TILES, *PLACED, *NOT_HERE)]
+    return inputs + option_inputs(RestoreOptions, later, optional=True)
