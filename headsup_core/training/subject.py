@@ -58,8 +58,8 @@ class Subject(ABC):
     """What is trained: networks, their samples and losses, what a sheet shows, what is exported.
 
     To train something new, write a subclass, a `RunConfig` with its settings, and a line in
-    `commands/learning/train.py`. The loop (`trainer.Trainer`) brings optimizer, schedule, averaged weights, checkpoints that resume exactly, several
-    processes, accumulated gradients and the log.
+    `commands/learning/train.py`. The loop (`trainer.Trainer`) brings optimizer, schedule, averaged weights,
+    checkpoints that resume exactly, several processes, accumulated gradients and the log.
 
     A constructor takes (configuration, `Workplace`); it may draw from torch's global random state, which the loop
     seeds.
