@@ -129,7 +129,7 @@ def _picture(image: Image.Image, path: Path, data: bytes, png: PngParts | None, 
         bits = 8
         if deep and image.mode in ("RGB", "RGBA", "LA"):
             seen = color if alpha is None or "transparency" in image.info else np.dstack((color, alpha))
-            values = decode_deep(data, seen, stored)
+            values = decode_deep(png.picture if png else data, seen, stored)
             if values is None:
                 notes.append("16 bits per channel were read as 8: OpenCV is missing, or reads the file otherwise")
             else:

@@ -107,7 +107,9 @@ class HeadsUpUpscale(ComfyNode):
             show_on_node("\n".join(done.failures))
         device = model_management.intermediate_device()
         preview = _preview(done.after, done.faces).to(device)
-        return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview)
+        # ComfyUI keeps this with the results, and sends it again when they are served from its cache
+        said = {"text": ["\n".join(done.failures)]} if done.failures else None
+        return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview, ui=said)
 
 
 def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:
