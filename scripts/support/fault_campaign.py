@@ -123,9 +123,8 @@ def damage(content: bytes, chance: random.Random) -> bytes:
 
 def _sound_files(folder: Path) -> list[tuple[str, str, bytes, Attempt]]:
     """Name, suffix and content of files that are sound, and how they are used."""
-    from headsup_core.commands.records import Settings, is_own_result, why_again
-
     from headsup_core.commands.hosting import read_extra_model_paths
+    from headsup_core.commands.upscaling.records import Settings, is_own_result, why_again
     from headsup_core.errors import HeadsUpError
     from headsup_core.identity.identity import Identity
     from headsup_core.identity.identity_file import load_identity, save_identity
