@@ -15,7 +15,7 @@ from .identity import CROP_SIDE, Identity
 
 TEMPLATE_EYES = float(torch.linalg.vector_norm(FFHQ_512[1] - FFHQ_512[0]))
 LEAST_SIDE, MOST_SIDE = 16, 128
-"""Of the aligned crops that are compared, in pixels."""
+"""Sides of the aligned crops that are compared, in pixels."""
 FACE, EYES, MOUTH = (0.27, 0.90, 0.19, 0.81), (0.37, 0.57, 0.21, 0.78), (0.64, 0.84, 0.31, 0.69)
 """Top, bottom, left and right of what is compared, as shares of the aligned crop's side."""
 LIGHT_GRID = 6

@@ -48,7 +48,7 @@ def hue(picture: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("color_fix", COLOR_FIXES)
 def test_grey_in_is_grey_out(toy_model: OneStepModel, color_fix: str) -> None:
-    """Of a network with random weights, which paints every colour there is."""
+    """The network has random weights and paints every colour there is."""
     coloured = hu.restore(portrait(), HeadsUpModel(toy_model), scale=2, color_fix=color_fix, host=HOST).image
     assert spread(coloured).max() > 0.1
     result = hu.restore(grey(portrait()), HeadsUpModel(toy_model), scale=2, color_fix=color_fix, host=HOST)
