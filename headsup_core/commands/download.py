@@ -7,9 +7,10 @@ import logging
 import sys
 from pathlib import Path
 
-from ..downloads import DOWNLOADS, Download, download
+from ..downloads import download
 from ..errors import HeadsUpError, InputError
 from ..host import PlainHost
+from ..published_files import DOWNLOADS, Download
 from .hosting import add_folder_arguments, make_host
 
 log = logging.getLogger(__name__)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -23,25 +26,25 @@ import pytest
 from headsup_core import downloads
 from headsup_core.cli import main
 from headsup_core.commands import download as command
-from headsup_core.downloads import DOWNLOADS, Download, download, sha256_of
-from headsup_core.errors import DownloadError
+from headsup_core.downloads import download, sha256_of
+from headsup_core.errors import DownloadError, InputError
 from headsup_core.host import PlainHost
+from headsup_core.published_files import DOWNLOADS, Download
+from headsup_core.whole_files import whole_file
 
 CONTENT = hashlib.shake_256(b"a model").digest(300_000)
 
 
 @dataclass
 class Site:
-    """What the server does, and what it was asked: one (first byte asked for, bytes sent) per request."""
+    """What the server does, and how many bytes it sent per request."""
 
     url: str
     content: bytes = CONTENT
-    ranges: bool = True
     cut_after: int | None = None
-    interrupt_when: Path | None = None
-    lie_about_range: bool = False
+    interrupt_in: Path | None = None
     status: int = 200
-    requests: list[tuple[int, int]] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,25 +52,18 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         site = self.site
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        start = int(asked[1]) if asked else 0
-        if site.status != 200 or (asked and site.ranges and start >= len(site.content)):
-            site.requests.append((start, 0))
-            self.send_error(site.status if site.status != 200 else 416)
+        if site.status != 200:
+            site.sent.append(0)
+            self.send_error(site.status)
             return
-        partial = asked is not None and site.ranges
-        body = site.content[start:] if partial else site.content
-        sent = body[: site.cut_after]
-        site.requests.append((start, len(sent)))
-        self.send_response(206 if partial else 200)
-        if partial:
-            shown = start + 1 if site.lie_about_range else start
-            self.send_header("Content-Range", f"bytes {shown}-{len(site.content) - 1}/{len(site.content)}")
-        self.send_header("Content-Length", str(len(body)))
+        body = site.content[: site.cut_after]
+        site.sent.append(len(body))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(site.content)))
         self.end_headers()
-        self.wfile.write(sent)
-        if site.interrupt_when:  # Ctrl-C reaches the process while it waits for more than it has written
-            while not (site.interrupt_when.exists() and site.interrupt_when.stat().st_size):
+        self.wfile.write(body)
+        if site.interrupt_in:  # Ctrl-C reaches the process while it waits for more than it has written
+            while not any(path.stat().st_size for path in site.interrupt_in.rglob("*") if path.is_file()):
                 time.sleep(0.01)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             with contextlib.suppress(OSError):
@@ -118,7 +114,7 @@ def test_fetched_whole_then_left_alone(site: Site, record: Download, tmp_path: P
     assert path.read_bytes() == CONTENT
     assert _names(folder) == ["model.onnx"]
     assert download(record, [folder], quiet=True) == path
-    assert site.requests == [(0, len(CONTENT))]
+    assert site.sent == [len(CONTENT)]
 
 
 def test_found_in_a_later_folder(site: Site, record: Download, tmp_path: Path) -> None:
@@ -127,17 +123,17 @@ def test_found_in_a_later_folder(site: Site, record: Download, tmp_path: Path) -
     found = download(record, [tmp_path / "first", tmp_path / "second"], quiet=True)
     assert found == tmp_path / "second" / "model.onnx"
     assert not (tmp_path / "first").exists()
-    assert site.requests == []
+    assert site.sent == []
 
 
-def test_cut_connection_is_continued(site: Site, record: Download, tmp_path: Path) -> None:
+def test_cut_connection_leaves_nothing(site: Site, record: Download, tmp_path: Path) -> None:
     site.cut_after = 100_000
-    with pytest.raises(DownloadError, match="100000 of 300000 bytes are kept: give the same command again"):
+    with pytest.raises(DownloadError, match="could not be fetched whole"):
         download(record, [tmp_path], quiet=True)
-    assert (tmp_path / "model.onnx.part").read_bytes() == CONTENT[:100_000]
+    assert _names(tmp_path) == []
     site.cut_after = None
     assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
-    assert site.requests == [(0, 100_000), (100_000, 200_000)]
+    assert site.sent == [100_000, len(CONTENT)]
     assert _names(tmp_path) == ["model.onnx"]
 
 
@@ -150,52 +146,54 @@ def ctrl_c_interrupts() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ctrl_c_interrupts")
-def test_interrupt_keeps_what_came(site: Site, record: Download, tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_interrupt_leaves_nothing(site: Site, record: Download, tmp_path: Path, packed: bool) -> None:
     site.cut_after = 200_000
-    site.interrupt_when = tmp_path / "model.onnx.part"
+    site.interrupt_in = tmp_path
     with pytest.raises(KeyboardInterrupt):
+        download(replace(record, networks=(("model.onnx", "0" * 64),)) if packed else record, [tmp_path], quiet=True)
+    assert site.sent == [200_000]
+    assert [name for name in _names(tmp_path) if name != "models"] == []
+
+
+@pytest.mark.parametrize("size", [500, 400_000])
+def test_file_of_another_size_is_refused(site: Site, record: Download, tmp_path: Path, size: int) -> None:
+    site.content = hashlib.shake_256(b"a model").digest(size)
+    with pytest.raises(DownloadError, match=record.sha256):
         download(record, [tmp_path], quiet=True)
-    kept = site.interrupt_when.stat().st_size
-    assert 0 < kept <= 200_000
-    site.cut_after = site.interrupt_when = None
-    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
-    assert site.requests[1:] == [(kept, len(CONTENT) - kept)]
+    assert _names(tmp_path) == []
 
 
-def test_server_without_ranges_starts_anew(site: Site, record: Download, tmp_path: Path) -> None:
-    site.ranges = False
-    (tmp_path / "model.onnx.part").write_bytes(b"x" * 1000)
-    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
-    assert site.requests == [(1000, len(CONTENT))]
+def test_what_a_killed_process_left_is_removed(site: Site, record: Download, tmp_path: Path) -> None:
+    """Its process number is beyond what a system gives."""
+    with whole_file(tmp_path / "model.onnx") as temporary:
+        temporary.write_bytes(b"half")
+        left = tmp_path / temporary.name.replace(f"-{os.getpid()}-", "-999999999-")
+        left.write_bytes(b"half")
+    (tmp_path / "model.onnx").unlink()
+    download(record, [tmp_path], quiet=True)
+    assert _names(tmp_path) == ["model.onnx"]
 
 
-def test_complete_part_needs_no_network(site: Site, record: Download, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx.part").write_bytes(CONTENT)
-    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
-    assert site.requests == []
+def test_others_may_read_what_was_fetched(site: Site, record: Download, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"")
+    path = download(record, [tmp_path], quiet=True)
+    assert path.stat().st_mode == (tmp_path / "mine").stat().st_mode
 
 
-def test_overlong_part_starts_anew(site: Site, record: Download, tmp_path: Path) -> None:
-    (tmp_path / "model.onnx.part").write_bytes(CONTENT + b"x")
-    assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
-    assert site.requests == [(0, len(CONTENT))]
-
-
-def test_wrong_part_of_the_file_is_refused(site: Site, record: Download, tmp_path: Path) -> None:
-    site.lie_about_range = True
-    (tmp_path / "model.onnx.part").write_bytes(CONTENT[:10])
-    with pytest.raises(DownloadError, match="another part of the file"):
+def test_without_pooch_the_pip_line_is_said(
+    site: Site, record: Download, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    with pytest.raises(InputError, match="-m pip install pooch"):
         download(record, [tmp_path], quiet=True)
-    assert (tmp_path / "model.onnx.part").read_bytes() == CONTENT[:10]
+    assert _names(tmp_path) == []
+    assert site.sent == []
 
 
-def test_shorter_file_on_the_server_is_refused(site: Site, record: Download, tmp_path: Path) -> None:
-    """A part longer than what the server has gives HTTP 416; asked again from the start, the size is wrong."""
-    site.content = CONTENT[:500]
-    (tmp_path / "model.onnx.part").write_bytes(CONTENT[:1000])
-    with pytest.raises(DownloadError, match="has 500 bytes, the published toy 300000"):
-        download(record, [tmp_path], quiet=True)
-    assert [start for start, _ in site.requests] == [1000, 0]
+def test_nothing_imports_pooch_before_it_is_needed() -> None:
+    program = "import sys, headsup_core.cli, headsup_core.downloads; sys.exit('pooch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_wrong_content_is_removed(site: Site, record: Download, tmp_path: Path) -> None:
@@ -211,7 +209,7 @@ def test_other_file_under_that_name_is_not_overwritten(site: Site, record: Downl
     with pytest.raises(DownloadError, match="move it away first"):
         download(record, [tmp_path], quiet=True)
     assert (tmp_path / "model.onnx").read_bytes() == b"mine"
-    assert site.requests == []
+    assert site.sent == []
 
 
 def test_missing_on_the_server_and_no_server(site: Site, record: Download, tmp_path: Path) -> None:
@@ -219,8 +217,13 @@ def test_missing_on_the_server_and_no_server(site: Site, record: Download, tmp_p
     with pytest.raises(DownloadError, match="404"):
         download(record, [tmp_path], quiet=True)
     closed = replace(record, url="http://127.0.0.1:9/model.onnx")
-    with pytest.raises(DownloadError, match="0 of 300000 bytes"):
+    with pytest.raises(DownloadError) as caught:
         download(closed, [tmp_path], quiet=True)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in ("toy", closed.url, "Check the connection", str(tmp_path / "model.onnx")):
+        assert part in message
+    assert _names(tmp_path) == []
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "http://example.invalid/x"])
@@ -234,8 +237,8 @@ def test_full_disk_is_seen_first(site: Site, record: Download, tmp_path: Path, m
     monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _folder: usage._replace(free=200_000))
     with pytest.raises(DownloadError, match=r"needs 0\.3 MB, 0\.2 MB are free"):
         download(record, [tmp_path], quiet=True)
-    assert site.requests == []
-    (tmp_path / "model.onnx.part").write_bytes(CONTENT[:100_000])  # the rest fits exactly
+    assert site.sent == []
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda _folder: usage._replace(free=len(CONTENT)))
     assert download(record, [tmp_path], quiet=True).read_bytes() == CONTENT
 
 
@@ -258,7 +261,7 @@ def test_pack_ends_up_flat(site: Site, tmp_path: Path, nest: str) -> None:
     ]  # fmt: skip
     assert (path / "rec.onnx").read_bytes() == b"recogniser"
     assert download(record, [tmp_path], quiet=True) == path
-    assert len(site.requests) == 1
+    assert len(site.sent) == 1
 
 
 def test_pack_that_is_there_nested_counts(site: Site, tmp_path: Path) -> None:
@@ -267,7 +270,7 @@ def test_pack_that_is_there_nested_counts(site: Site, tmp_path: Path) -> None:
     nested.parent.mkdir(parents=True)
     nested.write_bytes(b"detector")
     download(record, [tmp_path], quiet=True)
-    assert site.requests == []
+    assert site.sent == []
     nested.write_bytes(b"another")
     with pytest.raises(DownloadError, match="move it away first"):
         download(record, [tmp_path], quiet=True)
@@ -290,7 +293,7 @@ def test_hostile_archive_writes_nothing(site: Site, tmp_path: Path, entry: str, 
     folder = tmp_path / "deep" / "toys"
     with pytest.raises(DownloadError, match=message):
         download(record, [folder], quiet=True)
-    assert _names(tmp_path) == ["deep", "deep/toys", "deep/toys/models", "deep/toys/models/pack.zip.part"]
+    assert _names(tmp_path) == ["deep", "deep/toys", "deep/toys/models"]
 
 
 @pytest.mark.parametrize("entries", [{"det.onnx": b"other"}, {"README.md": b"nothing"}])
@@ -298,7 +301,7 @@ def test_pack_without_its_networks(site: Site, tmp_path: Path, entries: dict[str
     record = _pack(site, entries, {"det.onnx": b"detector"})
     with pytest.raises(DownloadError, match=r"does not hold the published det\.onnx"):
         download(record, [tmp_path], quiet=True)
-    assert _names(tmp_path / "models") == ["pack.zip.part"]
+    assert _names(tmp_path / "models") == []
 
 
 def test_archive_that_is_none(site: Site, tmp_path: Path) -> None:
@@ -311,7 +314,7 @@ def test_archive_that_is_none(site: Site, tmp_path: Path) -> None:
 
 def test_remains_of_a_killed_unpacking_do_not_matter(site: Site, tmp_path: Path) -> None:
     record = _pack(site, {"det.onnx": b"detector"}, {"det.onnx": b"detector"})
-    for left in (".pack.unpacking/half.onnx", "pack"):
+    for left in (".pack.arriving/half.onnx", "pack"):
         path = tmp_path / "models" / left
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir() if left == "pack" else path.write_bytes(b"half")

@@ -15,7 +15,7 @@ from executor_runner import enter_comfyui, open_replies
 
 HEAVY = {
     "diffusers", "transformers", "lpips", "skimage", "scipy", "cv2", "onnx", "onnxruntime",
-    "insightface", "facexlib", "dlib", "face_recognition_models",
+    "insightface", "facexlib", "dlib", "face_recognition_models", "pooch",
 }  # fmt: skip
 
 
