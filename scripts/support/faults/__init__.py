@@ -1,0 +1,1 @@
+"""The parts of `scripts/fault_campaign`; they need `headsup_core` on the module path."""

@@ -1,0 +1,39 @@
+"""What a campaign counts, and what it says while it runs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+
+SECONDS_BETWEEN = 10
+"""Between two lines that say how far a part is."""
+
+
+class Findings:
+    """What went wrong: counted by kind, the first of each kind in words."""
+
+    KINDS = ("tracebacks", "hangs", "half-written files", "lost pictures", "wrong pictures")
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter(dict.fromkeys(self.KINDS, 0))
+        self.examples: list[str] = []
+
+    def add(self, kind: str, example: str) -> None:
+        self.counts[kind] += 1
+        if self.counts[kind] <= 3:
+            self.examples.append(f"{kind}: {example}")
+
+
+class Steps:
+    """Says on stderr from time to time how far a part of the campaign is."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self._name, self._total, self._done = name, total, 0
+        self._said = time.monotonic()
+
+    def advance(self) -> None:
+        self._done += 1
+        if time.monotonic() - self._said >= SECONDS_BETWEEN:
+            self._said = time.monotonic()
+            sys.stderr.write(f"{self._name}: {self._done} of {self._total}\n")
