@@ -273,7 +273,7 @@ def test_a_restorer_says_whose_face_it_is_and_counts_where_nobody_was_recognised
     names = [f"{toy_file}+{told}" for told in ("reference", "assigned", "stranger")]
     outcome = _evaluate(people, make_systems(names, PlainHost("cpu"), analyzer), analyzer)
     assert outcome.failures == []
-    told = [(one["identities"][0].name, one["faces"][0][0].identity) for one in given[:3]]
+    told = [(one["people"][0].name, one["faces"][0][0].identity) for one in given[:3]]
     assert told == [("ada", None), ("ada", "ada"), ("bob", "bob")]
     assert "toy+reference: the person was not recognised in 6 of 6" in outcome.notes
     assert not any("toy+assigned" in note for note in outcome.notes)

@@ -42,7 +42,7 @@ def command(
 ) -> list[str]:
     """`upscale` of a picture and of a broken file; every picture has a face."""
     analyzer = ColourAnalyzer([face_at(24, 20, 14)])
-    for module in ("analyzing", "upscale"):
+    for module in ("identifying.analyzing", "upscaling.upscale"):
         monkeypatch.setattr(f"headsup_core.commands.{module}.make_analyzer", lambda *_: analyzer)
     save_headsup(tmp_path / "toy.safetensors", toy_model)
     (tmp_path / "in").mkdir()

@@ -140,6 +140,7 @@ def test_final_score_is_of_what_is_returned(make_model: ModelMaker) -> None:
     """Half strength: half of the way from (0.8, 0.3, 0.3) to red; a mask that spares the face: none of it."""
     model, image = copying(make_model), photo((0.8, 0.3, 0.3))
     black = torch.zeros(1, 1, 120, 200)
+    black[..., -1, -1] = 1.0  # an all black one would run no network
 
     _, (half, _) = restored(model, image, ("Ada", "Grace"), strength=0.5)
     _, (masked, _) = restored(model, image, ("Ada", "Grace"), mask=black)

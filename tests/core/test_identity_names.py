@@ -36,7 +36,7 @@ def photo(path: Path, colour: tuple[float, float, float] = RED) -> Path:
 
 @pytest.fixture
 def everyone_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("identities", "find_faces"):
+    for module in ("identifying.identities", "identifying.find_faces"):
         monkeypatch.setattr(f"headsup_core.commands.{module}.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
 
 
