@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from comfyui_headsup.headsup_core.option_fields import declared_options, option
 
-PACKAGE = "comfyui_headsup.nodes"
+PACKAGE = "comfyui_headsup.nodes.bridge"
 
 
 @dataclass(frozen=True)
