@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from .commands import benchmarks, download
 from .commands.identifying import find_faces, identities
-from .commands.learning import average, dataset, train
+from .commands.learning import average, dataset, join, train
 from .commands.upscaling import plan, upscale
 from .errors import HeadsUpError
 
@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
         ("benchmark", benchmarks),
         ("train", train),
         ("average", average),
+        ("join", join),
         ("dataset", dataset),
     ):
         description = (module.__doc__ or "").strip()

@@ -119,6 +119,34 @@ def test_the_command_has_a_flag_for_it(both: Path, tmp_path: Path, capsys: pytes
     assert results[0] != results[1]
 
 
+def test_the_command_writes_the_same_model(ends: tuple[Path, Path], both: Path, tmp_path: Path) -> None:
+    output = tmp_path / "joined.safetensors"
+    assert main(["join", *map(str, ends), "--default", "0.25", "--output", str(output)]) == 0
+    assert hu.load_model(output).one_step.model_id == hu.load_model(both).one_step.model_id
+    assert main(["join", *map(str, ends), "--output", str(output)]) == 0
+    assert hu.load_model(output).one_step.record.detail == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--default", "1.5", "--output", "a.safetensors"], "detail 1.5"), (["--output", "a.pt"], ".safetensors")],
+)
+def test_wrong_use_of_the_command_is_one_line_and_writes_nothing(
+    ends: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["join", *map(str, ends), *options]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert said in errors[0]
+    assert not Path(options[-1]).exists()
+
+
 def test_a_header_whose_crisp_end_is_missing_is_refused(toy_record: ModelRecord, ends: tuple[Path, Path]) -> None:
     record = {**toy_record.to_json(), "detail": 0.5}
     header = {"format": "headsup", "format_version": "1", "architecture": json.dumps(record)}
