@@ -36,7 +36,8 @@ class HeadsUpSaveIdentity(ComfyNode):
                     "prefix",
                     default="",
                     tooltip="Put before the person's name in the file's name. Empty (default): the name alone. "
-                    "Characters that a file name cannot have become _; a file of the same name is replaced.",
+                    "Characters that a file name cannot have become _; a file of the same person is replaced, one of "
+                    "somebody else stays, and the new one gets a number.",
                 ),
                 io.Combo.Input(
                     "folder",
