@@ -12,6 +12,7 @@ from harness.face_models import SCRFD_POINTS, make_arcface, make_pack, make_pars
 from harness.faces import face_at
 from harness.refusals import raises_naming
 
+from headsup_core.benchmark.recognising.face_region import FaceRegion
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces import BACKENDS, DetectionOptions, Faces, analyzer_of, load_face_analyzer
 from headsup_core.faces.backends import yunet as yunet_module
@@ -200,6 +201,23 @@ def test_yunet_is_shown_the_picture_as_opencv_has_it_and_its_rows_become_faces(
     assert best is not None
     assert best.box == second.box == (40, 5, 48, 14)
     assert best.score == pytest.approx(0.9)
+
+
+def test_the_benchmarks_face_region_is_yunets_surest_box_with_a_margin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0.1 of its size on each side: of (100, 50, 180, 140) 8 across and 9 down; and cut at the border."""
+    sure, border = yunet_row(100, 50, 0.9), yunet_row(-5, 195, 0.8)
+    for row in (sure, border):
+        row[2:4] = [80.0, 90.0]
+    _, fake = make_yunet(monkeypatch, tmp_path, np.array([border, sure], dtype=np.float32))
+    region = FaceRegion(tmp_path / "yunet.onnx")
+    assert region(torch.zeros(1, 3, 240, 320)) == (slice(41, 149), slice(92, 188))
+    assert fake.asked["score"] == 0.7
+    fake.rows = np.array([border], dtype=np.float32)
+    assert region(torch.zeros(1, 3, 240, 320)) == (slice(186, 240), slice(0, 83))
+    fake.rows = None
+    assert region(torch.zeros(1, 3, 240, 320)) is None
 
 
 def test_yunet_without_a_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
-from ...errors import InputError, ModelFileError
+from ...errors import InputError
+from ...faces.backends.yunet import YuNet
 from ...faces.face import Box
-from ...libraries import need
 
 Region = tuple[slice, slice]
 """Rows and columns."""
 MARGIN = 0.1
 """The detector's box is enlarged by this share of its size on each side."""
+MIN_SCORE = 0.7
+"""What the detector is less sure of is no face here."""
 
 
 class FaceRegion:
-    """The best face that OpenCV's YuNet finds.
+    """The best face that YuNet finds.
 
     Args:
-        model: YuNet as ONNX.
+        model: its ONNX file.
 
     Raises:
-        ModelFileError: OpenCV cannot read the file.
+        InputError: OpenCV is not installed.
+        ModelFileError: the file is missing or damaged.
     """
 
     def __init__(self, model: Path) -> None:
-        cv2 = need("cv2", "opencv-python", "measuring faces")
-        if not model.is_file():
-            raise ModelFileError(f"face detector {model} does not exist")
-        self._cv2: Any = cv2
-        try:
-            self._detector: Any = cv2.FaceDetectorYN.create(str(model), "", (320, 320), 0.7)
-        except cv2.error as error:
-            raise ModelFileError(f"{model} is not a YuNet detector: {error}") from error
+        self._detector = YuNet(model, "measuring faces")
 
     def __call__(self, image: torch.Tensor) -> Region | None:
-        """Rows and columns of the face in a picture `[1,3,H,W]`; None when there is none."""
-        height, width = image.shape[-2:]
-        array = (image[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
-        self._detector.setInputSize((width, height))
-        faces = self._detector.detect(np.ascontiguousarray(array[..., ::-1]))[1]
-        if faces is None:
-            return None
-        x, y, w, h = max(faces, key=lambda face: float(face[-1]))[:4]
-        return around_box((x, y, x + w, y + h), height, width)
+        """Rows and columns of the face in a picture `[1,3,H,W]` in 0..1; None when there is none.
+
+        Raises:
+            InputError: the face is too small for the figures.
+        """
+        best = self._detector.best(image, MIN_SCORE)
+        return None if best is None else around_box(best.box, *image.shape[-2:])
 
 
 def around_box(box: Box, height: int, width: int) -> Region:
