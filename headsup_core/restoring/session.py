@@ -30,7 +30,7 @@ class Session:
     options: RestoreOptions
     host: Host = field(default_factory=PlainHost)
     analyzer: FaceAnalyzer | None = None
-    references: UprightReferences = field(default_factory=dict[tuple[str, int, int], torch.Tensor])
+    references: UprightReferences = field(default_factory=dict[tuple[str, int, int, int], torch.Tensor])
 
     @property
     def one_step(self) -> OneStepModel:
@@ -59,7 +59,7 @@ class Run:
     small: torch.Tensor | None = None
     strength: float = 1.0
     with_plain: bool = False
-    references: UprightReferences = field(default_factory=dict[tuple[str, int, int], torch.Tensor])
+    references: UprightReferences = field(default_factory=dict[tuple[str, int, int, int], torch.Tensor])
 
     def conditions(self, known: Sequence[KnownFace]) -> Conditions | None:
         """What the tiles of a picture are told of these faces; None when there are none."""
