@@ -28,6 +28,7 @@ class Face:
         embedding: unit vector `[D]` of the analyzer that embedded it, or None.
         identity: name of the identity that it is assigned to; `NOBODY`: of none; None: nobody has said.
         identity_score: calibrated similarity to that identity, or None.
+        guessed: whether the identity was found by similarity; else somebody said so.
     """
 
     box: Box
@@ -36,6 +37,7 @@ class Face:
     embedding: torch.Tensor | None = None
     identity: str | None = None
     identity_score: float | None = None
+    guessed: bool = False
 
     @property
     def eye_distance(self) -> float:

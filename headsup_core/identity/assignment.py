@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,9 +13,13 @@ from ..errors import InputError
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import NOBODY, Face
 from ..faces.faces import Faces
+from .equal_quality.fair_comparison import FairComparison
+from .equal_quality.photo_score import EYES, WEIGHTS
 from .identity import Identity
-from .names import written
 from .similarity import calibration_of
+
+COMPARED = 4
+"""People with whom a face is compared at equal quality: each costs a look of the recogniser."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Assignment:
         score: calibrated similarity to that person; None without a person, or when they could not be compared.
         others: name -> calibrated similarity of the other people.
         given: whether somebody said so beforehand, and not the similarities.
+        only: whether there is one face and one person, which is as good as said.
     """
 
     face: int
@@ -37,13 +40,26 @@ class Assignment:
     score: float | None = None
     others: Mapping[str, float] = field(default_factory=dict[str, float])
     given: bool = False
+    only: bool = False
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the person was found by similarity."""
+        return self.identity is not None and not self.given and not self.only
 
     def __str__(self) -> str:
         who = self.identity or "nobody"
-        score = "" if self.score is None else f" (score {self.score:.2f} of 1)"
+        score = "" if self.score is None else f" (score {_shown(self.score)} of 1)"
         best = max(self.others, key=lambda name: self.others[name], default=None)
-        other = "" if best is None else f", {'next' if self.identity else 'most like'} {best} {self.others[best]:.2f}"
-        return f"face {self.face}: {who}{score}{' as given' * self.given}{other}"
+        how = " as given" if self.given else ", the only face and the only person" if self.only else ""
+        beside = "next" if self.identity else "most like"
+        other = "" if best is None else f", {beside} {best} {_shown(self.others[best])}"
+        return f"face {self.face}: {who}{score}{how}{other}"
+
+
+def _shown(score: float) -> str:
+    """Scores of a good pair scatter around 1, of strangers around 0: shown from 0 to 1."""
+    return f"{min(1.0, max(0.0, score)):.2f}"
 
 
 def default_threshold(embedder_id: str) -> float:
@@ -104,7 +120,11 @@ def assign(
 ) -> tuple[Faces, tuple[tuple[Assignment, ...], ...]]:
     """Say of each face of a batch who it is; within a picture nobody is two faces.
 
-    A face that has an `identity` already keeps it, be it a name or `NOBODY`, and no other face gets that name.
+    A face that has an `identity` already keeps it, be it a name or `NOBODY`, and no other face gets that name. Where
+    there is one face and one person, the face is that person's, however unlike: it is told, not guessed.
+
+    Small or noisy faces are compared with the people's photos at equal quality (`FairComparison`), when the recogniser
+    was measured so (`WEIGHTS`): each with the `COMPARED` people who are most alike at first sight.
 
     Args:
         image: `[B,3,H,W]` in 0..1.
@@ -133,13 +153,44 @@ def assign(
     if enlarged is not None and enlarged.shape[-1] > image.shape[-1]:
         views.append(analyzer.embed(enlarged, here))
     least = default_threshold(analyzer.embedder_id) if threshold is None else threshold
-    decided = tuple(
-        _decide(found, similarities([view[index] for view in views], people, analyzer.embedder_id), names, least)
-        if found
-        else ()
-        for index, found in enumerate(here)
-    )
-    return _named(views[0], decided), decided
+    by_picture: list[tuple[Assignment, ...]] = []
+    for index, found in enumerate(here):
+        if not found:
+            by_picture.append(())
+            continue
+        scores = similarities([view[index] for view in views], people, analyzer.embedder_id)
+        seen = image if enlarged is None else enlarged
+        pictures = image[index : index + 1], seen[index : index + 1]
+        scores = _fair_scores(scores, found, pictures, identities, analyzer)
+        by_picture.append(_decide(found, scores, names, least))
+    return _named(views[0], by_picture), tuple(by_picture)
+
+
+def _fair_scores(
+    scores: torch.Tensor,
+    faces: Sequence[Face],
+    pictures: tuple[torch.Tensor, torch.Tensor],
+    identities: Sequence[Identity],
+    analyzer: FaceAnalyzer,
+) -> torch.Tensor:
+    """`scores` `[faces, people]` with those at equal quality where they are to be had.
+
+    Args:
+        pictures: the input and its enlargement, `[1,3,h,w]`.
+    """
+    if analyzer.embedder_id not in WEIGHTS:
+        return scores
+    fair = scores.clone()
+    for row, face in enumerate(faces):
+        if face.eye_distance >= EYES[1]:
+            continue
+        comparison = FairComparison(*pictures, face, analyzer)
+        for column in scores[row].argsort(descending=True).tolist()[:COMPARED]:
+            crops = identities[column].crops
+            score = comparison.score(crops[:1]) if len(crops) else None
+            if score is not None:
+                fair[row, column] = score
+    return fair
 
 
 def _decide(
@@ -152,13 +203,14 @@ def _decide(
             free[index] = -torch.inf
             if face.identity in names:
                 free[:, names.index(face.identity)] = -torch.inf
-    matched = match(free, threshold)
+    only = len(faces) == len(names) == 1 and faces[0].identity is None
+    matched = [0] if only else match(free, threshold)
     decided: list[Assignment] = []
     for index, (face, who) in enumerate(zip(faces, matched, strict=True)):
         name = (face.identity or None) if who is None else names[who]
         known = dict(zip(names, scores[index].tolist(), strict=True))
         score = known.pop(name, None) if name else None
-        decided.append(Assignment(index, name, score, known, given=face.identity is not None))
+        decided.append(Assignment(index, name, score, known, given=face.identity is not None, only=only))
     return tuple(decided)
 
 
@@ -178,68 +230,12 @@ def _named(faces: Faces, decided: Sequence[Sequence[Assignment]]) -> Faces:
 
     def named(face: Face, one: Assignment) -> Face:
         name = NOBODY if one.given and one.identity is None else one.identity
-        return replace(face, identity=name, identity_score=one.score)
+        # what an earlier assignment guessed stays a guess
+        guessed = one.guessed or (one.given and face.guessed)
+        return replace(face, identity=name, identity_score=one.score, guessed=guessed)
 
     pictures = tuple(
         tuple(named(face, one) for face, one in zip(found, ones, strict=True))
         for found, ones in zip(faces, decided, strict=True)
     )
     return replace(faces, pictures=pictures)
-
-
-def with_overrides(faces: Faces, text: str, names: Sequence[str]) -> Faces:
-    """`faces` with names that somebody chose: "0=Ada, 2=nobody"; counted in each picture that has such a face.
-
-    Args:
-        text: index=name, separated by commas, semicolons or line breaks, which a name may hold, too ("0=Doe, Jane");
-            "nobody" forbids a match. Empty: no change.
-        names: of the people who are known.
-
-    Raises:
-        InputError: an entry that is not index=name, a name that nobody has, an index or a name given twice, or an index
-            that no picture has.
-    """
-    chosen = _parse_overrides(text, names)
-    most = max((len(found) for found in faces), default=0)
-    if wrong := [index for index in chosen if index >= most]:
-        has = f"no picture has more than {most} faces, counted from 0" if most else "there are no faces"
-        raise InputError(f"override {wrong[0]}={chosen[wrong[0]] or 'nobody'}: {has}")
-    return replace(
-        faces,
-        pictures=tuple(
-            tuple(replace(face, identity=chosen.get(index, face.identity)) for index, face in enumerate(found))
-            for found in faces
-        ),
-    )
-
-
-def _parse_overrides(text: str, names: Sequence[str]) -> dict[int, str]:
-    chosen: dict[int, str] = {}
-    for index, name in _entries(text, names):
-        who = NOBODY if name not in names else name
-        if index in chosen or (who != NOBODY and who in chosen.values()):
-            raise InputError(f"override '{index}={name}': a face or a person is named twice")
-        chosen[index] = who
-    return chosen
-
-
-def _entries(text: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Index and name of each entry; a name that somebody has is taken whole, whatever separators it holds."""
-    known = {"nobody": "nobody", **{written(name): name for name in names}}
-    longest_first = sorted(known, key=len, reverse=True)
-    rest = unicodedata.normalize("NFC", text)
-    while rest := rest.lstrip(",; \t\r\n"):
-        entry = re.split(r"[,;\n]", rest, maxsplit=1)[0].strip()
-        begun = re.match(r"([0-9]{1,6})\s*=\s*(?=[^,;\s])", rest)
-        if begun is None:
-            raise InputError(f"override {entry!r}: write index=name, as 0=Ada, 2=nobody")
-        rest = rest[begun.end() :]
-        for plain in longest_first:
-            found = re.match(r"\s+".join(map(re.escape, plain.split())) + r"(?=\s*(?:[,;\n]|$))", rest)
-            if found is not None:
-                yield int(begun[1]), known[plain]
-                rest = rest[found.end() :]
-                break
-        else:
-            name = entry.partition("=")[2].strip()
-            raise InputError(f"override {entry!r}: nobody is called {name!r}; known: {', '.join(names) or 'nobody'}")

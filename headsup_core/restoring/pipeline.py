@@ -138,6 +138,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         shown = gatekeeper.scored(output, before)
         report.gate = score_lines(shown)
         report.identity_scores = score_records(shown)
+        report.sent_back = score_lines(shown, sent_back=True)
     _complete(report, chosen, tiling, model)
     report.seconds = time.perf_counter() - started
     return RestoreResult(output, before.clamp(0, 1), report, shown)
@@ -176,7 +177,8 @@ def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple
         if batch.gatekeeper is not None and one.plain is not None:
             injected = None if one.plain is one.picture else result
             plain = result if one.plain is one.picture else batch.tones.apply(prepared.settle(one.plain), index)
-            result = batch.gatekeeper.choose(batch.before[index : index + 1], plain, injected)
+            this = slice(index, index + 1)
+            result = batch.gatekeeper.choose(batch.small[this], batch.before[this], plain, injected)
         settled.append(result)
     return torch.cat(settled), tiling
 

@@ -21,6 +21,7 @@ class RestoreReport:
         faces: a line for each face when people were given: who it is, how alike, and how it was conditioned.
         gate: a line for each face that the identity gate scored.
         identity_scores: the same in numbers.
+        sent_back: of `gate`, the lines of faces whose photo was not used, or would not have been.
     """
 
     model: str
@@ -34,6 +35,7 @@ class RestoreReport:
     faces: list[str] = field(default_factory=list[str])
     gate: list[str] = field(default_factory=list[str])
     identity_scores: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    sent_back: list[str] = field(default_factory=list[str])
 
     @property
     def tile(self) -> int:

@@ -29,6 +29,7 @@ class RestoredBatch:
         after, before: restored, and plainly enlarged, `[B,H,W,C]`.
         faces: of the restored pictures; none where nobody looked for any.
         failures: of the report, the lines of pictures that were not restored.
+        sent_back: of the report, a line for each face whose photo was not used.
     """
 
     after: torch.Tensor
@@ -36,6 +37,7 @@ class RestoredBatch:
     report: str
     faces: Faces
     failures: tuple[str, ...] = ()
+    sent_back: tuple[str, ...] = ()
 
 
 def restore_batch(
@@ -71,6 +73,7 @@ def restore_batch(
     after, before = Canvas(pictures, *size), Canvas(pictures, *size)
     given, kept = faces, _faces_at(faces, size, len(pictures))
     shown: list[tuple[Face, ...]] = []
+    sent_back: list[str] = []
     report = BatchReport(len(pictures))
     for index in range(len(pictures)):
         here = replace(session, host=host.for_picture(index, len(pictures)), options=options.for_picture(index))
@@ -92,6 +95,7 @@ def restore_batch(
                 kept = replace(kept, analyzer=result.faces.analyzer)
             shown.append(kept[index] if result.faces is None else result.faces[0])
             report.add(index, result.report.summary(), [*result.report.faces, *result.report.gate])
+            sent_back += [report.place(index) + line for line in result.report.sent_back]
     wanted = replace(options, max_megapixels=None).size_of(height, width, own_scale)
     if wanted != size:
         report.note(
@@ -99,7 +103,7 @@ def restore_batch(
             f"{wanted[1]}x{wanted[0]}; raise max_megapixels for more"
         )
     kept = replace(kept, pictures=tuple(shown))
-    return RestoredBatch(after.image, before.image, report.text(), kept, tuple(report.failures))
+    return RestoredBatch(after.image, before.image, report.text(), kept, tuple(report.failures), tuple(sent_back))
 
 
 def check_options_fit(session: Session) -> None:

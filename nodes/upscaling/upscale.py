@@ -103,8 +103,8 @@ class HeadsUpUpscale(ComfyNode):
         analyzer = recogniser_of(faces) if model.identities else None
         session = Session(model, options, host, analyzer)
         done = restore_batch(image, session, host, faces, keep_going=on_error != STOP)
-        if done.failures:
-            show_on_node("\n".join(done.failures))
+        if said := [*done.failures, *done.sent_back]:
+            show_on_node("\n".join(said))
         device = model_management.intermediate_device()
         preview = _preview(done.after, done.faces).to(device)
         # ComfyUI keeps this with the results, and sends it again when they are served from its cache

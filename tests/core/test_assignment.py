@@ -13,7 +13,8 @@ from harness.refusals import raises_naming
 
 import headsup_core as hu
 from headsup_core.faces import NOBODY, Face, Faces
-from headsup_core.identity.assignment import assign, default_threshold, match, similarities, with_overrides
+from headsup_core.identity.assignment import assign, default_threshold, match, similarities
+from headsup_core.identity.overrides import with_overrides
 
 LEFT, RIGHT = face_at(20, 24, 10), face_at(60, 24, 10)
 PEOPLE = (person("Ada", RED), person("Grace", GREEN))
@@ -79,8 +80,27 @@ def test_each_face_gets_its_person_in_every_picture_of_a_batch() -> None:
     assert decided[0][0].score == pytest.approx(1 / 0.65, abs=1e-4)
     assert named[0][0].identity_score == decided[0][0].score
     assert str(decided[2][0]) == "face 0: nobody, most like Ada 0.00"
-    assert str(decided[0][1]).startswith("face 1: Grace (score 1.54 of 1), next Ada 0.00")
+    assert str(decided[0][1]).startswith("face 1: Grace (score 1.00 of 1), next Ada 0.00")
     assert default_threshold("colour") == 0.4
+
+
+def test_one_face_and_one_person_are_told_and_what_was_found_stays_guessed() -> None:
+    """The only face is the only person's, though nobody is alike; one of two has to be recognised."""
+    picture = paint(GREY, LEFT, GREEN)
+    ada = PEOPLE[:1]
+
+    alone, (only,) = assign(picture, faces_of(picture, LEFT), ada, ColourAnalyzer())
+    among, (found,) = assign(paint(picture, RIGHT, RED), faces_of(picture, LEFT, RIGHT), ada, ColourAnalyzer())
+    again, _ = assign(paint(picture, RIGHT, RED), among, ada, ColourAnalyzer())
+    forbidden = faces_of(picture, replace(LEFT, identity=NOBODY))
+    corrected = with_overrides(among, "1=Ada", ["Ada"])
+
+    assert (alone[0][0].identity, alone[0][0].guessed, only[0].only) == ("Ada", False, True)
+    assert "the only face and the only person" in str(only[0])
+    assert [face.identity for face in among[0]] == [None, "Ada"]
+    assert (among[0][1].guessed, found[1].only, again[0][1].guessed) == (True, False, True)
+    assert not corrected[0][1].guessed
+    assert assign(picture, forbidden, ada, ColourAnalyzer())[0][0][0].identity == NOBODY
 
 
 def test_given_names_win_and_nobody_holds() -> None:
@@ -94,7 +114,7 @@ def test_given_names_win_and_nobody_holds() -> None:
     forbidden = faces_of(picture, replace(LEFT, identity=NOBODY), replace(RIGHT, identity="Somebody else"))
     named, decided = assign(picture, forbidden, PEOPLE, ColourAnalyzer())
     assert [face.identity for face in named[0]] == [NOBODY, "Somebody else"]
-    assert str(decided[0][0]).startswith("face 0: nobody as given, most like Ada 1.54")
+    assert str(decided[0][0]).startswith("face 0: nobody as given, most like Ada 1.00")
     assert forbidden[0][0].embedding is None, "the input is as it was"
 
 

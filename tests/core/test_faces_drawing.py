@@ -162,16 +162,16 @@ def test_detector_score_has_a_word(score: float, word: str) -> None:
     ],
 )
 def test_change_of_identity_has_words(before: float | None, after: float, words: str) -> None:
-    assert IdentityScore(before, None, None, None, after, "injected").change_in_words == words
+    assert IdentityScore(before, None, None, after, "injected").change_in_words == words
 
 
 def test_name_and_scores_are_written() -> None:
-    score = IdentityScore(0.62, 0.7, 0.75, 0.9, 0.744, "injected")
+    score = IdentityScore(0.62, 0.7, 0.75, 0.744, "injected")
     known = with_scores(replace(FACE, identity="Ada"), score)
-    lost = IdentityScore(None, None, None, None, None, "unscored", "too small")
+    lost = IdentityScore(None, None, None, None, "unscored", "too small")
 
     assert score_label(3, known) == "3: Ada\n0.62 -> 0.74\nmore alike\nwith reference"
-    assert score_label(0, with_scores(known, replace(score, outcome="enlarged"))).endswith("only enlarged")
+    assert score_label(0, with_scores(known, replace(score, outcome="uninjected"))).endswith("no reference")
     assert score_label(0, with_scores(known, lost)) == "0: Ada\nnot scored"
     assert score_label(0, replace(FACE, identity="A" * 20)) == f"0: {'A' * 14}..."
     assert score_label(1, FACE) == "1: unknown"

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def add_people_arguments(parser: argparse.ArgumentParser) -> None:
-    """--reference, --identity, --match-threshold, --identity-strength."""
+    """--reference, --identity, --person, --match-threshold, --identity-strength."""
     parser.add_argument(
         "--reference",
         nargs="+",
@@ -32,6 +32,15 @@ def add_people_arguments(parser: argparse.ArgumentParser) -> None:
         help="photos of people who may be in the pictures, one person each; a folder holds photos of one person",
     )
     parser.add_argument("--identity", nargs="+", type=Path, default=[], metavar="FILE", help="identity files of people")
+    parser.add_argument(
+        "--person",
+        action="append",
+        default=[],
+        metavar="INDEX=NAME",
+        help="whose a face is, by its index (0 is the largest) and the name of a photo, folder or identity, or nobody; "
+        "in each picture that has such a face; repeat it for several. Told so, a photo is used unless it clearly is of "
+        "somebody else",
+    )
     parser.add_argument(
         "--match-threshold", type=float, metavar="X", help="least similarity of a face and a person, 0..1 (default 0.4)"
     )

@@ -15,6 +15,7 @@ from ...errors import InputError
 from ...faces import Faces
 from ...faces.analyzer import AnalyzerBase
 from ...host import Host
+from ...identity.overrides import with_overrides
 from ...image_files import read_picture, write_picture
 from ...imaging.resizing import resize
 from ...models.loading import DEFAULT_MODEL, find_base, find_model_file
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
     if not args.faces and names_people(args):
         raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
+    if args.person and not names_people(args):
+        raise InputError("--person without --reference or --identity: say whose photos there are, too")
     options = RestoreOptions(**given_arguments(RestoreOptions, args))
     host = make_host(args)
     jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive, ending=checked_suffix(args))
@@ -121,6 +124,9 @@ def _restore_file(
     faces = None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args))
     if page is not None and faces is not None:
         page.faces_are(job.source, faces)
+    if faces is not None and args.person:
+        names = [identity.name for identity in session.model.identities]
+        faces = with_overrides(faces, "\n".join(args.person), names, missing=True)
     # references are not shared: pictures of many sizes would fill the memory with them
     result = restore_pictures(picture.rgb, replace(session, references={}), faces)
     alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,10 +12,9 @@ import torch
 from ...faces.analyzer import FaceAnalyzer
 from ...faces.face import Face
 from ...faces.faces import Faces
-from ...identity.identity import Identity
 from ..options import GateMode
 from ..session import Session
-from .gate import Candidates, gate, scored_after
+from .gate import Candidates, Known, gate, scored_after
 from .identity_score import scores_of
 from .recognise import People
 
@@ -25,25 +24,24 @@ class Gatekeeper:
 
     Args:
         faces: of the pictures, with the names of their people, in pixels of the input.
-        people: name -> unit vector `[D]` of the analyzer's recogniser.
+        people: of each picture, index of a face -> who it is.
         spill: pixels of the output beyond a face's mask that its condition can reach.
     """
 
     def __init__(
-        self, faces: Faces, people: Mapping[str, torch.Tensor], analyzer: FaceAnalyzer, mode: GateMode, spill: float
+        self, faces: Faces, people: Sequence[Mapping[int, Known]], analyzer: FaceAnalyzer, mode: GateMode, spill: float
     ) -> None:
         self._faces, self._people, self._analyzer, self._spill = faces, people, analyzer, spill
         self._mode: GateMode = mode
         self._judged: list[tuple[Face, ...]] = []
 
     def choose(
-        self, before: torch.Tensor, plain: torch.Tensor, injected: torch.Tensor | None
+        self, small: torch.Tensor, before: torch.Tensor, plain: torch.Tensor, injected: torch.Tensor | None
     ) -> torch.Tensor:
-        """What is kept of the next picture: see `gate.gate`. All `[1,3,H,W]`, not clamped."""
-        height, width = before.shape[-2:]
-        here = self._faces.scaled_to(height, width)[len(self._judged)]
-        candidates = Candidates(before, plain, injected, here, height / self._faces.height, self._spill)
-        picture, judged = gate(candidates, self._people, self._analyzer, self._mode)
+        """What is kept of the next picture: see `gate.gate`. `small` is `[1,3,h,w]`, the others `[1,3,H,W]`."""
+        here = self._faces.scaled_to(*before.shape[-2:])[len(self._judged)]
+        candidates = Candidates(small, before, plain, injected, here, self._spill)
+        picture, judged = gate(candidates, self._people[len(self._judged)], self._analyzer, self._mode)
         self._judged.append(judged)
         return picture
 
@@ -53,8 +51,8 @@ class Gatekeeper:
             self._faces, pictures=tuple(self._judged), height=before.shape[-2], width=before.shape[-1]
         ).scaled_to(image.shape[-2], image.shape[-1])
         pictures = tuple(
-            scored_after(picture, here, self._people, self._analyzer)
-            for picture, here in zip(image.split(1), judged, strict=True)
+            scored_after(picture, here, known, self._analyzer)
+            for picture, here, known in zip(image.split(1), judged, self._people, strict=True)
         )
         return replace(judged, pictures=pictures)
 
@@ -65,20 +63,30 @@ def gatekeeper_of(people: People | None, session: Session) -> Gatekeeper | None:
     if people is None or mode == "off":
         return None
     analyzer, shown = people.recogniser, {face.identity for found in people.faces for face in found}
-    known: list[Identity] = [one for one in model.identities if one.name in shown]
-    vectors = {one.name: one.embedding_for(analyzer) for one in known}
+    vectors = {one.name: one.embedding_for(analyzer) for one in model.identities if one.name in shown}
+    known = [_known(picture, people, vectors) for picture in range(len(people.faces))]
     spill = math.sqrt(2) * model.one_step.codec.factor  # the diagonal of a latent
-    return Gatekeeper(people.faces, vectors, analyzer, mode, spill) if vectors else None
+    return Gatekeeper(people.faces, known, analyzer, mode, spill) if vectors else None
 
 
-def score_lines(faces: Faces) -> list[str]:
-    """Each scored face in words."""
+def _known(picture: int, people: People, vectors: Mapping[str, torch.Tensor]) -> dict[int, Known]:
+    """By face, who is in a picture."""
+    told = people.told[picture] if people.injects else {}
+    return {
+        index: Known(vectors[face.identity], told[index].crop if index in told else None)
+        for index, face in enumerate(people.faces[picture])
+        if face.identity is not None and face.identity in vectors
+    }
+
+
+def score_lines(faces: Faces, *, sent_back: bool = False) -> list[str]:
+    """Each scored face in words; or those only whose photo was not used, or would not have been."""
     several = len(faces) > 1
     return [
         f"{f'picture {picture + 1}, ' * several}face {index}: {face.identity}, {scores}"
         for picture, found in enumerate(faces)
         for index, face in enumerate(found)
-        if (scores := scores_of(face)) is not None
+        if (scores := scores_of(face)) is not None and (scores.reason or not sent_back)
     ]
 
 

@@ -8,20 +8,19 @@ from typing import Literal
 
 from ...faces.drawing import short_name
 from ...faces.face import Face
+from ...identity.equal_quality.photo_score import Evidence
 
-Outcome = Literal["injected", "uninjected", "enlarged", "unscored"]
+Outcome = Literal["injected", "uninjected", "unscored"]
 
 OUTCOME_WORDS: Mapping[Outcome, str] = {
     "injected": "restored with the reference",
     "uninjected": "restored without the reference",
-    "enlarged": "not restored, only enlarged",
     "unscored": "not scored",
 }
 """What is seen at the face."""
 OUTCOME_LABELS: Mapping[Outcome, str] = {
     "injected": "with reference",
     "uninjected": "no reference",
-    "enlarged": "only enlarged",
     "unscored": "not scored",
 }
 """The same where there is little room."""
@@ -38,23 +37,25 @@ class IdentityScore:
         before: the plain enlargement and the person.
         uninjected: restored without the person, and the person.
         injected: restored with the person, and the person.
-        kept: restored with and without the person.
         after: what is returned, after colour fix, strength and mask, and the person.
         outcome: which picture the face is taken from; "unscored": nothing could be measured, it is as it was restored.
         reason: why it is not the injected one, or what the gate would have done; "" when all is well.
+        evidence: what the gate decided on; None: there was nothing to decide.
+        sure: the score that the evidence comes to: how sure it is, 0 to 1, that the photo is of this person.
     """
 
     before: float | None
     uninjected: float | None
     injected: float | None
-    kept: float | None
     after: float | None
     outcome: Outcome
     reason: str = ""
+    evidence: Evidence | None = None
+    sure: float | None = None
 
     @property
     def change(self) -> str:
-        """before -> after, with two decimals; "?" for what was not measured."""
+        """before -> after, from 0 to 1 with two decimals; "?" for what was not measured."""
         return f"{_number(self.before)} -> {_number(self.after)}"
 
     @property
@@ -67,11 +68,13 @@ class IdentityScore:
 
     def __str__(self) -> str:
         without = "" if self.uninjected is None else f", without the reference {_number(self.uninjected)}"
-        return f"identity {self.change}{without}: {OUTCOME_WORDS[self.outcome]}{self.reason and f' ({self.reason})'}"
+        sure = "" if self.sure is None else f", photo {self.sure:.2f}"
+        said = f"{OUTCOME_WORDS[self.outcome]}{self.reason and f' ({self.reason})'}"
+        return f"identity {self.change}{without}{sure}: {said}"
 
 
 def _number(score: float | None) -> str:
-    return "?" if score is None else f"{score:.2f}"
+    return "?" if score is None else f"{min(1.0, max(0.0, score)):.2f}"
 
 
 @dataclass(frozen=True, eq=False)
