@@ -34,7 +34,7 @@ def test_workflow_saved_before_an_input_existed_gets_its_default(
     comfy_page: ComfyPage, workflow: dict[str, Any], prompt: Prompt
 ) -> None:
     upscale = next(node for node in workflow["nodes"] if node["type"] == "HeadsUpUpscale")
-    assert upscale["widgets_values"].pop() == "on"  # identity_gate, the newest
+    assert upscale["widgets_values"].pop() == 0.0  # grain, the newest
 
     comfy_page.load_workflow(workflow, "portrait_upscale")
 

@@ -63,7 +63,7 @@ EXPECTED = {
     "compare_systems": Expected(
         {(1552, 512)},
         {"HeadsUpUpscale": {"strength": {0.5}}, "HeadsUpCompareIdentity": {"no_face": {"pass through"}}},
-        says=("strength 1,", "strength 0.5,", "same person"),
+        says=("strength 1\n", "strength 0.5", "same person"),
     ),
     "text_to_image_faces": Expected(
         {(256, 256)},
