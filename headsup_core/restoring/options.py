@@ -130,9 +130,9 @@ class RestoreOptions:
     )
     identity_gate: Literal["on", "report", "off"] = option(
         "on",
-        "Guards the faces of known people. on: a face that became less like its person, or somebody else, is taken "
-        "from the restoration without the photos, or else from the plain enlargement. report: it is only scored. off: "
-        "not even scored, which saves time.",
+        "Guards the faces of known people. on: where the evidence says that the photo is of somebody else, the face is "
+        "restored without it; if you said whose face it is, it has to say so clearly. report: it is only scored. off: "
+        "the photo is used, and nothing is scored, which saves time.",
     )
     sizing: Literal["pad", "published"] = option(
         "pad",

@@ -66,7 +66,7 @@ class EvidenceCollector:
     model: HeadsUpModel | None = None
 
     def records(self, people: CleanFolder, degradations: Sequence[str], kept: Path) -> list[PhotoRecord]:
-        """Of all pictures of `people`, who need two photos each.
+        """The evidence on all pictures of `people`, who need two photos each.
 
         Args:
             kept: a file of JSON lines; what stands there is not measured again.

@@ -50,7 +50,7 @@ UNKNOWN = 0.5
 
 @dataclass(frozen=True)
 class Weights:
-    """Of `Evidence.terms`, in their order."""
+    """What `Evidence.terms` are multiplied by, in their order."""
 
     offset: float
     octaves: float
@@ -63,7 +63,7 @@ class Weights:
 ASSUMED = Weights(-3.0, 0.0, 0.0, 6.0, 0.0, 1.0)
 """For recognisers that nobody measured: a face half as alike as two good photos of one person could be either."""
 WEIGHTS: Mapping[str, Weights] = {
-    "dlib_resnet_v1": Weights(-4.07, 0.58, -0.83, 8.91, -1.23, 1.0),
+    "dlib_resnet_v1": Weights(-4.592, -0.53, -0.427, 9.701, 0.822, 0.161),
 }
 """By embedder id; from `python -m headsup_core benchmark gate --fit`, see docs/identity.md."""
 
