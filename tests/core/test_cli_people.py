@@ -50,21 +50,40 @@ def test_photos_folders_and_files_are_people(
 
     record = json.loads(capsys.readouterr().out)
     (line,) = record["faces"]
-    assert line.startswith("face 0: Ada (score 1.5")
+    assert line.startswith("face 0: Ada (score 1.00 of 1)")
     assert "conditioned by reference (photo 1 of 2, the best one" in line
 
 
 def test_threshold_and_strength(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    grace = photo(tmp_path / "Grace.png", GREEN)
+    """Two people may be it, and nobody is alike."""
+    people = [str(photo(tmp_path / "Grace.png", GREEN)), str(photo(tmp_path / "Joan.png", (0.0, 0.2, 1.0)))]
 
-    assert main([*command, "--reference", str(grace), "--match-threshold", "-0.5", "--identity-strength", "0"]) == 0
+    assert main([*command, "--reference", *people, "--match-threshold", "-0.5", "--identity-strength", "0"]) == 0
     weak = json.loads(capsys.readouterr().out)
-    assert main([*command, "--reference", str(grace)]) == 0
+    assert main([*command, "--reference", *people]) == 0
     strict = json.loads(capsys.readouterr().out)
 
-    assert weak["faces"][0].startswith("face 0: Grace")
+    assert weak["faces"][0].startswith(("face 0: Grace", "face 0: Joan"))
     assert "identity strength 0" in " ".join(weak["notes"])
-    assert strict["faces"][0].startswith("face 0: nobody, most like Grace")
+    assert strict["faces"][0].startswith("face 0: nobody, most like ")
+
+
+def test_whose_a_face_is_can_be_said(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The only face is the only person's; of two people it is the one who is named; a face that is not there is not."""
+    people = [str(photo(tmp_path / "Grace.png", GREEN)), str(photo(tmp_path / "Joan.png", BLUE))]
+
+    assert main([*command, "--reference", people[0]]) == 0
+    (only,) = json.loads(capsys.readouterr().out)["faces"]
+    assert main([*command, "--reference", *people, "--person", "0=Joan", "--person", "3=Grace"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert main([*command, "--person", "0=Joan"]) == 2
+
+    assert only.startswith("face 0: Grace (score 0.00 of 1), the only face and the only person")
+    assert said["faces"][0].startswith("face 0: Joan (score 0.00 of 1) as given")
+    assert len(said["sent_back"]) == 1
+    assert "--person without --reference or --identity" in capsys.readouterr().err
 
 
 def test_scores_are_in_the_json(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +98,7 @@ def test_scores_are_in_the_json(command: list[str], tmp_path: Path, capsys: pyte
     assert (score["face"], score["identity"]) == (0, "Ada")
     assert score["before"] > 1.4
     assert score["after"] is not None
-    assert on["gate"][0].startswith(f"face 0: Ada, identity {score['before']:.2f} -> {score['after']:.2f}")
+    assert on["gate"][0].startswith("face 0: Ada, identity 1.00 -> 1.00")
     assert off["identity_scores"] == off["gate"] == []
 
 

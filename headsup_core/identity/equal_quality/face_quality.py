@@ -22,7 +22,7 @@ BLURS = (0.0, 0.5, 0.8, 1.1, 1.5, 2.0, 2.7)
 SURROUNDINGS = 3.0
 """Eye distances around the middle of the landmarks that are looked at."""
 SEED = 5
-"""Of the noise, so that the same picture is always judged alike."""
+"""Where the noise starts, so that the same picture is always judged alike."""
 
 
 @dataclass(frozen=True)
