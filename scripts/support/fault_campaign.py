@@ -1,4 +1,4 @@
-"""Inputs damaged at random, runs killed at random moments, a full disk: what must not happen is counted."""
+"""Damaged inputs, killed and cancelled runs, full and unwritable disks, no memory: what must not happen is counted."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=10_000, help="damaged inputs")
     parser.add_argument("--kills", type=int, default=100, help="runs that are killed")
+    parser.add_argument("--allocations", type=int, default=500, help="allocations that fail; a tenth in the command")
+    parser.add_argument("--cancels", type=int, default=20, help="batches that are cancelled")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     link_package()
@@ -27,8 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING)  # of each restored picture nothing need be said
     torch.set_num_threads(1)
 
+    from .faults.cancelling import cancelled_batches, cancelled_restorations
     from .faults.damaged_files import damaged_inputs
-    from .faults.disks import full_disk
+    from .faults.disks import full_disk, unwritable_folders
+    from .faults.exhaustion import exhausted_commands, exhausted_restorations
     from .faults.findings import Findings
     from .faults.killed_runs import killed_runs
 
@@ -40,6 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
         uses = damaged_inputs(folder, args.count, args.seed, findings)
         lines += [f"{number} damaged {name}" for name, number in uses.items()]
         lines.append(full_disk(folder, findings))
+        lines.append(unwritable_folders(folder, findings))
+        lines.append(exhausted_restorations(args.allocations, args.seed, findings))
+        lines.append(exhausted_commands(folder, args.allocations // 10, args.seed, findings))
+        lines.append(cancelled_restorations(args.seed, findings))
+        lines.append(cancelled_batches(folder, args.cancels, args.seed, findings))
     lines += [f"{kind}: {number}" for kind, number in findings.counts.items()]
     sys.stdout.write("\n".join([*lines, *findings.examples]) + "\n")
     return 1 if findings.counts.total() else 0

@@ -1,13 +1,54 @@
-"""A short form of the fault campaign, without killed runs (test_batch_interrupted has those)."""
+"""A short form of the fault campaign, and that it would notice."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
+import torch
 from support.fault_campaign import main
+
+SHORT = ["--count", "110", "--kills", "2", "--allocations", "5", "--cancels", "0", "--seed", "1"]
+NONE = ["--count", "0", "--kills", "0", "--allocations", "0", "--cancels", "0"]
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Generator[None]:
+    """The campaign computes in one thread."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def test_a_short_campaign_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    status = main(["--count", "220", "--kills", "0", "--seed", "1"])
+    status = main(SHORT)
     said = capsys.readouterr().out
     assert status == 0, said
-    assert "tracebacks: 0" in said
+    for kind in ("tracebacks", "hangs", "half-written files", "lost pictures", "wrong pictures"):
+        assert f"{kind}: 0" in said.splitlines()
+    assert "2 killed runs" in said
+    assert "5 failing allocations" in said
+
+
+def test_files_that_are_written_in_place_are_noticed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def in_place(path: Path, *, replace: bool = True) -> Generator[Path]:
+        """Half a file lies there for a while."""
+        del replace
+        other = path.with_name(f".{path.stem}.tmp")
+        yield other
+        content = other.read_bytes()
+        other.unlink()
+        path.write_bytes(content[: len(content) // 2])
+        time.sleep(0.05)
+        path.write_bytes(content)
+
+    monkeypatch.setattr("headsup_core.image_files.writing.whole_file", in_place)
+    status = main([*NONE, "--kills", "4"])
+    assert status == 1
+    assert "half-written files: 0" not in capsys.readouterr().out.splitlines()

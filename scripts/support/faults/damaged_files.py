@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import random
 import signal
 from collections import Counter
@@ -40,7 +41,10 @@ def damaged_inputs(folder: Path, count: int, seed: int, findings: Findings) -> C
     path = folder / "damaged"
     steps = Steps("damaged inputs", count)
     previous = signal.signal(signal.SIGALRM, _hung)
+    said = os.dup(2)
     try:
+        with open(os.devnull, "wb") as nowhere:  # libpng, libtiff and OpenCV say much by themselves
+            os.dup2(nowhere.fileno(), 2)
         for number in range(count):
             steps.advance()
             name, suffix, content, attempt = seeds[number % len(seeds)]
@@ -59,6 +63,8 @@ def damaged_inputs(folder: Path, count: int, seed: int, findings: Findings) -> C
             finally:
                 signal.alarm(0)
     finally:
+        os.dup2(said, 2)
+        os.close(said)
         signal.signal(signal.SIGALRM, previous)
     return uses
 

@@ -26,7 +26,7 @@ class Findings:
 
 
 class Steps:
-    """Says on stderr from time to time how far a part of the campaign is."""
+    """Says on stdout from time to time how far a part of the campaign is."""
 
     def __init__(self, name: str, total: int) -> None:
         self._name, self._total, self._done = name, total, 0
@@ -36,4 +36,5 @@ class Steps:
         self._done += 1
         if time.monotonic() - self._said >= SECONDS_BETWEEN:
             self._said = time.monotonic()
-            sys.stderr.write(f"{self._name}: {self._done} of {self._total}\n")
+            sys.stdout.write(f"{self._name}: {self._done} of {self._total}\n")
+            sys.stdout.flush()
