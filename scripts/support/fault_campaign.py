@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=10_000, help="damaged inputs")
     parser.add_argument("--kills", type=int, default=100, help="runs that are killed")
     parser.add_argument("--allocations", type=int, default=500, help="allocations that fail; a tenth in the command")
-    parser.add_argument("--cancels", type=int, default=20, help="batches that are cancelled")
+    parser.add_argument("--cancels", type=int, default=20, help="cancelled batches; six times as many restorations")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     link_package()
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         lines.append(unwritable_folders(folder, findings))
         lines.append(exhausted_restorations(args.allocations, args.seed, findings))
         lines.append(exhausted_commands(folder, args.allocations // 10, args.seed, findings))
-        lines.append(cancelled_restorations(args.seed, findings))
+        lines.append(cancelled_restorations(6 * args.cancels, args.seed, findings))
         lines.append(cancelled_batches(folder, args.cancels, args.seed, findings))
     lines += [f"{kind}: {number}" for kind, number in findings.counts.items()]
     sys.stdout.write("\n".join([*lines, *findings.examples]) + "\n")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from support.fault_campaign import main
 
-SHORT = ["--count", "110", "--kills", "2", "--allocations", "5", "--cancels", "0", "--seed", "1"]
+SHORT = ["--count", "110", "--kills", "2", "--allocations", "5", "--cancels", "1", "--seed", "1"]
 NONE = ["--count", "0", "--kills", "0", "--allocations", "0", "--cancels", "0"]
 
 
@@ -49,6 +49,6 @@ def test_files_that_are_written_in_place_are_noticed(
         path.write_bytes(content)
 
     monkeypatch.setattr("headsup_core.image_files.writing.whole_file", in_place)
-    status = main([*NONE, "--kills", "4"])
+    status = main([*NONE, "--kills", "3"])
     assert status == 1
     assert "half-written files: 0" not in capsys.readouterr().out.splitlines()

@@ -23,7 +23,7 @@ def killed_runs(folder: Path, kills: int, seed: int, findings: Findings) -> str:
         return "no killed runs"
     steps, output = Steps("killed runs", kills), folder / "killed" / "out"
     killed = writing = resumed = 0
-    for attempt in range(3 * kills):
+    for attempt in range(10 * kills):
         if killed == kills:
             break
         run = bench.run()
