@@ -26,8 +26,9 @@ class Pictures:
     alpha: torch.Tensor | None
 
     @classmethod
-    def from_image(cls, image: torch.Tensor) -> Pictures:
+    def from_image(cls, image: object) -> Pictures:
         """From an IMAGE `[B,H,W,C]`: C = 3, 4 with transparency, or 1 for grey. Raises `InputError` for others."""
+        image = _tensor("image", image)
         if image.ndim != 4 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
             raise InputError(
                 f"image {tuple(image.shape)}: must be [batch, height, width, channels], none of them 0, with 1, 3 or "
@@ -77,8 +78,16 @@ def decodable(picture: torch.Tensor) -> torch.Tensor:
     return torch.where(picture.isfinite(), picture, 0.0).clamp(0, 1)
 
 
-def mask_planes(mask: torch.Tensor, pictures: int) -> torch.Tensor:
+def _tensor(name: str, value: object) -> torch.Tensor:
+    """What a socket of any type gave, if it is a tensor; ComfyUI does not look at the value itself."""
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{name} is a {type(value).__name__}, not a tensor: look at the step before")
+    return value
+
+
+def mask_planes(mask: object, pictures: int) -> torch.Tensor:
     """A MASK `[H,W]` or `[B or 1,H,W]` as `[B,1,H,W]`. Raises `InputError` when it does not fit the batch."""
+    mask = _tensor("mask", mask)
     planes = mask[None] if mask.ndim == 2 else mask
     if planes.ndim != 3 or len(planes) not in (1, pictures) or 0 in planes.shape:
         wanted = "1" if pictures == 1 else f"1 or {pictures}"
@@ -92,6 +101,7 @@ def mask_planes(mask: torch.Tensor, pictures: int) -> torch.Tensor:
 
 def prompt_states(conditioning: Conditioning) -> torch.Tensor:
     """The text encoder's states `[1,77n,D]` of a CONDITIONING. Raises `InputError` when it is not one such entry."""
+    _check_entries(conditioning)
     shapes = ", ".join(str(list(states.shape)) for states, _options in conditioning) or "none"
     if len(conditioning) != 1:
         raise InputError(
@@ -102,3 +112,12 @@ def prompt_states(conditioning: Conditioning) -> torch.Tensor:
     if states.ndim != 3 or len(states) != 1 or not states.shape[1] or states.shape[1] % TEXT_TOKENS:
         raise InputError(f"conditioning is {shapes}: must be [1, a multiple of {TEXT_TOKENS}, width]")
     return states
+
+
+def _check_entries(conditioning: Any) -> None:  # noqa: ANN401 - whatever a socket of any type gave
+    """Raise `InputError` for what is no list of pairs that begin with a tensor."""
+    if isinstance(conditioning, list):
+        entries: list[Any] = conditioning
+        if all(isinstance(one, list | tuple) and len(one) == 2 and isinstance(one[0], torch.Tensor) for one in entries):
+            return
+    raise InputError(f"conditioning is a {type(conditioning).__name__} of another kind: use CLIP Text Encode")
