@@ -98,9 +98,12 @@ def _used(record: PhotoRecord, score: Score, least: float) -> bool:
 
 def _taken(photos: Mapping[PhotoOf, PhotoRecord], score: Score) -> PhotoOf | None:
     """Whose photo is taken when all are offered, one face: that of the best score, if it is enough."""
-    scores = [(score(one.evidence), photo) for photo, one in photos.items() if one.evidence is not None]
-    best, photo = max(scores, default=(0.0, None))
-    return photo if best >= GUESSED else None
+    found: PhotoOf | None = None
+    best = GUESSED
+    for photo, one in photos.items():
+        if one.evidence is not None and score(one.evidence) >= best:
+            found, best = photo, score(one.evidence)
+    return found
 
 
 def _percent(found: Sequence[bool]) -> str:
