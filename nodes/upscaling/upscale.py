@@ -107,7 +107,7 @@ class HeadsUpUpscale(ComfyNode):
             show_on_node("\n".join(said))
         device = model_management.intermediate_device()
         preview = _preview(done.after, done.faces).to(device)
-        # ComfyUI keeps this with the results; when all of a workflow comes from its cache, it shows it for output nodes alone
+        # kept with the results; when a whole workflow comes from its cache, ComfyUI shows it for output nodes alone
         said = {"text": ["\n".join(done.failures)]} if done.failures else None
         return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview, ui=said)
 
