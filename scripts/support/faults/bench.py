@@ -127,7 +127,7 @@ class Bench:
         return Run(self.arguments(output), self.folder / "log")
 
     def arguments(self, output: str = "out") -> list[str]:
-        """Of the command: eight pictures of four tiles or more."""
+        """What the command is given: eight pictures of four tiles or more."""
         paths = [str(self.folder / "in"), "--output", str(self.folder / output), "--model", str(self.model)]
         options = ["--tile", "64", "--overlap", "16", "--no-faces", "--quiet", "--resume", "--device", "cpu"]
         return ["upscale", *paths, *options]
