@@ -108,8 +108,8 @@ class HeadsUpUpscale(ComfyNode):
         device = model_management.intermediate_device()
         preview = _preview(done.after, done.faces).to(device)
         # kept with the results; when a whole workflow comes from its cache, ComfyUI shows it for output nodes alone
-        said = {"text": ["\n".join(done.failures)]} if done.failures else None
-        return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview, ui=said)
+        kept = {"text": ["\n".join(done.failures)]} if done.failures else None
+        return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview, ui=kept)
 
 
 def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:

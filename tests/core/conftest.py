@@ -9,43 +9,21 @@ import pytest
 import torch
 from harness.stand_ins import ModelMaker
 from harness.systems import WordStates, tiny_networks
+from support.faults.toy import TOY_ARCHITECTURE
 
 from headsup_core.models.bases.base import Base
 from headsup_core.models.building import build_model
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.prediction import LatentResidual
-from headsup_core.models.record import Architecture, ModelCard, ModelRecord
+from headsup_core.models.record import ModelCard, ModelRecord
 
 torch.set_num_threads(1)  # toy networks: threads cost more than they give
 
 
 @pytest.fixture(scope="session")
 def toy_record() -> ModelRecord:
-    architecture = Architecture(
-        codec_class="AutoencoderTiny",
-        codec={
-            "encoder_block_out_channels": [8, 8, 8],
-            "decoder_block_out_channels": [8, 8, 8],
-            "num_encoder_blocks": [0, 1, 1],
-            "num_decoder_blocks": [1, 1, 0],
-            "latent_channels": 4,
-        },
-        unet={
-            "in_channels": 9,
-            "out_channels": 4,
-            "block_out_channels": [8, 16],
-            "layers_per_block": 1,
-            "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-            "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
-            "norm_num_groups": 4,
-            "cross_attention_dim": 8,
-            "attention_head_dim": 2,
-            "only_cross_attention": True,
-            "use_linear_projection": True,
-        },
-    )
     card = ModelCard("toy", "MIT", "none", "for tests")
-    return ModelRecord(card, LatentResidual(1), architecture, trained_size=32)
+    return ModelRecord(card, LatentResidual(1), TOY_ARCHITECTURE, trained_size=32)
 
 
 @pytest.fixture

@@ -12,33 +12,35 @@ from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.prediction import LatentResidual
 from headsup_core.models.record import Architecture, ModelCard, ModelRecord
 
+TOY_ARCHITECTURE = Architecture(
+    codec_class="AutoencoderTiny",
+    codec={
+        "encoder_block_out_channels": [8, 8, 8],
+        "decoder_block_out_channels": [8, 8, 8],
+        "num_encoder_blocks": [0, 1, 1],
+        "num_decoder_blocks": [1, 1, 0],
+        "latent_channels": 4,
+    },
+    unet={
+        "in_channels": 9,
+        "out_channels": 4,
+        "block_out_channels": [8, 16],
+        "layers_per_block": 1,
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
+        "norm_num_groups": 4,
+        "cross_attention_dim": 8,
+        "attention_head_dim": 2,
+        "only_cross_attention": True,
+        "use_linear_projection": True,
+    },
+)
+"""The classes of headsup-tiny's kind with a latent of four channels, at a width that computes at once."""
+
 
 def toy_model() -> OneStepModel:
     """A codec that sees a few pixels far, and a UNet whose correction is zero."""
-    architecture = Architecture(
-        codec_class="AutoencoderTiny",
-        codec={
-            "encoder_block_out_channels": [8, 8, 8],
-            "decoder_block_out_channels": [8, 8, 8],
-            "num_encoder_blocks": [0, 1, 1],
-            "num_decoder_blocks": [1, 1, 0],
-            "latent_channels": 4,
-        },
-        unet={
-            "in_channels": 9,
-            "out_channels": 4,
-            "block_out_channels": [8, 16],
-            "layers_per_block": 1,
-            "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-            "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
-            "norm_num_groups": 4,
-            "cross_attention_dim": 8,
-            "attention_head_dim": 2,
-            "only_cross_attention": True,
-            "use_linear_projection": True,
-        },
-    )
-    record = ModelRecord(ModelCard("toy", "MIT"), LatentResidual(1), architecture, trained_size=32)
+    record = ModelRecord(ModelCard("toy", "MIT"), LatentResidual(1), TOY_ARCHITECTURE, trained_size=32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build_model(record)
