@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.pack import CORE_PARENT, link_package
-from support.paths import ARTIFACTS, NOT_RUN, ROOT
+from support.paths import ARTIFACTS, NOT_RUN, ROOT, TEST_SECONDS
 
 pytest_plugins = ["harness.fixtures"]
 
@@ -22,13 +23,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+SECONDS: defaultdict[str, float] = defaultdict(float)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Collect what could not run for the last line of scripts/test."""
+    """Collect how long each test took, and what could not run, for the last lines of scripts/test."""
+    SECONDS[report.nodeid] += report.duration
     if report.skipped and not hasattr(report, "wasxfail"):
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         with NOT_RUN.open("a") as stream:
             stream.write(f"{report.nodeid} ({reason})\n")
+
+
+def pytest_sessionfinish() -> None:
+    """Add this run's times to those of the parts that run beside it, in one piece."""
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    with TEST_SECONDS.open("a") as stream:
+        stream.write("".join(f"{seconds:.2f}\t{test}\n" for test, seconds in SECONDS.items()))
 
 
 @pytest.fixture(scope="session", autouse=True)

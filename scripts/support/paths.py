@@ -11,6 +11,7 @@ OUTPUT = ROOT / "output"
 LOGS = BUILD / "logs"
 ARTIFACTS = BUILD / "test-artifacts"
 NOT_RUN = ARTIFACTS / "not-run.txt"
+TEST_SECONDS = ARTIFACTS / "test-seconds.txt"  # seconds, a tab, the test
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
 WORKFLOW = ROOT / "workflows" / "portrait_upscale.json"
 PACK_NAME = "ComfyUI-HeadsUp"
