@@ -1,7 +1,8 @@
 """The diffusion of IDFSR (3.1): 1000 steps of a linear schedule, noise (or velocity) prediction, DDIM with 20 steps.
 
 Pictures are in -1..1. diffusers' `DDIMScheduler` computes it as guided-diffusion does: timesteps 0, 50 ... 950, and the
-noise that belongs to the clipped x0.
+noise that belongs to the clipped x0. Residuals, our own form, have no range to be clipped to, and few steps: those are
+taken from the end (999, 749, 499, 249), where x_t is noise and nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .network.idfsr_architecture import Prediction
 STEPS = 1000
 BETAS = (1e-4, 0.02)
 Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(x_t `[B,3,S,S]`, t `[B]`) -> the noise in it, or the velocity, `[B,3,S,S]`."""
+"""(x_t `[B,3,S,S]`, t `[B]`) -> the noise in it, the velocity, or x_0 itself (a residual), `[B,3,S,S]`."""
 
 
 def alphas_bar() -> torch.Tensor:
@@ -43,7 +44,7 @@ def sample(
     after: Callable[[torch.Tensor], None] | None = None,
     predicts: Prediction = "noise",
 ) -> torch.Tensor:
-    """x_0 `[B,3,S,S]` in -1..1 from `noise` `[B,3,S,S]` by DDIM with eta = 0, in fp32.
+    """x_0 `[B,3,S,S]` from `noise` `[B,3,S,S]` by DDIM with eta = 0, in fp32; in -1..1 unless it is a residual.
 
     Args:
         after: called after each step with the x_0 that the step believes in.
@@ -51,15 +52,22 @@ def sample(
     """
     scheduler = _scheduler(predicts)
     scheduler.set_timesteps(steps)
-    current = noise.float()
+    current, believed = noise.float(), noise
     for timestep in scheduler.timesteps:
         t = torch.full((len(noise),), int(timestep), device=noise.device, dtype=torch.long)
         predicted = denoise(current, t).float()
         taken = scheduler.step(predicted, timestep, current, eta=0.0, use_clipped_model_output=True)
-        current = taken.prev_sample
+        current, believed = taken.prev_sample, taken.pred_original_sample
         if after is not None:
-            after(taken.pred_original_sample)
-    return current
+            after(believed)
+    return believed if predicts == "residual" else current
+
+
+def timesteps(steps: int, predicts: Prediction = "noise") -> torch.Tensor:
+    """Those that `sample` takes, `[steps]`, the noisiest first."""
+    scheduler = _scheduler(predicts)
+    scheduler.set_timesteps(steps)
+    return scheduler.timesteps
 
 
 def starting_noise(batch: int, size: int, seed: int) -> torch.Tensor:
@@ -76,9 +84,9 @@ def _scheduler(predicts: Prediction) -> Any:  # noqa: ANN401 - diffusers' own ty
         beta_start=BETAS[0],
         beta_end=BETAS[1],
         beta_schedule="linear",
-        clip_sample=True,
+        clip_sample=predicts != "residual",
         set_alpha_to_one=True,
-        timestep_spacing="leading",
+        timestep_spacing="trailing" if predicts == "residual" else "leading",
         steps_offset=0,
-        prediction_type="epsilon" if predicts == "noise" else "v_prediction",
+        prediction_type={"noise": "epsilon", "velocity": "v_prediction", "residual": "sample"}[predicts],
     )

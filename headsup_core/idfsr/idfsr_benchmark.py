@@ -85,7 +85,9 @@ def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOpt
     """Bicubic, the warp, the model pretrained and fitted; pretrained with a stranger's photo and without conditions."""
     host.load([model.network], 0)
     pretrained = FaceModel(PRETRAINED, model, host, file)
-    conditions = ["mask", "reference", "identity", *(["sight"] if model.architecture.sees_reference else [])]
+    architecture = model.architecture
+    sees = "mask" if architecture.masked else "face"
+    conditions = [sees, "reference", "identity", *(["sight"] if architecture.sees_reference else [])]
     return [
         Bicubic(),
         WarpedReference(model),

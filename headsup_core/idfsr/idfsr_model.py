@@ -10,9 +10,24 @@ import torch.nn.functional as F
 
 from ..errors import InputError
 from .conditioning import Seen
-from .diffusion import STEPS, add_noise, sample, starting_noise, velocity
+from .diffusion import STEPS, add_noise, sample, starting_noise, timesteps, velocity
 from .network.idfsr_architecture import IDFSRArchitecture
 from .network.idfsr_unet import IDFSRNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """What one step of the diffusion taught.
+
+    Attributes:
+        loss: E || eps - eps_theta([x_t, I_M], t, z_s, z_id) ||^2 (IDFSR eq. 5), scalar; of a model that predicts
+            velocity or residuals the same of those.
+        faces: `[B,3,S,S]` in 0..1 that the step believes in, with a gradient; None unless residuals are predicted: of
+            noise they are worth nothing where t is large.
+    """
+
+    loss: torch.Tensor
+    faces: torch.Tensor | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +49,13 @@ class IDFSRModel:
     def loss(
         self, clean: torch.Tensor, seen: Seen, style: torch.Tensor, identity: torch.Tensor, chance: torch.Generator
     ) -> torch.Tensor:
-        """E || eps - eps_theta([x_t, I_M], t, z_s, z_id) ||^2 (IDFSR eq. 5), scalar; of pretraining and of fitting.
+        """`attempt`'s loss alone."""
+        return self.attempt(clean, seen, style, identity, chance).loss
 
-        Of a model that predicts velocity, the same of v.
+    def attempt(
+        self, clean: torch.Tensor, seen: Seen, style: torch.Tensor, identity: torch.Tensor, chance: torch.Generator
+    ) -> Attempt:
+        """One random step of the diffusion; of pretraining and of fitting.
 
         Args:
             clean: the true faces `[B,3,S,S]` in 0..1.
@@ -44,11 +63,16 @@ class IDFSRModel:
             identity: z_id `[B,D]`.
             chance: on the CPU; t and eps are drawn from it, so that every device sees the same.
         """
-        timestep = torch.randint(STEPS, (len(clean),), generator=chance).to(clean.device)
+        predicts, (base, spread) = self.architecture.predicts, self._origin(seen)
+        taught = timesteps(self.architecture.steps, predicts) if predicts == "residual" else torch.arange(STEPS)
+        timestep = taught[torch.randint(len(taught), (len(clean),), generator=chance)].to(clean.device)
         noise = torch.randn(clean.shape, generator=chance).to(clean)
-        noisy = add_noise(_signed(clean), noise, timestep)
-        wanted = noise if self.architecture.predicts == "noise" else velocity(_signed(clean), noise, timestep)
-        return F.mse_loss(self.network(noisy, self._beside(seen), timestep, style, identity), wanted)
+        goal = (_signed(clean) - base) / spread
+        noisy = add_noise(goal, noise, timestep)
+        wanted = {"noise": lambda: noise, "velocity": lambda: velocity(goal, noise, timestep), "residual": lambda: goal}
+        given = self.network(noisy, self._beside(seen), timestep, style, identity)
+        faces = _unsigned(base + spread * given.float()) if predicts == "residual" else None
+        return Attempt(F.mse_loss(given, wanted[predicts]()), faces)
 
     @torch.no_grad()
     def restore(
@@ -75,17 +99,25 @@ class IDFSRModel:
         if identity.shape[-1] != self.architecture.embedding:
             wanted = f"{self.architecture.embedding} ({self.architecture.embedder})"
             raise InputError(f"identity embedding of {identity.shape[-1]} values: this model takes {wanted}")
-        style, beside = self.style(seen), self._beside(seen)
+        style, beside, (base, spread) = self.style(seen), self._beside(seen), self._origin(seen)
         noise = starting_noise(len(seen.masked), seen.masked.shape[-1], seed).to(seen.masked)
+        residual = self.architecture.predicts == "residual"
 
         def denoise(noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-            return self.network(noisy.to(beside), beside, timestep, style, identity)
+            given = self.network(noisy.to(beside), beside, timestep, style, identity).float()
+            return ((base + spread * given).clamp(-1, 1) - base) / spread if residual else given
 
         def shown(believed: torch.Tensor) -> None:
             if after is not None:
-                after(_unsigned(believed))
+                after(_unsigned(base + spread * believed))
 
-        return _unsigned(sample(denoise, noise, steps, shown, self.architecture.predicts))
+        return _unsigned(base + spread * sample(denoise, noise, steps, shown, self.architecture.predicts))
+
+    def _origin(self, seen: Seen) -> tuple[torch.Tensor, float]:
+        """What the diffused picture is measured from, in -1..1, and in which unit: x_0 = origin + unit * picture."""
+        if self.architecture.predicts != "residual":
+            return torch.zeros((), device=seen.warped.device), 1.0
+        return _signed(seen.warped.float()), self.architecture.spread
 
     def _beside(self, seen: Seen) -> torch.Tensor:
         """What the UNet reads beside x_t."""

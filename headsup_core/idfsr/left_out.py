@@ -9,9 +9,10 @@ import torch
 from ..faces.reference import EMPTY
 from .conditioning import Seen
 
-CONDITIONS = ("mask", "reference", "sight", "identity")
-"""What can be left out: the mask over the LR's face (I_M is the whole LR), the reference (I_W is I_M), the UNet's own
-look at I_W (z_s alone, the paper's form), and the embedding (the people's mean)."""
+CONDITIONS = ("mask", "face", "reference", "sight", "identity")
+"""What can be left out: the mask over the LR's face (I_M is the whole LR), or the face itself, where the model sees it
+otherwise (I_M is masked, the paper's form); the reference (I_W is I_M), the UNet's own look at I_W (z_s alone, the
+paper's form), and the embedding (the people's mean)."""
 
 
 def leave_out(
@@ -34,10 +35,10 @@ def leave_out(
     def choose(name: str, other: torch.Tensor, usual: torch.Tensor) -> torch.Tensor:
         return torch.where(of[name].reshape(-1, *[1] * (usual.dim() - 1)), other, usual)
 
-    warped = choose("reference", seen.masked, seen.warped)
-    usual_sight = warped if seen.sight is None else choose("reference", seen.masked, seen.sight)
+    masked = choose("face", EMPTY + (1 - seen.mask) * (low - EMPTY), choose("mask", low, seen.masked))
+    warped = choose("reference", masked, seen.warped)
+    usual_sight = warped if seen.sight is None else choose("reference", masked, seen.sight)
     sight = choose("sight", torch.full_like(warped, EMPTY), usual_sight)
-    masked = choose("mask", low, seen.masked)
     return Seen(masked, warped, seen.mask, sight), choose("identity", mean.expand_as(identity), identity)
 
 

@@ -46,7 +46,8 @@ def test_a_condition_is_left_out_of_the_first_sample_alone(name: str) -> None:
     parts = {"mask": after.masked, "reference": after.warped, "sight": after.sight, "identity": vector}
     usual = {"mask": seen.masked, "reference": seen.warped, "sight": seen.warped, "identity": identity}
     wanted = {"mask": low, "reference": seen.masked, "sight": torch.full_like(low, EMPTY), "identity": MEAN[None]}
-    changed = {name, "sight"} if name == "reference" else {name}
+    parts["face"], usual["face"], wanted["face"] = after.masked, seen.masked, seen.masked
+    changed = {name, "sight"} if name == "reference" else {name, "face"}
     for part, value in parts.items():
         assert torch.equal(value[1], usual[part][1])
         if part not in changed:
@@ -54,6 +55,15 @@ def test_a_condition_is_left_out_of_the_first_sample_alone(name: str) -> None:
     assert torch.equal(parts[name][0], wanted[name].expand_as(parts[name])[0])
     if name == "reference":
         assert torch.equal(after.sight[0], seen.masked[0])
+
+
+def test_the_face_is_hidden_from_a_model_that_sees_it() -> None:
+    masked, low, identity = _inputs()
+    seen = compose(low, masked.mask, masked.warped, masked=False)
+    assert torch.equal(seen.masked, low)
+    after, _ = leave_out(seen, low, identity, MEAN, _first("face"))
+    assert torch.allclose(after.masked[0], masked.masked[0])
+    assert torch.equal(after.masked[1], low[1])
 
 
 def test_the_shares_are_drawn() -> None:

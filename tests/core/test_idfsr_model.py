@@ -11,7 +11,7 @@ from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.idfsr.conditioning import Seen
-from headsup_core.idfsr.diffusion import add_noise, alphas_bar, sample, starting_noise
+from headsup_core.idfsr.diffusion import add_noise, alphas_bar, sample, starting_noise, timesteps
 from headsup_core.idfsr.idfsr_model import IDFSRModel
 from headsup_core.idfsr.network.idfsr_architecture import FFHQ256, PRESETS, TINY, IDFSRArchitecture
 from headsup_core.idfsr.network.idfsr_blocks import (
@@ -174,6 +174,41 @@ def test_who_knows_the_velocity_gets_the_picture() -> None:
         believed: list[torch.Tensor] = []
         sample(knowing, torch.randn(1, 3, 4, 4), 20, believed.append, predicts)  # type: ignore[arg-type]
         assert torch.allclose(believed[0], clean, atol=1e-3) == right
+
+
+def test_an_untrained_model_of_residuals_gives_the_warped_reference() -> None:
+    architecture = replace(SMALL, predicts="residual", steps=4)
+    model, inputs = IDFSRModel(IDFSRNetwork(architecture).eval(), architecture), seen(2)
+    for steps in (1, 4, 7):
+        result = model.restore(inputs, torch.randn(2, 6), steps=steps)
+        assert torch.allclose(result, inputs.warped, atol=1e-6)
+
+
+def test_residuals_take_few_steps_from_the_end_and_are_their_own_goal() -> None:
+    assert timesteps(4, "residual").tolist() == [999, 749, 499, 249]
+    assert set(timesteps(4, "residual").tolist()) < set(timesteps(8, "residual").tolist())
+    model, (clean, inputs, identity) = (
+        small_model(predicts="residual", steps=4),
+        (torch.rand(2, 3, 16, 16), seen(2), torch.randn(2, 6)),
+    )
+    style = model.style(inputs)
+    attempt = model.attempt(clean, inputs, style, identity, torch.Generator().manual_seed(9))
+    chance = torch.Generator().manual_seed(9)
+    timestep = torch.tensor([999, 749, 499, 249])[torch.randint(4, (2,), generator=chance)]
+    noise = torch.randn(2, 3, 16, 16, generator=chance)
+    residual = (clean - inputs.warped) * 2 / 0.25
+    found = model.network(add_noise(residual, noise, timestep), inputs.masked * 2 - 1, timestep, style, identity)
+    assert attempt.loss.item() == pytest.approx(((found - residual) ** 2).mean().item(), rel=1e-5)
+    assert attempt.faces is not None
+    assert torch.allclose(attempt.faces, (inputs.warped + 0.125 * found).clamp(0, 1), atol=1e-5)
+
+
+def test_who_knows_the_residual_gets_the_picture_within_range() -> None:
+    residual = torch.randn(1, 3, 4, 4) * 3
+    believed: list[torch.Tensor] = []
+    result = sample(lambda noisy, t: residual, torch.randn(1, 3, 4, 4), 4, believed.append, "residual")
+    assert len(believed) == 4
+    assert torch.equal(result, residual)
 
 
 def test_restoring_is_decided_by_the_seed_and_not_by_neighbours() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ...errors import InputError, ModelFileError
 from ...models.record import ModelCard
 
-Prediction = Literal["noise", "velocity"]
+Prediction = Literal["noise", "velocity", "residual"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,12 @@ class IDFSRArchitecture:
             paper's: there z_s alone, a vector, brings what the reference shows.
         predicts: what the network gives and its loss compares: "noise" (the paper, eq. 5), or "velocity" (arXiv
             2202.00512), from which noise and face follow exactly. Of noise alone a face comes only when the network
-            copies x_t to better than 1 %, for which a CPU's few thousand steps do not suffice.
+            copies x_t to better than 1 %, for which a CPU's few thousand steps do not suffice. "residual" is a form
+            of our own: what is diffused is (x_0 - I_W) / spread, and the network gives it itself, so that an untrained
+            one, which gives zeros, already gives the warped reference (and the LR about it).
+        spread: the standard deviation that residuals are taken to have, in the range -1..1; of "residual" alone.
         masked: the LR's face is masked out (the paper); False: I_M is the whole enlarged LR.
-        steps: of DDIM.
+        steps: of DDIM. A model that predicts residuals is trained at their timesteps alone.
     """
 
     size: int
@@ -59,13 +62,16 @@ class IDFSRArchitecture:
     patch: int = 1
     sees_reference: bool = False
     predicts: Prediction = "noise"
+    spread: float = 0.25
     masked: bool = True
     steps: int = 20
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
 
     def __post_init__(self) -> None:
-        if self.predicts not in ("noise", "velocity"):
-            raise InputError(f"predicts {self.predicts!r}: must be noise or velocity")
+        if self.predicts not in get_args(Prediction):
+            raise InputError(f"predicts {self.predicts!r}: must be one of {', '.join(get_args(Prediction))}")
+        if self.spread <= 0:
+            raise InputError(f"spread {self.spread}: must be above 0")
         levels = max(len(self.multipliers), len(self.encoder_multipliers))
         multiple = self.patch * 2 ** (levels - 1)
         if self.size < 2 or self.size % multiple:

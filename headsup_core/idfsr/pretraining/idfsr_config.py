@@ -29,6 +29,10 @@ class IDFSRConfig(RunConfig):
             checkpoint. "" starts from random weights.
         teacher: YuNet's file, for portraits without annotated landmarks; "" when all have them.
         jitter: how wrongly faces are aligned: radians, share of the scale, and of half the side.
+        lpips: weight of LPIPS-squeeze on the faces that a step believes in; of a model that predicts residuals only,
+            whose steps all believe in a face. 0 as the paper trains.
+        identity: weight of `loss_terms.identity_loss` on them, as above.
+        lpips_backbone, recogniser: the files that those two need.
     """
 
     architecture: IDFSRArchitecture
@@ -40,6 +44,10 @@ class IDFSRConfig(RunConfig):
     init: str = ""
     teacher: str = ""
     jitter: float = 0.02
+    lpips: float = 0.0
+    identity: float = 0.0
+    lpips_backbone: str = ""
+    recogniser: str = ""
     batch: int = 16
     learning_rate: float = 5e-4
     ema: float = 0.999
@@ -54,6 +62,14 @@ class IDFSRConfig(RunConfig):
             raise InputError(f"left_out {unknown[0]!r} is unknown: choose of {', '.join(CONDITIONS)}")
         if self.embedding_from not in ("truth", "reference"):
             raise InputError(f"embedding_from {self.embedding_from!r}: must be truth or reference")
+        for name, file in (("lpips", "lpips_backbone"), ("identity", "recogniser")):
+            if getattr(self, name) and not getattr(self, file):
+                raise InputError(f"{name} {getattr(self, name)}: this loss needs a file, {file}")
+            if getattr(self, name) and self.architecture.predicts != "residual":
+                raise InputError(
+                    f"{name} {getattr(self, name)}: this loss judges faces, which a step of a model that predicts "
+                    f"{self.architecture.predicts} does not give: predict residuals, or set it to 0"
+                )
 
     @classmethod
     def fields_of(cls, record: Mapping[str, Any], data: Path) -> dict[str, Any]:
@@ -61,5 +77,5 @@ class IDFSRConfig(RunConfig):
             **record,
             "architecture": IDFSRArchitecture.from_json(record["architecture"]),
             "sources": tuple(FaceSource(**source) for source in rooted_sources(record, data)),
-            **rooted(record, ("teacher",), data),
+            **rooted(record, ("teacher", "lpips_backbone", "recogniser"), data),
         }

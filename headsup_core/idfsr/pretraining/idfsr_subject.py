@@ -15,12 +15,13 @@ from ...models.file_formats.weights_files import read_weights
 from ...training.data.landmark_teacher import LandmarkTeacher
 from ...training.subject import Batch, Losses, Subject, Workplace
 from ..conditioning import Seen, compose
-from ..idfsr_file import is_idfsr_file, save_idfsr
+from ..idfsr_file import is_idfsr_file, read_architecture, save_idfsr
 from ..idfsr_model import IDFSRModel
 from ..left_out import chance_of_leaving_out, leave_out
 from ..network.diffae import load_diffae
 from ..network.idfsr_unet import IDFSRNetwork
 from .aligned_photos import AlignedPhoto, prepare_photos
+from .face_judges import FaceJudges
 from .face_samples import FaceDataset
 from .idfsr_config import IDFSRConfig
 
@@ -29,6 +30,7 @@ OVERSAMPLING = 2
 SHOWN = 6
 """Faces on a sample sheet."""
 SHEET_SEED = 12345
+LAST_LAYER = "out.2."
 
 
 class IDFSRSubject(Subject):
@@ -43,6 +45,7 @@ class IDFSRSubject(Subject):
         self._network = IDFSRNetwork(config.architecture).train()
         self.networks: nn.Module = self._network
         self._photos = self._prepare(place.folder / "photos.safetensors")
+        self._judges = FaceJudges(config, place.device)
 
     @property
     def model(self) -> IDFSRModel:
@@ -77,7 +80,9 @@ class IDFSRSubject(Subject):
             out = chance_of_leaving_out(shares, len(identity), chance)
             seen, identity = leave_out(seen, batch["low"], identity, self._network.identity_tokens.mean, out)
         with self._place.processes.autocast():
-            return {"noise": model.loss(batch["good"], seen, model.style(seen), identity, chance)}
+            attempt = model.attempt(batch["good"], seen, model.style(seen), identity, chance)
+            faces = {} if attempt.faces is None else self._judges.losses(attempt.faces, batch["good"])
+        return {self.config.architecture.predicts: attempt.loss, **faces}
 
     def sheet(self, averaged: nn.Module) -> torch.Tensor:
         """Rows of (enlarged LR | I_M | I_W | restored | true), always the same faces."""
@@ -125,6 +130,8 @@ class IDFSRSubject(Subject):
 def take_over(network: IDFSRNetwork, path: Path) -> bool:
     """Fill `network` from an IDFSR file of the same architecture (but its size), or from a DiffAE checkpoint.
 
+    From a file that predicts something else all is taken but the last layer, whose output means something else.
+
     Returns:
         Whether the file knew the people's mean and variance.
 
@@ -134,7 +141,10 @@ def take_over(network: IDFSRNetwork, path: Path) -> bool:
     if path.suffix != ".safetensors" or not is_idfsr_file(read_weights(path, lambda name: False).metadata):
         load_diffae(network, path)
         return False
-    tensors = {name: value.float() for name, value in read_weights(path).content.items()}
+    file = read_weights(path)
+    tensors = {name: value.float() for name, value in file.content.items()}
+    if read_architecture(file).predicts != network.architecture.predicts:
+        tensors |= {name: value for name, value in network.state_dict().items() if name.startswith(LAST_LAYER)}
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
