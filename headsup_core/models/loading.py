@@ -11,6 +11,10 @@ import torch
 from ..errors import InputError, ModelFileError
 from ..host import Host
 from .bases.base import NEEDED, Base, load_base
+from .face_restorers.known_restorers import FOLDER as FACE_RESTORER_FOLDER
+from .face_restorers.through_onnx import SUFFIX as ONNX
+from .face_restorers.through_onnx import load_onnx_restorer
+from .face_restorers.through_spandrel import find_face_restorer, load_through_spandrel
 from .file_formats.headsup_adapter import is_headsup_adapter, read_adapter_record
 from .file_formats.headsup_file import is_headsup_file, load_headsup, read_model_record
 from .file_formats.weights_files import WeightsFile, checksum, read_weights
@@ -38,8 +42,9 @@ def load_one_step(
     """Load a one-step restorer: one that is complete in itself (`model`), or a published system's `adapter` and `base`.
 
     Args:
-        model: a bundled name (None: "headsup-tiny"), a path to a HeadsUp `.safetensors`, or, with a `host`, the name
-            of a file in its `models/headsup`.
+        model: a bundled name (None: "headsup-tiny"), a path to a HeadsUp `.safetensors` or to a face restorer's file
+            (`face_restorers`), or, with a `host`, the name of a file in its `models/headsup` or
+            `models/facerestore_models`.
         adapter: a published system's file, found like `model`; its companions lie beside it.
         base: what the adapter goes beside: a diffusers folder or a single-file checkpoint, by path, or, with a `host`,
             by its name in `models/diffusers` or `models/checkpoints`; or a `Base` that is loaded already and shared.
@@ -48,7 +53,8 @@ def load_one_step(
         dtype: "auto" (float32; float16 for files over 200 MB on a GPU), "float32", "bfloat16", "float16"; a shared
             `Base` keeps its own.
         host: finds files and says which device will compute; None: files by path only, CPU.
-        options: what the system declares (`models.systems`), or the file: `detail` (`load_options.DetailOptions`).
+        options: what the system or face restorer declares (`models.systems`, `models.face_restorers`), or the file:
+            `detail` (`load_options.DetailOptions`).
 
     Raises:
         ModelFileError: nothing of that name, or a file that is not a usable model: what was found and expected.
@@ -64,8 +70,14 @@ def load_one_step(
         given = "base" if base is not None else "system" if system else "merge"
         raise InputError(f"{given} was given without an adapter")
     model = DEFAULT_MODEL if model is None else model
-    file = read_weights(find_model_file(model, host))
+    path = find_model_file(model, host)
+    if path.suffix.lower() == ONNX:
+        return load_onnx_restorer(path, dtype, options)
+    file = read_weights(path)
     if not is_headsup_file(file):
+        restorer = find_face_restorer(file)
+        if restorer is not None:
+            return load_through_spandrel(file, restorer, dtype, options)
         if is_headsup_adapter(file):
             raise ModelFileError(
                 f"{file.path} is a HeadsUp adapter: load it as adapter, with its base, {read_adapter_record(file).base}"
@@ -73,7 +85,8 @@ def load_one_step(
         some = ", ".join(list(file.content)[:3]) or "nothing"
         raise ModelFileError(
             f"{file.path} is a weights file, but not a HeadsUp model (it holds {some} ...): expected a .safetensors "
-            f"whose header says format = headsup; a published system's file is loaded as adapter, with its base"
+            f"whose header says format = headsup, or a face restorer (GFPGAN, CodeFormer, RestoreFormer); a published "
+            f"system's file is loaded as adapter, with its base"
         )
     record = read_model_record(file)
     if record.detail is None:
@@ -133,7 +146,13 @@ def find_model_file(model: str | Path, host: Host | None = None) -> Path:
         if not path.exists():
             raise ModelFileError(f"model {str(model)!r}: no such file; bundled: {', '.join(bundled) or 'none'}")
         return path
-    return host.find_model("headsup", model)
+    try:
+        return host.find_model("headsup", model)
+    except ModelFileError as error:
+        try:
+            return host.find_model(FACE_RESTORER_FOLDER, model)
+        except ModelFileError:
+            raise error from None
 
 
 def bundled_models() -> dict[str, Path]:

@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SizeRule:
-    """Picture sizes the networks accept: multiples of `multiple` pixels, at least `minimum` a side."""
+    """Picture sizes the networks accept: multiples of `multiple` pixels, at least `minimum` a side.
+
+    Attributes:
+        fixed: squares of `minimum` pixels only.
+    """
 
     multiple: int
     minimum: int
+    fixed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +99,12 @@ class OneStepModel:
 
     @property
     def size_rule(self) -> SizeRule:
-        """Sides are multiples of what codec and UNet halve, and at least the record's `minimum_side`."""
+        """Sides are multiples of what codec and UNet halve, and at least the record's `minimum_side`; or the only side
+        that a network takes."""
         config: Any = self.unet.config
+        only = getattr(config, "only_side", None)
+        if only is not None:
+            return SizeRule(only, only, fixed=True)
         multiple = self.codec.factor * 2 ** (len(config.block_out_channels) - 1)
         return SizeRule(multiple, max(multiple, self.record.minimum_side))
 

@@ -49,6 +49,22 @@ class LatentResidual:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """x0 = prediction: a network that gives the result itself, and no step of a diffusion."""
+
+    timestep: int = 0
+    kind: ClassVar[str] = "answer"
+
+    def on_schedule(self, betas: tuple[float, float], steps: int) -> Answer:
+        del betas, steps  # no noise takes part
+        return self
+
+    def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
+        del latent
+        return prediction.float()
+
+
+@dataclass(frozen=True)
 class Epsilon:
     """x0 = (z - sqrt(1 - abar) * eps) / sqrt(abar): HeadsUp's zH = (zL - beta * eps) / alpha, OSEDiff, HYPIR.
 

@@ -92,7 +92,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
     if faces is not None:
         faces.check_pictures(image)
     model, options = session.one_step, session.options
-    if faces is None and session.model.identities and options.strength > 0 and options.sizing == "pad":
+    if faces is None and _looks_for_faces(session, image):
         faces = recogniser_for(None, session.analyzer, session.host).detect(image, FOR_PEOPLE)
     chosen = resolve((len(image), image.shape[-2], image.shape[-1]), model, options, session.host, faces)
     notes: list[str] = []
@@ -142,6 +142,13 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
     _complete(report, chosen, tiling, model)
     report.seconds = time.perf_counter() - started
     return RestoreResult(output, before.clamp(0, 1), report, shown)
+
+
+def _looks_for_faces(session: Session, image: torch.Tensor) -> bool:
+    """Whether faces that were not given are needed: to know people, or since the model takes nothing else."""
+    model, options = session.one_step, session.options
+    cuts = model.size_rule.fixed and image.shape[-1] != image.shape[-2]  # a square picture is taken for a face
+    return (bool(session.model.identities) or cuts) and options.strength > 0 and options.sizing == "pad"
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,12 +157,14 @@ def resolve_tiling(model: OneStepModel, options: RestoreOptions, room: Room, mul
     Raises:
         InputError: the tile is too small for the model, or the overlap as large as the tile.
     """
-    multiple, factor = multiple or model.size_rule.multiple, model.codec.factor
+    rule, factor = model.size_rule, model.codec.factor
+    multiple = rule.multiple if rule.fixed else multiple or rule.multiple
     tile, overlap = options.tile, options.overlap
     if tile is not None and tile < multiple:
         raise InputError(f"tile {tile}: {model.card.name} needs at least {multiple} px, in steps of {multiple}")
     side = (auto_tile(model, room, multiple) if tile is None else tile) // multiple * multiple
     shared = min(DEFAULT_OVERLAP, side // 4) if overlap is None else overlap
+    shared = 0 if rule.fixed else shared  # there is one tile
     if shared >= side:
         raise InputError(f"tile {side} with overlap {shared}: overlap must be below the tile size")
     return Tiling(
@@ -211,8 +213,13 @@ def _sizing(
     if by_faces:
         if sizing == "published":
             raise InputError(f"sizing published: {model.card.name}'s script takes pictures of one face, give no faces")
-        return PadSizing(model.size_rule.multiple, 0)
+        return PadSizing(1 if model.size_rule.fixed else model.size_rule.multiple, 0)
     square = input_size[0] == input_size[1]
+    if model.size_rule.fixed and not square:
+        raise InputError(
+            f"{model.card.name} restores aligned faces of {model.aligned_face} px and was given no faces of a picture "
+            f"of {input_size[1]}x{input_size[0]} px: give them (HeadsUp Detect Faces; in Python faces=)"
+        )
     if model.aligned_face:
         taken = "a square picture is taken for one" if square else "the whole picture was restored all the same"
         notes.append(

@@ -10,7 +10,7 @@ from ...headsup_core.models.systems import load_options
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
 from ..bridge.option_inputs import given_option, option_input
-from .model_files import DEFAULT_CHOICE, choices, find_choice, fingerprint, load_shared
+from .model_files import DEFAULT_CHOICE, choices, face_restorer_choices, find_choice, fingerprint, load_shared
 from .system_files import (
     AUTO,
     NONE,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ...headsup_core import HeadsUpModel
 
 
+ALONE = "nothing else: the file holds the codec and the UNet"
+
+
 class HeadsUpLoadModel(ComfyNode):
     """`HEADSUP_MODEL` from a file."""
 
@@ -44,10 +47,12 @@ class HeadsUpLoadModel(ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "model",
-                    options=choices(),
+                    options=[*choices(), *face_restorer_choices()],
                     default=DEFAULT_CHOICE,
                     tooltip="headsup-tiny comes with the pack (MIT licence; x4; runs on a CPU). The other names are "
-                    "the HeadsUp files in models/headsup; their licences are in the output info.",
+                    "the HeadsUp files in models/headsup, and the face restorers in models/facerestore_models: "
+                    "GFPGAN, RestoreFormer, CodeFormer (NON-COMMERCIAL) and GPEN (NON-COMMERCIAL), which restore each "
+                    "face and leave the rest plainly enlarged. Licences are in the output info.",
                 ),
                 io.Combo.Input(
                     "dtype",
@@ -141,7 +146,8 @@ class HeadsUpLoadModel(ComfyNode):
             raise InputError(f"{given} is used with an adapter only: choose one, or leave it out")
         path = find_choice(model)
         handle = load_shared(path, dtype, device, ComfyHost.on(device), options)
-        return io.NodeOutput(handle, describe(handle, path))
+        needs = "nothing else: the file holds the whole network" if handle.one_step.size_rule.fixed else ALONE
+        return io.NodeOutput(handle, describe(handle, path, needs))
 
 
 def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,9 +157,7 @@ def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value != declared[name].default}
 
 
-def describe(
-    model: HeadsUpModel, path: Path, needs: str = "nothing else: the file holds the codec and the UNet"
-) -> str:
+def describe(model: HeadsUpModel, path: Path, needs: str = ALONE) -> str:
     """What a person wants to know of a loaded model, line by line."""
     card, weights = model.card, model.one_step
     parameters = [parameter for network in weights.networks for parameter in network.parameters()]

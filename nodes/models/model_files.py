@@ -10,6 +10,8 @@ from weakref import WeakValueDictionary
 
 from ...headsup_core import HeadsUpModel, InputError, ModelFileError, load_model
 from ...headsup_core.idfsr.idfsr_file import is_idfsr_file
+from ...headsup_core.models.face_restorers.known_restorers import FOLDER as FACE_RESTORERS
+from ...headsup_core.models.face_restorers.through_onnx import SUFFIX as ONNX
 from ...headsup_core.models.file_formats.weights_files import read_weights
 from ...headsup_core.models.loading import DEFAULT_MODEL, bundled_models, find_model_file
 from ...headsup_core.models.systems import COMPANIONS
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
     from ...headsup_core.models.one_step import OneStepModel
 
 FOLDER = "headsup"
-FOLDERS = (FOLDER, "insightface", "facedetection")
-"""Below ComfyUI's models folder; the last two under the names that other packs use, so that files are shared."""
+FOLDERS = (FOLDER, "insightface", "facedetection", FACE_RESTORERS)
+"""Below ComfyUI's models folder; all but the first under the names that other packs use, so that files are shared."""
 IDENTITIES = "identities"
 """Folder in `models/headsup` for files of people, which are no models."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl")
 BUNDLED_MARK = " (bundled)"
+RESTORER_MARK = f" ({FACE_RESTORERS})"
 DEFAULT_CHOICE = DEFAULT_MODEL + BUNDLED_MARK
 
 WeightsKey = tuple[Path, int, int, str, str, tuple[tuple[str, Any], ...]]
@@ -46,6 +49,12 @@ def choices() -> list[str]:
     files: list[str] = folder_paths.get_filename_list(FOLDER)
     models = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_other(name) and not _is_idfsr(name)]
     return [name + BUNDLED_MARK for name in bundled] + models
+
+
+def face_restorer_choices() -> list[str]:
+    """The files in `models/facerestore_models`, where other packs keep GFPGAN, CodeFormer, RestoreFormer and GPEN."""
+    names: list[str] = folder_paths.get_filename_list(FACE_RESTORERS)
+    return [name + RESTORER_MARK for name in names if name.lower().endswith((*SUFFIXES, ONNX))]
 
 
 def idfsr_choices() -> list[str]:
@@ -76,7 +85,7 @@ def _is_other(name: str) -> bool:
 
 
 def find_choice(choice: str) -> Path:
-    """The file of one of `choices()`.
+    """The file of one of `choices()` or `face_restorer_choices()`.
 
     Raises:
         ModelFileError: it is not there any more.
@@ -84,6 +93,8 @@ def find_choice(choice: str) -> Path:
     """
     if choice.endswith(BUNDLED_MARK):
         return find_model_file(choice.removesuffix(BUNDLED_MARK))
+    if choice.endswith(RESTORER_MARK):
+        return find_file(FACE_RESTORERS, choice.removesuffix(RESTORER_MARK))
     return find_file(FOLDER, choice)
 
 

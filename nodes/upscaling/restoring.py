@@ -10,6 +10,7 @@ import torch
 from ...headsup_core import HeadsUpError, InputError
 from ...headsup_core.faces import Face, Faces
 from ...headsup_core.imaging.resizing import resize
+from ...headsup_core.restoring.people.recognise import FOR_PEOPLE
 from ...headsup_core.restoring.pipeline import restore_pictures
 from ...headsup_core.restoring.tiling.tile_memory import check_picture_fits
 from ..bridge.pictures import Canvas, Pictures, decodable
@@ -77,8 +78,8 @@ def restore_batch(
     report = BatchReport(len(pictures))
     for index in range(len(pictures)):
         here = replace(session, host=host.for_picture(index, len(pictures)), options=options.for_picture(index))
-        own = None if given is None else replace(given, pictures=(given[index],))
         try:
+            own = _faces_of(here, pictures.one(index)) if given is None else replace(given, pictures=(given[index],))
             result = restore_pictures(pictures.one(index), here, own)
         except HeadsUpError as error:
             if not keep_going:
@@ -104,6 +105,16 @@ def restore_batch(
         )
     kept = replace(kept, pictures=tuple(shown))
     return RestoredBatch(after.image, before.image, report.text(), kept, tuple(report.failures), tuple(sent_back))
+
+
+def _faces_of(session: Session, picture: torch.Tensor) -> Faces | None:
+    """Those of a square picture `[1,3,h,w]` for a model of aligned faces, which it may be a photo of; `restore()` would
+    take it for a face. None where there are none, so that it is taken for one, and for other models."""
+    cuts = session.one_step.size_rule.fixed and session.options.strength > 0
+    if not cuts or session.analyzer is None or picture.shape[-1] != picture.shape[-2]:
+        return None
+    found = session.analyzer.detect(picture, FOR_PEOPLE)
+    return found if found.count else None
 
 
 def check_options_fit(session: Session) -> None:

@@ -100,7 +100,7 @@ class HeadsUpUpscale(ComfyNode):
             mask=None if mask is None else mask_planes(mask, len(image)),
         )
         host = ComfyHost.on(model.device)
-        analyzer = recogniser_of(faces) if model.identities else None
+        analyzer = recogniser_of(faces) if model.identities or model.one_step.size_rule.fixed else None
         session = Session(model, options, host, analyzer)
         done = restore_batch(image, session, host, faces, keep_going=on_error != STOP)
         if said := [*done.failures, *done.sent_back]:
@@ -186,7 +186,7 @@ def _optional_inputs() -> list[Any]:
             optional=True,
             tooltip="The faces of the same pictures, from HeadsUp Detect Faces: no tile border goes through a face "
             "that fits a tile, and one of a size that the model does not know is restored at one that it does. Models "
-            "of aligned faces (OSDFace): each is cut out, restored and laid back.",
+            "of aligned faces (OSDFace, GFPGAN, CodeFormer): each is cut out, restored and laid back.",
         ),
         option_input(declared["identity_gate"], optional=True),
     ]

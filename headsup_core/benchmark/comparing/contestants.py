@@ -47,7 +47,7 @@ class Restorer:
     Attributes:
         file: of its weights.
         options: further arguments of `restore()`.
-        analyzer: finds the faces that the people are assigned to.
+        analyzer: finds the faces that the people are assigned to, or that are all that is restored.
         recognised: for each picture that was restored with a person's photo, whether they were recognised there.
     """
 
@@ -61,7 +61,7 @@ class Restorer:
     recognised: list[bool] = field(default_factory=list[bool])
 
     def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
-        told = self._told(image, people) if people else {}
+        told = self._told(image, people) if people or self._cuts_faces else {}
         edge = max(height, width)
         restored = restore(image, self.model, long_edge=edge, host=self.host, **{**self.options, **told})
         if people:
@@ -75,13 +75,20 @@ class Restorer:
         failed = len(self.recognised) - sum(self.recognised)
         return [f"{self.name}: the person was not recognised in {failed} of {len(self.recognised)}"] if failed else []
 
+    @property
+    def _cuts_faces(self) -> bool:
+        """Whether it restores nothing but faces, which have to be found."""
+        return self.model.one_step.size_rule.fixed and self.analyzer is not None
+
     def _told(self, image: torch.Tensor, people: Sequence[Identity]) -> dict[str, Any]:
         """What `restore` is given: faces, and who is to be looked for."""
         options: dict[str, Any] = {"people": tuple(people), "analyzer": self.analyzer}
         if self.analyzer is None:
             return options
         faces = self.analyzer.detect(image, LEAST_EYES)
-        if self.tells != "reference" and faces.count:
+        if not people and not faces.count and image.shape[-1] == image.shape[-2]:
+            return options  # it may be a face that lies in place already
+        if people and self.tells != "reference" and faces.count:
             first, *others = faces[0]
             faces = replace(faces, pictures=((replace(first, identity=people[0].name), *others),))
         return {**options, "faces": faces}

@@ -10,6 +10,7 @@ from torch import nn
 from ..lora.branches import Adapter, Modulation, attached
 from .block_transform import BlockTransformAutoencoder
 from .exact_parts import Parts, bytes_needed
+from .pixel_autoencoder import PixelAutoencoder
 from .skip_convolutions import SkipConvolutions, encoder_activations
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Codec:
     """Encodes pictures to scaled latents and back.
 
     Args:
-        vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`, or our `BlockTransformAutoencoder`.
+        vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`, our `BlockTransformAutoencoder`, or `PixelAutoencoder`.
         adapters: beside the encoder.
         skips: from the encoder to the decoder, or None.
 
@@ -37,7 +38,7 @@ class Codec:
 
     def __init__(
         self,
-        vae: AutoencoderKL | AutoencoderTiny | BlockTransformAutoencoder,
+        vae: AutoencoderKL | AutoencoderTiny | BlockTransformAutoencoder | PixelAutoencoder,
         adapters: tuple[Adapter, ...] = (),
         skips: SkipConvolutions | None = None,
     ) -> None:
@@ -51,6 +52,8 @@ class Codec:
         self.receptive_radius: tuple[int, int] | None = None
         if isinstance(vae, BlockTransformAutoencoder):
             self.factor, self.receptive_radius = vae.config.factor, vae.receptive_radius
+        elif isinstance(vae, PixelAutoencoder):
+            self.factor, self.receptive_radius = 1, vae.receptive_radius
         elif type(vae).__name__ == "AutoencoderTiny":
             self.factor = 2 ** (len(config.encoder_block_out_channels) - 1)
             self.receptive_radius = (

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from ...errors import InputError, ModelFileError
 from ...option_fields import OptionField, declared_options
+from ..face_restorers.known_restorers import FACE_RESTORERS, FaceRestorer
 from ..file_formats.weights_files import WeightsFile
 from ..load_options import DetailOptions
 from .system import System
@@ -25,8 +26,11 @@ COMPANIONS = frozenset(name for system in SYSTEMS for name in system.companions)
 """Files that lie beside an adapter and are none themselves."""
 
 
-def load_options(systems: tuple[System, ...] = SYSTEMS) -> dict[str, OptionField]:
-    """Every option that some model can be loaded with, by name, for nodes and commands: `detail`, then the systems'.
+def load_options(
+    systems: tuple[System | FaceRestorer, ...] = (*SYSTEMS, *FACE_RESTORERS),
+) -> dict[str, OptionField]:
+    """Every option that some model can be loaded with, by name, for nodes and commands: `detail`, then the systems',
+    then the face restorers'.
 
     The help of a system's option begins with the systems that have it.
 

@@ -78,6 +78,8 @@ def auto_tile(model: OneStepModel, room: Room, multiple: int | None = None) -> i
     Args:
         multiple: pixels that sizes are multiples of; None: the model's size rule.
     """
+    if model.size_rule.fixed:
+        return model.size_rule.minimum
     multiple = multiple or model.size_rule.multiple
     most, least = (AUTO_TILE_LIMIT + 2 * model.margin) // multiple * multiple, smallest_tile(model)
     if room.calibration is None:
@@ -101,6 +103,8 @@ def part_side(tile_pixels: int, device: torch.device) -> int:
 
 def smallest_tile(model: OneStepModel) -> int:
     """Below this a tile would be mostly border: four steps of the size rule, and the rule's minimum."""
+    if model.size_rule.fixed:
+        return model.size_rule.minimum
     return max(4 * model.size_rule.multiple, model.size_rule.minimum)
 
 

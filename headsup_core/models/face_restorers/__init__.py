@@ -1,0 +1,1 @@
+"""GFPGAN, CodeFormer, RestoreFormer and GPEN, as models of aligned faces."""
