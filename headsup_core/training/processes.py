@@ -67,6 +67,12 @@ class Processes:
         for parameter, part in zip(used, mean.split([part.numel() for part in parts]), strict=True):
             parameter.grad = part.reshape(parameter.shape).clone()
 
+    def mean(self, number: float) -> float:
+        """The mean of what each process gives; every process calls it."""
+        if self.count == 1:
+            return number
+        return float(self._accelerator.reduce(torch.tensor(number, device=self.device), "mean"))
+
     def wait(self) -> None:
         """Until all processes are here."""
         self._accelerator.wait_for_everyone()

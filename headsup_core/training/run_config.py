@@ -25,6 +25,9 @@ class RunConfig:
         warmup_steps: first steps, over which the learning rate rises.
         decay_steps: last steps, over which it falls to zero.
         fall: how it falls: linear, or along half a cosine.
+        minutes: of this process, reading the data included, after which the run stops as if it were done; over the last
+            third of them the learning rate falls to zero. 0: only the steps count. A run that time stopped is no longer
+            the same whatever the machine.
         ema: decay of the averaged weights, which are exported; 0: the last weights.
         grad_clip: largest norm of the gradient; of each learner's beside the networks, too.
         seed: decides samples, noise and fresh weights.
@@ -42,6 +45,7 @@ class RunConfig:
     warmup_steps: int = 100
     decay_steps: int = 1000
     fall: Fall = "linear"
+    minutes: float = 0.0
     learning_rate: float = 4e-4
     weight_decay: float = 1e-4
     ema: float = 0.998
@@ -56,6 +60,8 @@ class RunConfig:
         for name in ("batch", "accumulate", "steps", "checkpoint_every", "sample_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
+        if self.minutes < 0:
+            raise InputError(f"minutes {self.minutes:g}: must be at least 0")
         if self.fall not in ("linear", "cosine"):
             raise InputError(f"fall {self.fall!r}: must be linear or cosine")
 

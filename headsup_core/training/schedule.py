@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
@@ -37,6 +38,27 @@ def learning_rate(config: Schedule, step: int) -> float:
     if config.fall == "cosine":
         down = (1 - math.cos(math.pi * down)) / 2
     return config.learning_rate * min(1.0, up, down)
+
+
+FALL_OF_MINUTES = 1 / 3
+"""Share of the minutes of a run over which the learning rate falls to zero."""
+
+
+class TimeLimit:
+    """Minutes that a run may take, counted from now on.
+
+    Args:
+        minutes: 0: no limit.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self._seconds, self._started = minutes * 60, time.monotonic()
+
+    def left(self) -> float:
+        """Share of the time that is left: 1 without a limit, 0 when it is over."""
+        if not self._seconds:
+            return 1.0
+        return max(0.0, 1 - (time.monotonic() - self._started) / self._seconds)
 
 
 def warm_average(

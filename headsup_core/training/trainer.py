@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Subset
 from .processes import Processes
 from .run_config import RunConfig
 from .run_folder import RunFolder
-from .schedule import learning_rate, warm_average
+from .schedule import FALL_OF_MINUTES, TimeLimit, learning_rate, warm_average
 from .subject import Batch, Subject, Workplace
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Trainer(Generic[ConfigT, SubjectT]):
         self.config = config
         self.step = 0
         self._seconds = 0.0
+        self._limit = TimeLimit(config.minutes)
         self._run = RunFolder(folder)
         self._processes = Processes(device, config.precision)
         self.device = self._processes.device
@@ -73,20 +74,24 @@ class Trainer(Generic[ConfigT, SubjectT]):
             self._resume(state)
 
     def train(self) -> None:
-        """Run to `config.steps`, writing a checkpoint every `checkpoint_every` steps and at the end."""
+        """Run to `config.steps`, or to the end of `config.minutes`, writing a checkpoint every `checkpoint_every` steps
+        and at the end."""
         config, batches = self.config, self._batches()
         while parts := list(islice(batches, config.accumulate)):
             started = time.perf_counter()
-            losses = self._train_step(parts)
+            left = self._processes.mean(self._limit.left())
+            losses = self._train_step(parts, min(1.0, left / FALL_OF_MINUTES))
             self.step += 1
             self._seconds += time.perf_counter() - started
-            if not self._processes.first:
-                continue
-            self._report(losses)
-            if self.step % config.checkpoint_every == 0 or self.step == config.steps:
-                self._save()
-            if self.step % config.sample_every == 0 or self.step == config.steps:
-                self._write_samples()
+            ended = self.step == config.steps or left == 0
+            if self._processes.first:
+                self._report(losses)
+                if self.step % config.checkpoint_every == 0 or ended:
+                    self._save()
+                if self.step % config.sample_every == 0 or ended:
+                    self._write_samples()
+            if ended:
+                break
         self._processes.wait()
 
     def export(self, path: Path) -> None:
@@ -98,11 +103,12 @@ class Trainer(Generic[ConfigT, SubjectT]):
         """Let go of the other processes, after the last call of `train` and `export`."""
         self._processes.finish()
 
-    def _train_step(self, parts: list[Batch]) -> dict[str, float]:
-        """One step along the mean gradient of the batches; the mean of each loss, one that is left out counting 0."""
+    def _train_step(self, parts: list[Batch], slower: float) -> dict[str, float]:
+        """One step along the mean gradient of the batches, at `slower` times the schedule's learning rate; the mean of
+        each loss, one that is left out counting 0."""
         config, subject, share = self.config, self.subject, 1 / len(parts)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, self.step)
+            group["lr"] = learning_rate(config, self.step) * slower
         self.optimizer.zero_grad(set_to_none=True)
         found: dict[str, float] = {}
         with self._chance() as chance:
@@ -148,7 +154,7 @@ class Trainer(Generic[ConfigT, SubjectT]):
         )
 
     def _report(self, losses: dict[str, float]) -> None:
-        rate = learning_rate(self.config, self.step - 1)
+        rate = self.optimizer.param_groups[0]["lr"]
         rounded = {name: round(value, 6) for name, value in losses.items()}
         self._run.log({"step": self.step, "seconds": round(self._seconds, 1), "lr": f"{rate:.2e}", **rounded})
         if self.step % TELL_EVERY == 0:

@@ -113,3 +113,23 @@ def test_what_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path.write_text(yaml.safe_dump({"trains": "poets"}))
     assert main(["train", "--config", str(path), "--run", str(tmp_path / "run")]) == 2
     assert "choose one of restorer, idfsr, face-landmarks" in capsys.readouterr().err
+
+
+def test_a_run_ends_with_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+
+    def clock() -> float:
+        now[0] += 6.0
+        return now[0]
+
+    monkeypatch.setattr("headsup_core.training.schedule.time.monotonic", clock)
+    config = LineConfig(batch=2, steps=50, learning_rate=1e-2, warmup_steps=0, decay_steps=0, minutes=1.0)
+
+    ended = trained(config, tmp_path)
+
+    assert ended.step == 10  # asked once a step, each time six seconds later
+    rates = [float(row["lr"]) for row in log_of(tmp_path)]
+    assert rates[0] == pytest.approx(1e-2)
+    assert rates[5:] == pytest.approx([1e-2, 9e-3, 6e-3, 3e-3, 0], abs=1e-6)
+    with pytest.raises(InputError):
+        LineConfig(minutes=-1)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
     record = read_record(args.config, {name: yaml.safe_load(value) for name, _, value in pairs})
-    kinds, trains = _kinds(), record.pop("trains", RESTORER)
+    kinds, trains = kinds_of_training(), record.pop("trains", RESTORER)
     if trains not in kinds:
         raise InputError(f"{args.config} trains {trains!r}: choose one of {', '.join(kinds)}")
     make_config, make_subject = kinds[trains]
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _kinds() -> dict[str, tuple[type[RunConfig], type[Any]]]:
+def kinds_of_training() -> dict[str, tuple[type[RunConfig], type[Any]]]:
     """By the word in a configuration's `trains`: the class of the configuration and that of the subject."""
     from ...idfsr.pretraining.idfsr_config import IDFSRConfig
     from ...idfsr.pretraining.idfsr_subject import IDFSRSubject
