@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .bridge.comfy import ComfyExtension
+from .bridge.samples import offer_samples
 from .faces.detect_faces import HeadsUpDetectFaces
 from .faces.faces_to_mask import HeadsUpFacesToMask
 from .faces.faces_to_segs import HeadsUpFacesToSEGS
@@ -21,6 +22,7 @@ from .people.encode_identity import HeadsUpEncodeIdentity
 from .people.inject_identity import HeadsUpInjectIdentity
 from .people.save_load_identity import HeadsUpLoadIdentity, HeadsUpSaveIdentity
 from .upscaling.plan_upscale import HeadsUpPlanUpscale
+from .upscaling.restore_portrait import HeadsUpRestorePortrait
 from .upscaling.upscale import HeadsUpUpscale
 
 
@@ -29,7 +31,9 @@ class HeadsUpExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[Any]]:
         register_folders()  # not in on_load(), which 0.3.75 does not call
+        offer_samples()
         return [
+            HeadsUpRestorePortrait,
             HeadsUpLoadModel,
             HeadsUpUpscale,
             HeadsUpLoadFaceAnalyzer,

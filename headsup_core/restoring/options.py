@@ -69,6 +69,7 @@ class RestoreOptions:
         step=1.0,
         unit="megapixels",
         unset="no cap",
+        advanced=True,
     )
     tile: int | None = option(
         None,
@@ -79,6 +80,7 @@ class RestoreOptions:
         step=8,
         unit="px",
         unset="chosen by the model and the free memory",
+        advanced=True,
     )
     overlap: int | None = option(
         None,
@@ -88,6 +90,7 @@ class RestoreOptions:
         maximum=8192,
         unit="px",
         unset="128, or a quarter of the tile when that is less",
+        advanced=True,
     )
     tile_batch: int | None = option(
         None,
@@ -95,6 +98,7 @@ class RestoreOptions:
         minimum=1,
         maximum=64,
         unset="1 on a CPU, up to 8 on a GPU as memory allows",
+        advanced=True,
     )
     strength: float = option(
         1.0,
@@ -116,17 +120,19 @@ class RestoreOptions:
         "Start of the random numbers. It changes nothing while nothing is drawn, as by default: see sample_posterior.",
         minimum=0,
         maximum=SEEDS - 1,
+        advanced=True,
     )
     prompt: str | None = option(
         None,
         "What the picture shows, for models that read text; the others ignore it and the report says so.",
-        multiline=True,
         unset="the model's own prompt",
+        advanced=True,
     )
     tags: str | None = option(
         None,
         "Comma-separated words for what is seen, from any tagger, for systems that want them (OSEDiff).",
         unset="none",
+        advanced=True,
     )
     identity_gate: Literal["on", "report", "off"] = option(
         "on",

@@ -31,7 +31,12 @@ IDFSRModelSocket: Any = io.Custom("HEADSUP_IDFSR_MODEL")
 SegsSocket: Any = io.Custom("SEGS")  # Impact Pack's
 
 
-def schema(**fields: Any) -> Any:  # noqa: ANN401 - ComfyUI's Schema
-    """ComfyUI's `Schema`, without the fields that an older version does not know (0.3.75: `search_aliases`)."""
+def schema(group: str = "", **fields: Any) -> Any:  # noqa: ANN401 - ComfyUI's Schema
+    """ComfyUI's `Schema`, without the fields that an older version does not know (0.3.75: `search_aliases`).
+
+    Args:
+        group: sub-category of the menu; empty: the nodes that everybody uses.
+    """
     known = {field.name for field in dataclasses.fields(io.Schema)}
-    return io.Schema(category=CATEGORY, **{name: value for name, value in fields.items() if name in known})
+    category = f"{CATEGORY}/{group}" if group else CATEGORY
+    return io.Schema(category=category, **{name: value for name, value in fields.items() if name in known})

@@ -1,19 +1,17 @@
-"""Telling the user something where a node did its work all the same."""
+"""Telling the user something where a node did its work all the same.
+
+`web/headsup.js` shows it on the node until the node runs again. ComfyUI keeps what a node shows with its results, and
+gives it again when they come from its cache: from 0.10 on for nodes with `has_intermediate_output`.
+"""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfy_execution.utils import get_executing_context as _context  # pyright: ignore[reportMissingImports]
-
-get_executing_context: Any = _context
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def show_on_node(text: str) -> None:
-    """Show `text` on the running node in the page that queued it; nothing where no page can be (a script, a test)."""
-    module: Any = sys.modules.get("server")  # loaded by whoever serves a page
-    server: Any = getattr(getattr(module, "PromptServer", None), "instance", None)
-    context: Any = get_executing_context()
-    if server is not None and context is not None:
-        server.send_progress_text(text, context.node_id, server.client_id)
+def said(lines: Sequence[str]) -> dict[str, Any] | None:
+    """What a node gives as its `ui` to say `lines`; None where there are none."""
+    return {"text": ["\n".join(lines)]} if lines else None

@@ -109,6 +109,11 @@ def _range(field: OptionField, unset: float | None) -> dict[str, Any]:
     return {"min": float(low), "max": float(high), "step": float(field.step or 0.05), "round": 0.001}
 
 
+def advanced_input(kind: Any, name: str, **settings: Any) -> Any:  # noqa: ANN401 - ComfyUI's kinds and inputs
+    """An input that few people need: the page folds it away where its version can. `advanced_input(io.Float, "x")`."""
+    return _built(kind, name, {**settings, "advanced": True})
+
+
 def _built(kind: Any, name: str, settings: dict[str, Any]) -> Any:  # noqa: ANN401 - ComfyUI's input
     """Without the keywords that an older version does not know (0.3.75: `advanced`)."""
     known = inspect.signature(kind.Input).parameters

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...headsup_core import InputError
 from ...headsup_core.imaging.hidden_colors import fill_hidden
 from ...headsup_core.imaging.resizing import resize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 TEXT_TOKENS = 77
 Conditioning = list[tuple[torch.Tensor, dict[str, Any]]]
@@ -76,6 +79,15 @@ def decodable(picture: torch.Tensor) -> torch.Tensor:
     """`picture` in 0..1 as float32 on the CPU, black where it has no finite value."""
     picture = picture.float().cpu()
     return torch.where(picture.isfinite(), picture, 0.0).clamp(0, 1)
+
+
+def single_pictures(images: Iterable[object]) -> list[torch.Tensor]:
+    """The colours of each picture of several IMAGEs of any sizes, `[1,3,H,W]` float32 on the CPU.
+
+    Raises:
+        InputError: as `Pictures.from_image`.
+    """
+    return [picture for image in images for picture in Pictures.from_image(image).rgb.float().cpu().split(1)]
 
 
 def _tensor(name: str, value: object) -> torch.Tensor:

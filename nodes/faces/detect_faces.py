@@ -10,6 +10,7 @@ from ...headsup_core.faces import DetectionOptions
 from ...headsup_core.faces.drawing import annotate
 from ...headsup_core.faces.masks import faces_mask
 from ..bridge.comfy import ComfyNode, FacesSocket, io, model_management, schema
+from ..bridge.option_inputs import advanced_input
 from ..bridge.pictures import Pictures
 from .detection import (
     ERROR,
@@ -35,6 +36,7 @@ class HeadsUpDetectFaces(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="faces",
             node_id="HeadsUpDetectFaces",
             display_name="HeadsUp Detect Faces",
             description="Finds the faces in each picture, largest first (equally large ones from left to right), and "
@@ -47,7 +49,8 @@ class HeadsUpDetectFaces(ComfyNode):
                     "looked at) or grey.",
                 ),
                 min_score_input(),
-                io.Float.Input(
+                advanced_input(
+                    io.Float,
                     "min_eye_distance",
                     default=0.0,
                     min=0.0,

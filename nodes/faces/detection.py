@@ -9,6 +9,7 @@ from ...headsup_core import InputError
 from ...headsup_core.faces import Faces
 from ..bridge.comfy import FaceAnalyzerSocket, ImageSaveHelper, io
 from ..bridge.host import ComfyHost
+from ..bridge.option_inputs import advanced_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,8 @@ def analyzer_input(use: str, unconnected: str = DEFAULT) -> Any:  # noqa: ANN401
 
 def no_face_input(default: str, passed: str, when: str = "a picture has no") -> Any:  # noqa: ANN401 - ComfyUI's input
     """What happens without a face; `passed` says what "pass through" gives."""
-    return io.Combo.Input(
+    return advanced_input(
+        io.Combo,
         "no_face",
         options=[PASS, ERROR],
         default=default,
@@ -47,7 +49,8 @@ def no_face_input(default: str, passed: str, when: str = "a picture has no") -> 
 
 def min_score_input() -> Any:  # noqa: ANN401 - ComfyUI's input
     """The detector's threshold."""
-    return io.Float.Input(
+    return advanced_input(
+        io.Float,
         "min_score",
         default=0.5,
         min=0.0,

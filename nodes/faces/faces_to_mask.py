@@ -27,6 +27,7 @@ class HeadsUpFacesToMask(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="faces",
             node_id="HeadsUpFacesToMask",
             display_name="HeadsUp Faces to Mask",
             description="A mask of all or some faces, one for each picture of the batch; black where there is none.",

@@ -23,6 +23,7 @@ class HeadsUpFacesToSEGS(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="faces",
             node_id="HeadsUpFacesToSEGS",
             display_name="HeadsUp Faces to SEGS",
             description="Faces as the SEGS of ComfyUI-Impact-Pack, for its Detailer (SEGS) and others. This node works "

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...headsup_core.faces import BACKENDS, DEFAULT_ANALYZER
 from ..bridge.comfy import ComfyNode, FaceAnalyzerSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.option_inputs import advanced_input
 from ..models.model_files import fingerprint
 from .face_analyzers import KNOWN_PACKS, files_of, load_shared_analyzer, pack_choices
 
@@ -22,6 +23,7 @@ class HeadsUpLoadFaceAnalyzer(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="faces",
             node_id="HeadsUpLoadFaceAnalyzer",
             display_name="HeadsUp Load Face Analyzer",
             description="Loads what finds and recognises faces. The default, dlib, comes with the pack's requirements, "
@@ -38,7 +40,8 @@ class HeadsUpLoadFaceAnalyzer(ComfyNode):
                     "always listed; one that is not there gives an error that says where to put it. All published "
                     "packs are for NON-COMMERCIAL research only.",
                 ),
-                io.Combo.Input(
+                advanced_input(
+                    io.Combo,
                     "device",
                     options=list(DEVICES),
                     default="auto",

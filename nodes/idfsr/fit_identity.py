@@ -20,7 +20,7 @@ from ..bridge.comfy import (
     schema,
 )
 from ..bridge.host import DEVICES, ComfyHost
-from ..bridge.option_inputs import given_options, option_input
+from ..bridge.option_inputs import advanced_input, given_options, option_input
 from ..people.identity_list import check_somebody
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class HeadsUpFitIdentity(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="tiny faces",
             node_id="HeadsUpFitIdentity",
             display_name="HeadsUp Fit Identity",
             description="Tells an IDFSR model more exactly what a person looks like: nothing of the model changes, "
@@ -50,7 +51,8 @@ class HeadsUpFitIdentity(ComfyNode):
                 option_input(OPTIONS["steps"]),
                 option_input(OPTIONS["learning_rate"], round=0.0001),
                 option_input(OPTIONS["seed"], control_after_generate=False),
-                io.Combo.Input(
+                advanced_input(
+                    io.Combo,
                     "device",
                     options=list(DEVICES),
                     default="auto",

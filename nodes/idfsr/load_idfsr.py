@@ -24,11 +24,12 @@ class HeadsUpLoadIDFSR(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="tiny faces",
             node_id="HeadsUpLoadIDFSR",
             display_name="HeadsUp Load IDFSR",
             description="Loads a model that restores very small faces (x8 and x16) of people whose photos you have. "
             "The output info names its licence, what it was trained on and which face recogniser it needs.",
-            search_aliases=["face restore", "face super resolution", "reference face", "headsup", "人脸超分"],
+            search_aliases=["tiny face", "face super resolution", "reference face", "headsup", "人脸超分"],
             inputs=[
                 io.Combo.Input(
                     "model",

@@ -10,7 +10,7 @@ from ...headsup_core.idfsr.restore_faces import PersonOptions, restore_people
 from ...headsup_core.option_fields import declared_options
 from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
 from ..bridge.host import DEVICES, ComfyHost
-from ..bridge.option_inputs import given_options, option_input
+from ..bridge.option_inputs import advanced_input, given_options, option_input
 from ..bridge.pictures import Canvas, Pictures
 from ..faces.face_analyzers import finder_of
 from ..people.identity_list import check_somebody
@@ -29,12 +29,13 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="tiny faces",
             node_id="HeadsUpRestoreFacesIDFSR",
             display_name="HeadsUp Restore Faces (IDFSR)",
             description="Makes very small faces of known people anew: each face that a person is assigned to is cut "
             "out, restored after the person's photos and laid back. All other faces keep every bit. The face that "
             "comes out is the person's you assigned: a wrong person gives a wrong face.",
-            search_aliases=["face restore", "face super resolution", "reference face", "headsup", "人脸修复", "修脸"],
+            search_aliases=["tiny face", "face super resolution", "reference face", "headsup", "人脸超分", "修脸"],
             inputs=[
                 io.Image.Input("image", tooltip="The pictures at the size that you want: enlarge small ones first."),
                 FacesSocket.Input("faces", tooltip="With people: from HeadsUp Assign Identities."),
@@ -44,7 +45,8 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
                 option_input(OPTIONS["seed"], control_after_generate=True),
                 option_input(OPTIONS["feather"]),
                 option_input(OPTIONS["allow_smaller"]),
-                io.Combo.Input(
+                advanced_input(
+                    io.Combo,
                     "device",
                     options=list(DEVICES),
                     default="auto",

@@ -22,6 +22,7 @@ class HeadsUpWarpReference(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="tiny faces",
             node_id="HeadsUpWarpReference",
             display_name="HeadsUp Warp Reference",
             description="Lays a person's photo onto each assigned face by their landmarks: what IDFSR sees, to look at "

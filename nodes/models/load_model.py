@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...headsup_core import InputError
@@ -9,7 +10,7 @@ from ...headsup_core.models.loading import DTYPES
 from ...headsup_core.models.systems import load_options
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
-from ..bridge.option_inputs import given_option, option_input
+from ..bridge.option_inputs import advanced_input, given_option, option_input
 from .model_files import DEFAULT_CHOICE, choices, face_restorer_choices, find_choice, fingerprint, load_shared
 from .system_files import (
     AUTO,
@@ -43,7 +44,7 @@ class HeadsUpLoadModel(ComfyNode):
             display_name="HeadsUp Load Model",
             description="Loads a one-step model that restores and enlarges portraits. headsup-tiny comes with the "
             "pack and needs nothing else. The output info names the model's licence and what it was trained on.",
-            search_aliases=["upscale model", "super resolution", "face restore", "headsup", "放大模型", "人像修复"],
+            search_aliases=["upscale model", "super resolution", "checkpoint", "headsup", "放大模型", "人像修复"],
             inputs=[
                 io.Combo.Input(
                     "model",
@@ -54,14 +55,16 @@ class HeadsUpLoadModel(ComfyNode):
                     "GFPGAN, RestoreFormer, CodeFormer (NON-COMMERCIAL) and GPEN (NON-COMMERCIAL), which restore each "
                     "face and leave the rest plainly enlarged. Licences are in the output info.",
                 ),
-                io.Combo.Input(
+                advanced_input(
+                    io.Combo,
                     "dtype",
                     options=["auto", *DTYPES],
                     default="auto",
                     tooltip="Precision of the weights. auto (default): float32, and float16 for files over 200 MB on "
                     "a GPU. float32 is the most exact; the other two take half the memory.",
                 ),
-                io.Combo.Input(
+                advanced_input(
+                    io.Combo,
                     "device",
                     options=list(DEVICES),
                     default="auto",
@@ -86,7 +89,8 @@ class HeadsUpLoadModel(ComfyNode):
                     tooltip="What the adapter goes beside: Stable Diffusion 2.1-base (SD-Turbo for S3Diff), a file in "
                     "models/checkpoints or a folder in models/diffusers. Adapters over the same base share it.",
                 ),
-                io.Combo.Input(
+                advanced_input(
+                    io.Combo,
                     "system",
                     options=list(SYSTEM_CHOICES),
                     default=AUTO,
@@ -148,6 +152,12 @@ class HeadsUpLoadModel(ComfyNode):
         handle = load_shared(path, dtype, device, ComfyHost.on(device), options)
         needs = "nothing else: the file holds the whole network" if handle.one_step.size_rule.fixed else ALONE
         return io.NodeOutput(handle, describe(handle, path, needs))
+
+
+@lru_cache(maxsize=1)
+def default_model() -> HeadsUpModel:
+    """The model that comes with the pack, on the device that ComfyUI uses; kept for the next run."""
+    return load_shared(find_choice(DEFAULT_CHOICE), "auto", "auto", ComfyHost.on("auto"), {})
 
 
 def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:

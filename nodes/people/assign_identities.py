@@ -28,6 +28,7 @@ class HeadsUpAssignIdentities(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="people",
             node_id="HeadsUpAssignIdentities",
             display_name="HeadsUp Assign Identities",
             description="Says who is who: each person is assigned to the face that is most alike, nobody to two faces "

@@ -61,6 +61,7 @@ class HeadsUpCompareIdentity(ComfyNode):
             )
         ]
         return schema(
+            group="people",
             node_id="HeadsUpCompareIdentity",
             display_name="HeadsUp Compare Identity",
             description="How alike two faces are, on one scale for all recognisers: 0 = strangers, 1 = two good photos "

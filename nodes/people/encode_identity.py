@@ -12,8 +12,8 @@ from ...headsup_core.faces.drawing import TILE, Card, contact_sheet
 from ...headsup_core.identity import encode_identity, encode_people
 from ...headsup_core.identity.names import checked_name, free_names, refuse_doubles
 from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, model_management, schema
-from ..bridge.messages import show_on_node
-from ..bridge.pictures import Pictures
+from ..bridge.messages import said
+from ..bridge.pictures import single_pictures
 from ..faces.detection import (
     ERROR,
     analyzer_input,
@@ -44,11 +44,13 @@ class HeadsUpEncodeIdentity(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="people",
             node_id="HeadsUpEncodeIdentity",
             display_name="HeadsUp Encode Identity",
             description="Learns who somebody is from one or more good photos: a batch, a list of different sizes, or "
             "several of these nodes one after the other, joined by identities and with the same name. Photos of "
             "somebody else are left out, and the report says so.",
+            has_intermediate_output=True,
             search_aliases=["reference face", "face embedding", "face id", "person", "headsup", "人物参考"],
             is_input_list=True,
             inputs=[
@@ -103,25 +105,27 @@ class HeadsUpEncodeIdentity(ComfyNode):
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         known = tuple(identity for group in identities or [] for identity in group)
         used = analyzer_or_default(analyzer[0] if analyzer else None)
-        pictures = [picture for image in photos for picture in Pictures.from_image(image).rgb.float().cpu().split(1)]
+        pictures = single_pictures(photos)
         options = DetectionOptions(min_score[0])
         found = detect_each(used, pictures, options)
         if any(faces.count for faces in found):
             encode = _one_person if people[0] == ONE else _everybody
-            everyone, cards, lines = encode(pictures, found, name[0], known, used)
+            everyone, cards, lines, surprises = encode(pictures, found, name[0], known, used)
         else:
             if no_face[0] == ERROR:
                 require_faces(found, used, options)
             text = f"no face found by {used.name}"
             cards = [Card(picture, f"photo {index}", text, "bad") for index, picture in enumerate(pictures, 1)]
             everyone, lines = known, [f"{text} in {len(pictures)} photos: nobody was added"]
+            surprises = list(lines)
         lines.append("identities: " + (", ".join(identity.name for identity in everyone) or "none"))
         sheet = contact_sheet(cards).permute(0, 2, 3, 1).contiguous()
         sheet_out = sheet.to(model_management.intermediate_device())
-        return io.NodeOutput(everyone, sheet_out, "\n".join(lines), ui=shown(sheet))
+        return io.NodeOutput(everyone, sheet_out, "\n".join(lines), ui={**shown(sheet), **(said(surprises) or {})})
 
 
-Encoded = tuple["Identities", list[Card], list[str]]
+Encoded = tuple["Identities", list[Card], list[str], list[str]]
+"""People, cards, the report's lines, and those that the user should hear of without asking."""
 
 
 def _one_person(
@@ -132,13 +136,12 @@ def _one_person(
     labels = [str(number) for number in range(before + 1, before + len(pictures) + 1)]
     identity = encode_identity(pictures, analyzer, name, labels, faces=found)
     everyone = with_photos_of(known, identity, analyzer)
-    if surprises := [str(photo) for photo in identity.photos if photo.surprising]:
-        show_on_node("\n".join(surprises))
     cards = [
         _card(name, photo, _aligned(picture, faces))
         for picture, faces, photo in zip(pictures, found, identity.photos, strict=True)
     ]
-    return everyone, cards, _lines(identity, analyzer, before)
+    surprises = [str(photo) for photo in identity.photos if photo.surprising]
+    return everyone, cards, _lines(identity, analyzer, before), surprises
 
 
 def _everybody(
@@ -150,17 +153,19 @@ def _everybody(
     if len(given) > total:
         raise InputError(f"{len(given)} names for {total} faces: leave names out, or lower min_score")
     names = given + free_names([*given, *(identity.name for identity in known)], total - len(given))
-    everyone, cards, lines = known, list[Card](), list[str]()
+    everyone, cards, lines, surprises = known, list[Card](), list[str](), list[str]()
     for picture, faces in zip(pictures, found, strict=True):
         if not faces.count:
-            cards.append(Card(picture, "no face", f"nobody found by {analyzer.name}", "bad"))
+            text = f"nobody found by {analyzer.name}"
+            cards.append(Card(picture, "no face", text, "bad"))
+            surprises.append(f"a photo of {picture.shape[-1]}x{picture.shape[-2]} px: {text}")
             continue
         here, names = names[: faces.count], names[faces.count :]
         for identity in encode_people(picture, analyzer, here, faces=faces):
             everyone = with_photos_of(everyone, identity, analyzer)
             cards.append(_card(identity.name, identity.photos[0], identity.crops))
             lines += _lines(identity, analyzer, 0)
-    return everyone, cards, lines
+    return everyone, cards, lines, surprises
 
 
 def _aligned(picture: torch.Tensor, faces: Faces) -> torch.Tensor:

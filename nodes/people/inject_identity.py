@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, IdentitiesSocket, io, schema
+from ..bridge.option_inputs import advanced_input
 from .identity_list import check_somebody
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ MATCH_THRESHOLD = 0.4
 
 def match_threshold_input(name: str) -> Any:  # noqa: ANN401 - ComfyUI's input
     """Least similarity of a face and a person."""
-    return io.Float.Input(
+    return advanced_input(
+        io.Float,
         name,
         default=MATCH_THRESHOLD,
         min=-1.0,
@@ -35,6 +37,7 @@ class HeadsUpInjectIdentity(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="people",
             node_id="HeadsUpInjectIdentity",
             display_name="HeadsUp Inject Identity",
             description="Tells the model who may be in the pictures, so that HeadsUp Upscale recognises these people "

@@ -9,6 +9,7 @@ from ...headsup_core.faces.drawing import Card, contact_sheet
 from ...headsup_core.identity import load_identity
 from ...headsup_core.identity.names import checked_name
 from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, model_management, schema
+from ..bridge.option_inputs import advanced_input
 from ..faces.detection import shown
 from .identity_files import MODELS, NONE, OUTPUT, find_identity, identity_choices, save_all, sha256_of
 from .identity_list import Identities, identities_input, with_person
@@ -23,6 +24,7 @@ class HeadsUpSaveIdentity(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="people",
             node_id="HeadsUpSaveIdentity",
             display_name="HeadsUp Save Identity",
             description="Saves each person as one small file, which HeadsUp Load Identity reads without the photos. It "
@@ -39,7 +41,8 @@ class HeadsUpSaveIdentity(ComfyNode):
                     "Characters that a file name cannot have become _; a file of the same person is replaced, one of "
                     "somebody else stays, and the new one gets a number.",
                 ),
-                io.Combo.Input(
+                advanced_input(
+                    io.Combo,
                     "folder",
                     options=[OUTPUT, MODELS],
                     default=OUTPUT,
@@ -64,6 +67,7 @@ class HeadsUpLoadIdentity(ComfyNode):
     @classmethod
     def define_schema(cls) -> Any:  # noqa: ANN401 - ComfyUI's Schema
         return schema(
+            group="people",
             node_id="HeadsUpLoadIdentity",
             display_name="HeadsUp Load Identity",
             description="Loads a person from a file of HeadsUp Save Identity. For several people, put several of these "

@@ -14,8 +14,8 @@ from ...headsup_core.restoring.people.identity_score import score_label
 from ...headsup_core.restoring.session import Session
 from ..bridge.comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
 from ..bridge.host import ComfyHost
-from ..bridge.messages import show_on_node
-from ..bridge.option_inputs import given_options, option_input, option_inputs
+from ..bridge.messages import said
+from ..bridge.option_inputs import advanced_input, given_options, option_input, option_inputs
 from ..bridge.pictures import mask_planes, prompt_states
 from ..faces.face_analyzers import recogniser_of
 from .restoring import restore_batch
@@ -51,9 +51,10 @@ class HeadsUpUpscale(ComfyNode):
             description="Restores and enlarges portraits (and other photographs) with one diffusion step, the whole "
             "picture at once or in tiles without seams. Batches and lists are done picture by picture.",
             search_aliases=[
-                *("upscale", "super resolution", "face restore", "portrait", "headsup", "enhance"),
-                *("放大", "高清修复", "超分", "人像修复", "修脸"),
+                *("upscale", "super resolution", "enhance", "tiled upscale", "portrait", "headsup"),
+                *("放大", "高清修复", "超分", "人像修复"),
             ],
+            has_intermediate_output=True,
             inputs=[*size_inputs(), *_result_inputs(), *_optional_inputs()],
             outputs=[
                 io.Image.Output("IMAGE", display_name="image", tooltip="The restored picture; transparency is kept."),
@@ -103,13 +104,11 @@ class HeadsUpUpscale(ComfyNode):
         analyzer = recogniser_of(faces) if model.identities or model.one_step.size_rule.fixed else None
         session = Session(model, options, host, analyzer)
         done = restore_batch(image, session, host, faces, keep_going=on_error != STOP)
-        if said := [*done.failures, *done.sent_back]:
-            show_on_node("\n".join(said))
         device = model_management.intermediate_device()
         preview = _preview(done.after, done.faces).to(device)
-        # kept with the results; when a whole workflow comes from its cache, ComfyUI shows it for output nodes alone
-        kept = {"text": ["\n".join(done.failures)]} if done.failures else None
-        return io.NodeOutput(done.after.to(device), done.before.to(device), done.report, done.faces, preview, ui=kept)
+        pictures = (done.after.to(device), done.before.to(device))
+        ui = said([*done.failures, *done.sent_back])
+        return io.NodeOutput(*pictures, done.report, done.faces, preview, ui=ui)
 
 
 def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:
@@ -152,7 +151,8 @@ def _result_inputs() -> list[Any]:
     return [
         *option_inputs(RestoreOptions, ("strength", "color_fix")),
         option_input(declared["seed"], control_after_generate=FIXED_SEED),
-        io.Combo.Input(
+        advanced_input(
+            io.Combo,
             "on_error",
             options=[KEEP_GOING, STOP],
             default=KEEP_GOING,

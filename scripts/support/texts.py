@@ -103,9 +103,12 @@ def our_nodes(infos: Info) -> dict[str, Info]:
 
 
 def inputs_of(info: Info) -> dict[str, Any]:
-    """Name -> specification of each input that people see, in the node's order."""
+    """Name -> specification of each input that people see, in the node's order.
+
+    Of an input that grows, an older version has the first socket, called `input.socket`.
+    """
     sections = (info["input"].get(section, {}) for section in ("required", "optional"))
-    return {name: spec for section in sections for name, spec in section.items()}
+    return {name.split(".")[0]: spec for section in sections for name, spec in section.items()}
 
 
 def english_words(infos: Info) -> dict[str, Words]:

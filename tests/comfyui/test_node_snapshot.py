@@ -24,7 +24,7 @@ def summary(info: dict[str, Any]) -> dict[str, Any]:
         "display_name": info["display_name"],
         "output_node": info["output_node"],
         "inputs": {
-            section: [[name, *input_summary(specs[name])] for name in info["input_order"][section]]
+            section: [[name.split(".")[0], *input_summary(specs[name])] for name in info["input_order"][section]]
             for section, specs in info["input"].items()
             if section in ("required", "optional")
         },
@@ -37,6 +37,8 @@ def input_summary(spec: Any) -> list[Any]:
     kind, options = input_spec(spec)
     if isinstance(kind, list):
         kind, options = "COMBO", {**options, "options": kind}
+    if kind == "COMFY_AUTOGROW_V3":  # an older version has the first socket alone
+        kind = next(iter(options["template"]["input"]["required"].values()))[0]
     kept = {key: options[key] for key in KEPT_OPTIONS if options.get(key) is not None}
     if options.get("control_after_generate"):  # True or a word, depending on the version
         kept["control_after_generate"] = True

@@ -54,7 +54,6 @@ class S3DiffOptions:
         None,
         "What the picture should not look like; it counts with a guidance_scale other than 1.",
         unset="the text of S3Diff's own script",
-        multiline=True,
     )
 
 
