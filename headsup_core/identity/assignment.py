@@ -49,7 +49,7 @@ class Assignment:
 
     def __str__(self) -> str:
         who = self.identity or "nobody"
-        score = "" if self.score is None else f" (score {_shown(self.score)} of 1)"
+        score = "" if self.score is None else f" (score {_shown(self.score)}, 1 = two good photos)"
         best = max(self.others, key=lambda name: self.others[name], default=None)
         how = " as given" if self.given else ", the only face and the only person" if self.only else ""
         beside = "next" if self.identity else "most like"

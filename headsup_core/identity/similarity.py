@@ -67,7 +67,7 @@ class Similarity:
 
     def __str__(self) -> str:
         doubt = "" if self.measured else f"; {self.embedder_id} is not calibrated, 0.65 and 0 are assumed"
-        return f"{self.verdict} (score {self.score:.2f} of 1, cosine {self.cosine:.3f}{doubt})"
+        return f"{self.verdict} (score {self.score:.2f}, 1 = two good photos; cosine {self.cosine:.3f}{doubt})"
 
 
 def compare(a: torch.Tensor, b: torch.Tensor, embedder_id: str) -> Similarity:

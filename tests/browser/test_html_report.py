@@ -69,8 +69,8 @@ def test_names_are_text_and_words_stand_beside_scores(opened: Page) -> None:
     caption = opened.locator("figcaption").inner_text()
     assert caption.splitlines() == [
         "face 0, <b>Ada (at 68\xa0%)",
-        "before: different people (0.30 of 1)",
-        "after: same person (0.90 of 1)",
+        "before: different people (0.30, 1 = two good photos)",
+        "after: same person (0.90, 1 = two good photos)",
         "restored with the reference",
     ]
 

@@ -80,7 +80,7 @@ def test_each_face_gets_its_person_in_every_picture_of_a_batch() -> None:
     assert decided[0][0].score == pytest.approx(1 / 0.65, abs=1e-4)
     assert named[0][0].identity_score == decided[0][0].score
     assert str(decided[2][0]) == "face 0: nobody, most like Ada 0.00"
-    assert str(decided[0][1]).startswith("face 1: Grace (score 1.00 of 1), next Ada 0.00")
+    assert str(decided[0][1]).startswith("face 1: Grace (score 1.00, 1 = two good photos), next Ada 0.00")
     assert default_threshold("colour") == 0.4
 
 

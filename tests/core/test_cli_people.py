@@ -50,7 +50,7 @@ def test_photos_folders_and_files_are_people(
 
     record = json.loads(capsys.readouterr().out)
     (line,) = record["faces"]
-    assert line.startswith("face 0: Ada (score 1.00 of 1)")
+    assert line.startswith("face 0: Ada (score 1.00, 1 = two good photos)")
     assert "conditioned by reference (photo 1 of 2, the best one" in line
 
 
@@ -80,8 +80,8 @@ def test_whose_a_face_is_can_be_said(
     said = json.loads(capsys.readouterr().out)
     assert main([*command, "--person", "0=Joan"]) == 2
 
-    assert only.startswith("face 0: Grace (score 0.00 of 1), the only face and the only person")
-    assert said["faces"][0].startswith("face 0: Joan (score 0.00 of 1) as given")
+    assert only.startswith("face 0: Grace (score 0.00, 1 = two good photos), the only face and the only person")
+    assert said["faces"][0].startswith("face 0: Joan (score 0.00, 1 = two good photos) as given")
     assert len(said["sent_back"]) == 1
     assert "--person without --reference or --identity" in capsys.readouterr().err
 

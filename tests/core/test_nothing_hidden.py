@@ -165,7 +165,8 @@ def test_an_adapter_restores_a_person(base: Base, tmp_path: Path) -> None:
     plain = hu.restore(image, model, scale=1, tile=48, faces=ColourAnalyzer([face]).detect(image), host=HOST)
     known = hu.restore(image, model, people=[person("Ada", RED)], identity_gate="off", **options)
     (line,) = known.report.faces
-    assert line == "face 0: Ada (score 1.00 of 1), the only face and the only person, conditioned by reference"
+    told = "the only face and the only person, conditioned by reference"
+    assert line == f"face 0: Ada (score 1.00, 1 = two good photos), {told}"
     assert (known.image - plain.image).abs().max() > 1e-3
     silent = hu.restore(image, model.with_identities([person("Ada", RED)], strength=0), identity_gate="off", **options)
     assert torch.equal(silent.image, plain.image)

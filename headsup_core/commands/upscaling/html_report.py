@@ -177,7 +177,9 @@ class HtmlReport:
         return (*lines, OUTCOME_WORDS[score["outcome"]] + (f" ({reason})" if reason else ""))
 
     def _verdict(self, score: float | None) -> str:
-        return "not measured" if score is None else f"{self._calibration.verdict(score)} ({score:.2f} of 1)"
+        if score is None:
+            return "not measured"
+        return f"{self._calibration.verdict(score)} ({score:.2f}, 1 = two good photos)"
 
     def _write(
         self,

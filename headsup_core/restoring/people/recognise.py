@@ -91,7 +91,7 @@ def recognise(
         least = default_threshold(used.embedder_id) if model.match_threshold is None else model.match_threshold
         names = " or ".join(identity.name for identity in model.identities)
         notes.append(
-            f"nobody is like {names} ({least:g} of 1 is needed), so no photo was used: "
+            f"nobody is like {names} (a score of {least:g} is needed, 1 = two good photos), so no photo was used: "
             "lower the match threshold, or assign the face by hand"
         )
     if not one_step.takes_reference:
