@@ -1,0 +1,74 @@
+"""What a node has to say stands on it until it runs again, and comes back with a result from the cache."""
+
+from __future__ import annotations
+
+from harness.graph import Graph
+from harness.page import ComfyPage
+from PIL import Image
+from support.sample import NAME
+from support.server import ComfyServer
+
+RUN_SECONDS = 120
+WALL = "message-wall.png"
+SAID = "no face was found in the 1 photo of person 1"
+BOXES = "() => [...document.querySelectorAll('.headsup-message')].map(box => box.textContent)"
+FORGET = """() => {
+    const node = window.app.graph.nodes.find(node => node.headsupMessage)
+    node.widgets.splice(node.widgets.indexOf(node.headsupMessage.widget), 1)[0].onRemove?.()
+    delete node.headsupMessage
+}"""
+
+
+def said(page: ComfyPage) -> list[str]:
+    return page.page.evaluate(BOXES)
+
+
+def wait_until_said(page: ComfyPage) -> None:
+    page.page.wait_for_function(f"() => ({BOXES})().length", timeout=RUN_SECONDS * 1000)
+
+
+def test_message_stays_comes_back_and_goes(comfy_page: ComfyPage, comfy_server: ComfyServer) -> None:
+    Image.new("RGB", (64, 64), "grey").save(comfy_server.base / "input" / WALL)
+    graph = Graph()
+    photo, wall = (graph.add("LoadImage", image=name) for name in (NAME, WALL))
+    shown = {"photos.photo_1": wall[0]}
+    node = graph.add(
+        "HeadsUpFaceRestorePortrait", image=photo[0], scale=1.0, person_strength=1.0, identity_gate="on", **shown
+    )
+    graph.add("PreviewImage", images=node[0])
+    comfy_page.load_prompt(graph.prompt, "message")
+    assert comfy_page.prompt()[node.id]["inputs"] == graph.prompt[node.id]["inputs"]
+
+    comfy_page.run()
+    comfy_page.wait_for_images("PreviewImage", RUN_SECONDS)
+    comfy_page.settle()  # the page wipes what was said while the job ran
+    assert [text[: len(SAID)] for text in said(comfy_page)] == [SAID]
+
+    comfy_page.page.evaluate(FORGET)
+    assert said(comfy_page) == []
+    comfy_page.run()  # everything comes from the cache
+    wait_until_said(comfy_page)
+    assert [text[: len(SAID)] for text in said(comfy_page)] == [SAID]
+
+    comfy_page.page.evaluate(  # the reason goes, and with it the message
+        """name => {
+            const node = window.app.graph.nodes.find(node => node.type === 'HeadsUpFaceRestorePortrait')
+            node.disconnectInput(node.inputs.findIndex(input => input.name === name))
+        }""",
+        "photos.photo_1",
+    )
+    comfy_page.run()
+    comfy_page.page.wait_for_function(f"() => !({BOXES})().length", timeout=RUN_SECONDS * 1000)
+    assert comfy_page.errors == []
+
+
+def test_search_for_face_restore_finds_restore_portrait_first(comfy_page: ComfyPage) -> None:
+    comfy_page.page.mouse.dblclick(1200, 900)
+    search = comfy_page.page.get_by_role("dialog").get_by_role("textbox").or_(comfy_page.page.get_by_role("combobox"))
+    search.first.wait_for(timeout=60_000)
+    comfy_page.page.keyboard.type("face restore")
+    found = comfy_page.page.get_by_text("HeadsUp Restore", exact=False)
+    found.first.wait_for(timeout=60_000)
+    comfy_page.settle()
+
+    assert found.first.inner_text().startswith("HeadsUp Restore Portrait")

@@ -1,0 +1,162 @@
+/**
+ * The pack's part of the page.
+ *
+ * Messages: what HeadsUp's nodes have to say stays on them until they run again: pictures that could not be restored, photos that
+ * were not used, people who were not found. Nodes give it as `text` with their results (nodes/bridge/messages.py).
+ * ComfyUI's own progress text is wiped when the job ends.
+ *
+ * Inputs that few need are folded away in the classic page, too; right-click > Show Advanced. Sockets get colours.
+ */
+import { api } from "../../scripts/api.js"
+import { app } from "../../scripts/app.js"
+
+const PREFIX = "HeadsUp"
+const WIDGET = "headsup_message"
+const LINE = 17 // pixels
+const MOST_LINES = 9 // more are scrolled to
+const LETTERS = 7 // pixels, about
+const COLORS = {
+  HEADSUP_MODEL: "#b39ddb",
+  HEADSUP_FACES: "#ffb74d",
+  HEADSUP_IDENTITIES: "#81c784",
+  HEADSUP_FACE_ANALYZER: "#4fc3f7",
+  HEADSUP_IDFSR_MODEL: "#f48fb1",
+}
+
+/** The node of an execution id ("5", or "5:4" inside a subgraph), behind the subgraphs that it is in. */
+function nodesOf(id) {
+  const found = []
+  let graph = app.rootGraph ?? app.graph
+  for (const part of String(id).split(":")) {
+    const node = graph?.getNodeById(Number(part))
+    if (!node) return []
+    found.push(node)
+    graph = node.subgraph
+  }
+  return found
+}
+
+function isOurs(node) {
+  return String(node?.comfyClass ?? node?.type ?? "").startsWith(PREFIX)
+}
+
+/** Show `text` on a node in place of what it said before; nothing where it is empty. */
+function show(node, text) {
+  if (text && node.headsupMessage?.text === text) return
+  clear(node)
+  if (!text || !node.addDOMWidget) return
+  const box = document.createElement("div")
+  box.className = "headsup-message"
+  box.setAttribute("role", "status")
+  box.textContent = text
+  box.style.cssText =
+    "box-sizing:border-box;width:100%;height:100%;overflow:auto;white-space:pre-wrap;user-select:text;" +
+    "padding:4px 8px;border-left:4px solid #f5a623;border-radius:4px;background:#3a2c12;color:#ffe2b0;" +
+    `font:12px/${LINE}px sans-serif`
+  const width = Math.max(10, Math.floor((node.size[0] - 50) / LETTERS))
+  const lines = text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / width)), 0)
+  const height = Math.min(lines, MOST_LINES) * LINE + 12
+  const widget = node.addDOMWidget(WIDGET, "headsup_message", box, {
+    serialize: false,
+    hideOnZoom: false,
+    getValue: () => text,
+    getMinHeight: () => height,
+    getMaxHeight: () => height,
+  })
+  widget.serialize = false
+  node.headsupMessage = { text, widget, height }
+  node.setSize([node.size[0], Math.max(node.size[1] + height + 8, node.computeSize()[1])])
+  node.setDirtyCanvas?.(true, true)
+}
+
+function clear(node) {
+  const shown = node.headsupMessage
+  if (!shown) return
+  delete node.headsupMessage
+  const index = node.widgets?.indexOf(shown.widget) ?? -1
+  if (index >= 0) {
+    shown.widget.onRemove?.()
+    node.widgets.splice(index, 1)
+  }
+  node.setSize([node.size[0], Math.max(node.size[1] - shown.height - 8, node.computeSize()[1])])
+  node.setDirtyCanvas?.(true, true)
+}
+
+/** Say what the node of an execution id says on it and on the subgraphs that it is in. */
+function say(id, output) {
+  const nodes = nodesOf(id)
+  if (!isOurs(nodes.at(-1))) return
+  const text = (output?.text ?? []).join("\n")
+  for (const node of nodes) show(node, text)
+}
+
+/** Colours of our sockets and wires. A palette that the page loads takes them away again, so they are set with each node. */
+function colorSockets() {
+  for (const [type, color] of Object.entries(COLORS)) {
+    if (app.canvas) app.canvas.default_connection_color_byType[type] ||= color
+    const types = window.LGraphCanvas?.link_type_colors
+    if (types) types[type] ||= color
+  }
+  if (document.getElementById("headsup-colors")) return
+  const rules = Object.entries(COLORS).map(([type, color]) => `--color-datatype-${type}: ${color};`)
+  const style = document.createElement("style")
+  style.id = "headsup-colors"
+  style.textContent = `:root { ${rules.join(" ")} }`
+  document.head.append(style)
+}
+
+/** Fold advanced widgets away as Nodes 2.0 does; the classic page knows how, but not which. */
+function foldAdvanced(node) {
+  const advanced = node.widgets?.filter((widget) => widget.options?.advanced) ?? []
+  if (!advanced.length || !node.isWidgetVisible) return
+  for (const widget of advanced.flatMap((one) => [one, ...(one.linkedWidgets ?? [])])) widget.advanced = true
+  // else the room of folded widgets stays empty
+  node.getLayoutWidgets = () => node.widgets?.filter((widget) => node.isWidgetVisible(widget)) ?? []
+  node.setSize([node.size[0], node.computeSize()[1]])
+}
+
+/** An older ComfyUI has no Compare Images: our templates, which show both pictures beside it, do without. */
+function withoutCompare(workflow) {
+  if (!workflow?.extra?.headsup || window.LiteGraph.registered_node_types.ImageCompare) return
+  const gone = new Set(workflow.nodes.filter((node) => node.type === "ImageCompare").map((node) => node.id))
+  const links = new Set(workflow.links.filter((link) => gone.has(link[3])).map((link) => link[0]))
+  workflow.nodes = workflow.nodes.filter((node) => !gone.has(node.id))
+  workflow.links = workflow.links.filter((link) => !links.has(link[0]))
+  for (const output of workflow.nodes.flatMap((node) => node.outputs ?? [])) {
+    output.links = output.links?.filter((link) => !links.has(link)) ?? null
+  }
+  const { reroutes, linkExtensions } = workflow.extra
+  for (const point of reroutes ?? []) point.linkIds = point.linkIds.filter((link) => !links.has(link))
+  workflow.extra.reroutes = reroutes?.filter((point) => point.linkIds.length)
+  workflow.extra.linkExtensions = linkExtensions?.filter((end) => !links.has(end.id))
+}
+
+const extension = {
+  name: "HeadsUp",
+  beforeConfigureGraph(workflow) {
+    withoutCompare(workflow)
+  },
+  nodeCreated(node) {
+    if (!isOurs(node)) return
+    colorSockets()
+    foldAdvanced(node)
+  },
+  setup() {
+    colorSockets()
+    // "executing" comes for nodes that run, not for those whose result comes from the cache: what they said still holds
+    api.addEventListener("executing", ({ detail }) => {
+      if (detail !== null && detail !== undefined) say(detail.node ?? detail, null)
+    })
+    api.addEventListener("executed", ({ detail }) => say(detail.display_node ?? detail.node, detail.output))
+  },
+  /** Newer pages give the outputs again when a workflow is opened anew. */
+  onNodeOutputsUpdated(outputs) {
+    for (const [id, output] of Object.entries(outputs ?? {})) say(id, output)
+  },
+}
+
+// ComfyUI may serve this file twice, under the name of the folder and under that of the project
+if (!window.headsupRegistered) {
+  window.headsupRegistered = true
+  app.registerExtension(extension)
+}
