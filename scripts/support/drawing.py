@@ -5,26 +5,33 @@ Positions are computed from the node schemas of `/object_info`; the files that c
 
 from __future__ import annotations
 
+import math
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .workflow import Schema, input_spec, is_widget, widget_names
+from .bends import Bends
+from .workflow import PAGE_ONLY, Schema, input_spec, is_widget, widget_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-TITLE, SLOT, WIDGET, TEXT_BOX = 30, 20, 24, 96  # pixels of a node's title, a socket, a widget and a text field
-PREVIEW = 300  # and of a picture or text that a node shows
-COLUMN_GAP, ROW_GAP, GROUP_PAD, GROUP_TITLE = 60, 40, 15, 50
+# pixels of a node's title, a socket, a widget and a text field: those of Nodes 2.0, whose boxes are the taller ones
+TITLE, SLOT, WIDGET, TEXT_BOX = 40, 24, 38, 130
+PREVIEW = 320  # and of a picture or text that a node shows
+COLUMN_GAP, ROW_GAP, GROUP_PAD, GROUP_TITLE = 100, 50, 15, 50
+LANE, LANE_STEP = -50, 26  # where wires run that pass other columns, above all nodes
+FAR = 200  # pixels up or down from which on a wire is led through the gap
 SHOWS = {
     "LoadImage", "SaveImage", "PreviewImage", "PreviewAny", "HeadsUpEncodeIdentity", "HeadsUpDetectFaces",
-    "HeadsUpAssignIdentities", "HeadsUpLoadIdentity", "HeadsUpCompareIdentity", "HeadsUpUpscale",
+    "HeadsUpAssignIdentities", "HeadsUpLoadIdentity", "HeadsUpCompareIdentity", "ImageCompare",
+    "HeadsUpUpscale", "HeadsUpFaceRestorePortrait",
 }  # fmt: skip
 UPLOAD_VALUE = "image"  # what the page keeps in the place of an upload button
 SEED_CONTROL = "fixed"
 OPTIONAL_SHAPE = 7  # a hollow socket
+GROWING = "COMFY_AUTOGROW_V3"
 Output = tuple["Node", str]
 
 
@@ -53,6 +60,8 @@ class Drawing:
     nodes: list[Node] = field(default_factory=list)
     links: list[list[Any]] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    _columns: list[tuple[float, float]] = field(default_factory=list)
     _x: float = -COLUMN_GAP
     _y: float = 0
     _width: float = 0
@@ -61,6 +70,7 @@ class Drawing:
         """Begin a column to the right of the last one."""
         self._x += self._width + COLUMN_GAP
         self._y, self._width = 0, width
+        self._columns.append((self._x, self._x + width))
 
     @contextmanager
     def group(self, title: str, color: str = "#3f789e") -> Iterator[None]:
@@ -90,12 +100,13 @@ class Drawing:
         inputs = {name: value for name, value in inputs.items() if value is not None}
         schema = self.schemas[kind]
         specs = {name: spec for section in ("required", "optional") for name, spec in section_of(schema, section)}
-        if unknown := inputs.keys() - specs.keys():
+        if unknown := {name for name in inputs if name.split(".")[0] not in specs}:
             raise KeyError(f"{kind} has no input {', '.join(unknown)}")
-        sockets, widgets = sockets_of(schema), widgets_of(schema)
+        sockets, widgets = sockets_of(schema, inputs.keys()), widgets_of(schema)
         values = {name: value for name, value in inputs.items() if name in widgets and not isinstance(value, tuple)}
+        height = tall or height_of(kind, schema, len(sockets))
         entry = self._place(
-            kind, tall or height_of(kind, schema), sockets + widgets_as_inputs(widgets), outputs_of(schema),
+            kind, height, sockets + widgets_as_inputs(widgets), outputs_of(schema),
             values_of(schema, values), **({"title": title} if title else {}),
         )  # fmt: skip
         node = Node(entry, schema)
@@ -106,7 +117,11 @@ class Drawing:
         return node
 
     def to_json(self) -> dict[str, Any]:
-        """The workflow in version 0.4 of ComfyUI's format."""
+        """The workflow in version 0.4 of ComfyUI's format.
+
+        Raises:
+            ValueError: a wire does not go to the right.
+        """
         return {
             "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"headsup/workflows/{self.name}")),
             "revision": 0,
@@ -116,9 +131,39 @@ class Drawing:
             "links": self.links,
             "groups": self.groups,
             "config": {},
-            "extra": {},
+            "extra": self.extra | self._bends(),
             "version": 0.4,
         }
+
+    def _bends(self) -> dict[str, Any]:
+        """Points that keep wires in the gaps between columns, where they would run or swing out behind a node.
+
+        Above the columns that a wire passes each output has a lane.
+        """
+        entries = {node.entry["id"]: node for node in self.nodes}
+        bends = Bends()
+        for link, source, slot, target, place, _kind in self.links:
+            first, last = self._column_of(entries[source]), self._column_of(entries[target])
+            if first >= last:
+                raise ValueError(f"{self.name}: the wire from node {source} to {target} does not go to the right")
+            left, right = self._columns[first][1] + COLUMN_GAP / 2, self._columns[last][0] - COLUMN_GAP / 2
+            start, end = (entries[number].entry["pos"][1] + SLOT / 2 for number in (source, target))
+            start, end = start + SLOT * slot, end + SLOT * place
+            if last - first > 1:
+                lane = bends.lane(source, slot)
+                y, aside = LANE - LANE_STEP * lane, 12 * (lane % 4) - 18
+                down = [(right + aside, end - SLOT)] if end - y > 2 * FAR else []
+                up = [(left + aside, start - SLOT)] if start - y > 2 * FAR else []
+                bends.add(link, [*up, (left + aside, y), (right + aside, y), *down])
+            elif abs(end - start) > FAR:
+                nearer = math.copysign(SLOT, end - start)
+                aside = 8 * (bends.far % 5) - 16
+                bends.far += 1
+                bends.add(link, [(left + aside, start + nearer), (left + aside, end - nearer)])
+        return bends.to_json()
+
+    def _column_of(self, node: Node) -> int:
+        return next(number for number, (left, _) in enumerate(self._columns) if left == node.entry["pos"][0])
 
     def _place(
         self, kind: str, height: float, inputs: list[Any], outputs: list[Any], values: list[Any], **looks: str
@@ -158,12 +203,19 @@ def section_of(schema: Schema, section: str) -> list[tuple[str, list[Any]]]:
     return [(name, schema["input"][section][name]) for name in names]
 
 
-def sockets_of(schema: Schema) -> list[dict[str, Any]]:
-    """The inputs that are no widgets."""
+def sockets_of(schema: Schema, given: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The inputs that are no widgets; of one that grows, those that are `given`, and the next."""
     sockets: list[dict[str, Any]] = []
     for section in ("required", "optional"):
         for name, spec in section_of(schema, section):
-            if not is_widget(*input_spec(spec)):
+            if spec[0] == GROWING:
+                template = spec[1]["template"]
+                kind = next(iter(template["input"]["required"].values()))[0]
+                used = [number for number, one in enumerate(template["names"]) if f"{name}.{one}" in given]
+                for one in template["names"][: max(used, default=-1) + 2]:
+                    entry = {"name": f"{name}.{one}", "label": one, "type": kind, "link": None, "shape": OPTIONAL_SHAPE}
+                    sockets.append(entry)
+            elif not is_widget(*input_spec(spec)) and str(spec[0]) not in PAGE_ONLY:
                 shape = {"shape": OPTIONAL_SHAPE} if section == "optional" else {}
                 sockets.append({"name": name, "type": spec[0], "link": None, **shape})
     return sockets
@@ -216,10 +268,18 @@ def default_of(spec: list[Any]) -> Any:  # noqa: ANN401 - any widget's
     return choices[0] if choices else ""
 
 
-def height_of(kind: str, schema: Schema) -> float:
-    """About the height that the page gives a node."""
-    specs = [spec for section in ("required", "optional") for _, spec in section_of(schema, section)]
-    texts = sum(input_spec(spec)[1].get("multiline") is True for spec in specs)
-    widgets = len(widget_names(schema)) - texts
-    slots = max(len(sockets_of(schema)), len(schema["output"]))
+def height_of(kind: str, schema: Schema, sockets: int) -> float:
+    """The height that a node needs in either page; inputs that are folded away take none."""
+    options = [
+        input_spec(spec)[1]
+        for section in ("required", "optional")
+        for _, spec in section_of(schema, section)
+        if is_widget(*input_spec(spec))
+    ]
+    shown = [option for option in options if not option.get("advanced")]
+    texts = sum(option.get("multiline") is True for option in shown)
+    buttons = len(widget_names(schema)) - len(options)  # of an upload, or of a seed
+    folded = len(options) > len(shown)  # Nodes 2.0 has a button that shows them
+    slots = max(sockets, len(schema["output"]))
+    widgets = len(shown) - texts + buttons + folded
     return slots * SLOT + widgets * WIDGET + texts * TEXT_BOX + 16 + PREVIEW * (kind in SHOWS)

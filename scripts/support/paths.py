@@ -13,7 +13,7 @@ ARTIFACTS = BUILD / "test-artifacts"
 NOT_RUN = ARTIFACTS / "not-run.txt"
 TEST_SECONDS = ARTIFACTS / "test-seconds.txt"  # seconds, a tab, the test
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements"
-WORKFLOW = ROOT / "workflows" / "portrait_upscale.json"
+WORKFLOW = ROOT / "workflows" / "Restore a portrait.json"
 PACK_NAME = "ComfyUI-HeadsUp"
 
 

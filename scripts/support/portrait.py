@@ -11,11 +11,11 @@ from typing import Any
 from .client import ComfyClient, Event, PromptRejectedError, PromptResult
 from .console import ScriptError, say, step
 from .paths import WORKFLOW, relative
-from .sample import side_by_side, write_sample
+from .sample import side_by_side
 from .server import ComfyServer
 from .workflow import Prompt, WorkflowError, to_prompt
 
-UPSCALE = "HeadsUpUpscale"
+UPSCALE = "HeadsUpFaceRestorePortrait"
 IMAGE, BEFORE, REPORT = 0, 1, 2  # outputs of the upscale node
 RUN_SECONDS = 3600
 
@@ -58,13 +58,10 @@ def convert(client: ComfyClient, workflow: dict[str, Any], log: Path) -> Prompt:
 
 
 def place_picture(prompt: Prompt, picture: Path | None, folder: Path) -> str:
-    """Put the picture into ComfyUI's input folder, under the name that the prompt loads."""
+    """Put the picture into ComfyUI's input folder, where the pack has put the sample; the name that is loaded."""
     loader = the_node(prompt, "LoadImage")
     if picture is None:
-        name = loader["inputs"]["image"]
-        with step(f"making the sample portrait {relative(folder / name)}"):
-            write_sample(folder / name)
-        return name
+        return loader["inputs"]["image"]
     shutil.copyfile(picture, folder / picture.name)
     loader["inputs"]["image"] = picture.name
     return picture.name
@@ -116,9 +113,9 @@ def shown_output(prompt: Prompt, result: PromptResult, output: int, key: str) ->
     """What a node that is linked to an output of the upscale node showed under `key` ("images", "text")."""
     upscale = next(node for node, entry in prompt.items() if entry is the_node(prompt, UPSCALE))
     for node, entry in prompt.items():
-        if [upscale, output] in entry["inputs"].values():
-            shown = result.outputs.get(node, {}).get(key)
-            if shown:
+        for name, value in entry["inputs"].items():
+            own = f"{name[-1]}_{key}" if entry["class_type"] == "ImageCompare" else key  # a_images of image_a
+            if value == [upscale, output] and (shown := result.outputs.get(node, {}).get(own)):
                 return shown[0]
     names = {IMAGE: "image", BEFORE: "before", REPORT: "report"}
     raise ScriptError(f"the workflow shows nothing of the output {names[output]!r} of {UPSCALE}.")

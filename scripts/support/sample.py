@@ -1,4 +1,4 @@
-"""The sample of the quick start: a public-domain portrait, made as small and bad as pictures from the web are."""
+"""A public-domain portrait, made as small and bad as pictures from the web are: for tests, and comparisons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .console import ScriptError
 
-NAME = "headsup_sample.png"  # as workflows/portrait_upscale.json loads it
+NAME = "headsup_sample.png"
 FACE_REGION = (62, 0, 318, 256)  # left, top, right, bottom of head and shoulders in the 512 x 512 picture
 SMALL = 128
 BLUR_RADIUS = 0.6

@@ -16,6 +16,8 @@ LinkEntry = list[Any] | dict[str, Any]
 WIDGET_TYPES = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 SEED_NAMES = {"seed", "noise_seed"}
 UPLOAD_OPTIONS = {"image_upload", "video_upload", "audio_upload", "animated_image_upload"}
+PAGE_ONLY: dict[str, Any] = {"IMAGECOMPARE": {"__value__": ["", ""]}}
+"""Widgets that only show: no socket, no value in a workflow; what the page puts into the prompt for them."""
 NOTE_TYPES = {"Note", "MarkdownNote"}
 MUTED, BYPASSED = 2, 4
 
@@ -46,7 +48,7 @@ def to_prompt(workflow: dict[str, Any], schemas: dict[str, Schema]) -> Prompt:
             raise WorkflowError(f"node {node['id']}: ComfyUI has no node {node['type']!r}")
         if node.get("mode", 0) == BYPASSED:
             raise WorkflowError(f"node {node['id']} ({node['type']}) is bypassed, which only the browser can resolve")
-        inputs = widget_inputs(node, schema)
+        inputs = page_only_inputs(schema) | widget_inputs(node, schema)
         for entry in node.get("inputs", []):
             if entry.get("link") is not None:
                 inputs[entry["name"]] = list(follow(links[entry["link"]], reroutes, links))
@@ -89,6 +91,12 @@ def widget_inputs(node: dict[str, Any], schema: Schema) -> dict[str, Any]:
             f"would come after them; the node has {len(names)}"
         )
     return given
+
+
+def page_only_inputs(schema: Schema) -> dict[str, Any]:
+    """The values of a node's inputs that only show something."""
+    specs = {**schema["input"].get("required", {}), **schema["input"].get("optional", {})}
+    return {name: PAGE_ONLY[spec[0]] for name, spec in specs.items() if str(spec[0]) in PAGE_ONLY}
 
 
 def widget_names(schema: Schema) -> list[str | None]:
