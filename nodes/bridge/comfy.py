@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import comfy.cli_args as _cli_args  # pyright: ignore[reportMissingImports]
 import comfy.model_management as _model_management  # pyright: ignore[reportMissingImports]
 import comfy.model_patcher as _model_patcher  # pyright: ignore[reportMissingImports]
 import comfy.utils as _utils  # pyright: ignore[reportMissingImports]
@@ -14,6 +15,7 @@ from comfy_api.latest import io as _io  # pyright: ignore[reportMissingImports]
 from comfy_api.latest import ui as _ui  # pyright: ignore[reportMissingImports]
 
 ComfyExtension: Any = _ComfyExtension
+cli_args: Any = _cli_args.args
 folder_paths: Any = _folder_paths
 io: Any = _io
 model_management: Any = _model_management

@@ -9,9 +9,10 @@ import torch
 from ...headsup_core.faces import DetectionOptions
 from ...headsup_core.faces.drawing import annotate
 from ...headsup_core.faces.masks import faces_mask
-from ..bridge.comfy import ComfyNode, FacesSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
 from ..bridge.option_inputs import advanced_input
 from ..bridge.pictures import Pictures
+from ..bridge.precision import outgoing
 from .detection import (
     ERROR,
     PASS,
@@ -112,9 +113,8 @@ class HeadsUpDetectFaces(ComfyNode):
         mask = torch.cat([faces_mask(faces, index)[0] for index in range(len(faces))])
         drawn = [annotate(picture, here) for picture, here in zip(pictures.rgb.split(1), faces, strict=True)]
         preview = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
-        device = model_management.intermediate_device()
         text = report(faces, used.name, options)
-        return io.NodeOutput(faces, mask.to(device), preview.to(device), faces.count, text, ui=shown(preview))
+        return io.NodeOutput(faces, outgoing(mask), outgoing(preview), faces.count, text, ui=shown(preview))
 
 
 def report(faces: Faces, analyzer: str, options: DetectionOptions) -> str:

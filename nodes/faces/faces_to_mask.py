@@ -9,8 +9,9 @@ import torch
 
 from ...headsup_core import InputError
 from ...headsup_core.faces.masks import SHAPES, faces_mask
-from ..bridge.comfy import ComfyNode, FacesSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
 from ..bridge.pictures import Pictures
+from ..bridge.precision import outgoing
 from .detection import analyzer_input
 from .face_analyzers import finder_of
 from .face_choice import chosen_in, feather_input, grow_input, parse_which, which_input
@@ -93,7 +94,7 @@ class HeadsUpFacesToMask(ComfyNode):
             )
             for index, (here, only) in enumerate(zip(faces, chosen, strict=True))
         ]
-        return io.NodeOutput(torch.cat(masks)[:, 0].to(model_management.intermediate_device()))
+        return io.NodeOutput(outgoing(torch.cat(masks)[:, 0]))
 
 
 def _shape(name: str) -> Any:  # noqa: ANN401 - faces_mask refuses what is no shape

@@ -16,11 +16,11 @@ from ..bridge.comfy import (
     IDFSRModelSocket,
     folder_paths,
     io,
-    model_management,
     schema,
 )
 from ..bridge.host import DEVICES, ComfyHost
 from ..bridge.option_inputs import advanced_input, given_options, option_input
+from ..bridge.precision import outgoing
 from ..people.identity_list import check_somebody
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class HeadsUpFitIdentity(ComfyNode):
         curves = torch.cat([loss_curve(one) for one in fitted]).permute(0, 2, 3, 1).contiguous()
         return io.NodeOutput(
             tuple(one.identity for one in fitted),
-            curves.to(model_management.intermediate_device()),
+            outgoing(curves),
             "\n".join(f"{one.identity.name}: {one.summary()}" for one in fitted),
         )
 

@@ -8,10 +8,11 @@ import torch
 
 from ...headsup_core.idfsr.restore_faces import PersonOptions, restore_people
 from ...headsup_core.option_fields import declared_options
-from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
 from ..bridge.option_inputs import advanced_input, given_options, option_input
 from ..bridge.pictures import Canvas, Pictures
+from ..bridge.precision import outgoing
 from ..faces.face_analyzers import finder_of
 from ..people.identity_list import check_somebody
 
@@ -86,4 +87,4 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
             if alpha is not None:
                 canvas.image[index, ..., 3] = alpha[0, 0]
         report = "\n".join(map(str, result.outcomes)) or "no faces"
-        return io.NodeOutput(canvas.image.to(model_management.intermediate_device()), report)
+        return io.NodeOutput(outgoing(canvas.image), report)

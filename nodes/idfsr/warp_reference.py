@@ -8,8 +8,9 @@ import torch
 
 from ...headsup_core import InputError
 from ...headsup_core.idfsr.conditioning import cut_face, see
-from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, schema
 from ..bridge.pictures import Pictures
+from ..bridge.precision import outgoing
 
 if TYPE_CHECKING:
     from ...headsup_core.faces import Faces
@@ -62,9 +63,8 @@ class HeadsUpWarpReference(ComfyNode):
         if not seen:
             known = ", ".join(photos) or "nobody"
             raise InputError(f"no face has one of the people with photos ({known}): assign them, or look at the faces")
-        device = model_management.intermediate_device()
         warped, masked = (
-            torch.cat([getattr(one, part) for one in seen]).permute(0, 2, 3, 1).contiguous().to(device)
+            outgoing(torch.cat([getattr(one, part) for one in seen]).permute(0, 2, 3, 1).contiguous())
             for part in ("warped", "masked")
         )
-        return io.NodeOutput(warped, masked, torch.cat([one.mask[:, 0] for one in seen]).to(device))
+        return io.NodeOutput(warped, masked, outgoing(torch.cat([one.mask[:, 0] for one in seen])))

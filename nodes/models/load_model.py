@@ -11,6 +11,7 @@ from ...headsup_core.models.systems import load_options
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
 from ..bridge.option_inputs import advanced_input, given_option, option_input
+from ..bridge.precision import chosen_dtype
 from .model_files import DEFAULT_CHOICE, choices, face_restorer_choices, find_choice, fingerprint, load_shared
 from .system_files import (
     AUTO,
@@ -60,8 +61,9 @@ class HeadsUpLoadModel(ComfyNode):
                     "dtype",
                     options=["auto", *DTYPES],
                     default="auto",
-                    tooltip="Precision of the weights. auto (default): float32, and float16 for files over 200 MB on "
-                    "a GPU. float32 is the most exact; the other two take half the memory.",
+                    tooltip="Precision of the weights. auto (default): what ComfyUI was started with (--force-fp16, "
+                    "--bf16-unet ...), else float32, and float16 for files over 200 MB on a GPU. float32 is the most "
+                    "exact; the other two take half the memory.",
                 ),
                 advanced_input(
                     io.Combo,
@@ -137,6 +139,7 @@ class HeadsUpLoadModel(ComfyNode):
         **widgets: Any,  # noqa: ANN401 - of the declared options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         options = chosen_options(widgets)
+        dtype = chosen_dtype(dtype)
         if adapter != NONE:
             if base == NONE:
                 raise InputError(f"adapter {adapter} needs a base: choose a Stable Diffusion 2.1-base or SD-Turbo file")
@@ -157,7 +160,7 @@ class HeadsUpLoadModel(ComfyNode):
 @lru_cache(maxsize=1)
 def default_model() -> HeadsUpModel:
     """The model that comes with the pack, on the device that ComfyUI uses; kept for the next run."""
-    return load_shared(find_choice(DEFAULT_CHOICE), "auto", "auto", ComfyHost.on("auto"), {})
+    return load_shared(find_choice(DEFAULT_CHOICE), chosen_dtype("auto"), "auto", ComfyHost.on("auto"), {})
 
 
 def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:

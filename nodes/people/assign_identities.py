@@ -11,8 +11,9 @@ from ...headsup_core.faces import NOBODY
 from ...headsup_core.faces.drawing import annotate, short_name
 from ...headsup_core.identity import assign, with_overrides
 from ...headsup_core.identity.similarity import calibration_of
-from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, schema
 from ..bridge.pictures import Pictures
+from ..bridge.precision import outgoing
 from ..faces.detection import analyzer_input, place, shown
 from ..faces.face_analyzers import recogniser_of
 from .inject_identity import match_threshold_input
@@ -91,7 +92,7 @@ class HeadsUpAssignIdentities(ComfyNode):
         preview = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
         lines = [f"{place(index, len(final))}{one}" for index, ones in enumerate(decided) for one in ones]
         text = "\n".join(lines) or "no face: nobody could be recognised"
-        return io.NodeOutput(final, preview.to(model_management.intermediate_device()), text, ui=shown(preview))
+        return io.NodeOutput(final, outgoing(preview), text, ui=shown(preview))
 
 
 def _final(face: Face) -> Face:

@@ -10,8 +10,9 @@ from ...headsup_core.faces import DetectionOptions
 from ...headsup_core.faces.alignment import align_matrix, crop
 from ...headsup_core.faces.drawing import TILE, Card, Mark, comparison
 from ...headsup_core.identity import compare
-from ..bridge.comfy import ComfyNode, io, model_management, schema
+from ..bridge.comfy import ComfyNode, io, schema
 from ..bridge.pictures import Pictures
+from ..bridge.precision import outgoing
 from ..faces.detection import ERROR, analyzer_input, detect_each, no_face_input, require_faces, shown
 from ..faces.face_analyzers import analyzer_or_default
 from .identity_list import Identities, check_somebody, identities_input
@@ -104,8 +105,7 @@ class HeadsUpCompareIdentity(ComfyNode):
             score, verdict, mark = alike.score, f"{a.name} and {b.name}: {alike}", MARKS[alike.verdict]
         drawn = comparison(Card(a.picture, a.name), Card(b.picture, b.name), verdict, mark)
         preview = drawn.permute(0, 2, 3, 1).contiguous()
-        device = model_management.intermediate_device()
-        return io.NodeOutput(score, verdict, preview.to(device), ui=shown(preview))
+        return io.NodeOutput(score, verdict, outgoing(preview), ui=shown(preview))
 
 
 def most_alike(

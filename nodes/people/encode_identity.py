@@ -11,9 +11,10 @@ from ...headsup_core.faces.alignment import align_matrix, crop
 from ...headsup_core.faces.drawing import TILE, Card, contact_sheet
 from ...headsup_core.identity import encode_identity, encode_people
 from ...headsup_core.identity.names import checked_name, free_names, refuse_doubles
-from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, schema
 from ..bridge.messages import said
 from ..bridge.pictures import single_pictures
+from ..bridge.precision import outgoing
 from ..faces.detection import (
     ERROR,
     analyzer_input,
@@ -120,7 +121,7 @@ class HeadsUpEncodeIdentity(ComfyNode):
             surprises = list(lines)
         lines.append("identities: " + (", ".join(identity.name for identity in everyone) or "none"))
         sheet = contact_sheet(cards).permute(0, 2, 3, 1).contiguous()
-        sheet_out = sheet.to(model_management.intermediate_device())
+        sheet_out = outgoing(sheet)
         return io.NodeOutput(everyone, sheet_out, "\n".join(lines), ui={**shown(sheet), **(said(surprises) or {})})
 
 

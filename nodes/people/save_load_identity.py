@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ...headsup_core.faces.drawing import Card, contact_sheet
 from ...headsup_core.identity import load_identity
 from ...headsup_core.identity.names import checked_name
-from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, schema
 from ..bridge.option_inputs import advanced_input
+from ..bridge.precision import outgoing
 from ..faces.detection import shown
 from .identity_files import MODELS, NONE, OUTPUT, find_identity, identity_choices, save_all, sha256_of
 from .identity_list import Identities, identities_input, with_person
@@ -114,8 +115,7 @@ class HeadsUpLoadIdentity(ComfyNode):
             text, cards = f"{describe(person)}\nfile: {path.name}", cards_of(person)
         lines = [text, "identities: " + (", ".join(known.name for known in everyone) or "none")]
         sheet = contact_sheet(cards).permute(0, 2, 3, 1).contiguous()
-        device = model_management.intermediate_device()
-        return io.NodeOutput(everyone, sheet.to(device), "\n".join(lines), ui=shown(sheet))
+        return io.NodeOutput(everyone, outgoing(sheet), "\n".join(lines), ui=shown(sheet))
 
 
 def describe(person: Identity) -> str:

@@ -10,9 +10,10 @@ from ...headsup_core import RestoreOptions
 from ...headsup_core.restoring.plan.measure import calibration
 from ...headsup_core.restoring.plan.plan_drawing import draw_plan
 from ...headsup_core.restoring.plan.upscale_plan import plan_upscale
-from ..bridge.comfy import ComfyNode, FacesSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
 from ..bridge.host import ComfyHost
 from ..bridge.pictures import Pictures, decodable
+from ..bridge.precision import outgoing
 from ..faces.detection import shown
 from .upscale import size_inputs, widget_options
 
@@ -95,5 +96,4 @@ class HeadsUpPlanUpscale(ComfyNode):
         drawing = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()
         out_height, out_width = plan.output_size
         numbers = (plan.tile, plan.overlap, plan.tile_batch, out_width, out_height)
-        device = model_management.intermediate_device()
-        return io.NodeOutput(drawing.to(device), plan.text(), *numbers, ui=shown(drawing))
+        return io.NodeOutput(outgoing(drawing), plan.text(), *numbers, ui=shown(drawing))

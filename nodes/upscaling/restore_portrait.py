@@ -16,7 +16,6 @@ from ..bridge.comfy import (
     HeadsUpModelSocket,
     IdentitiesSocket,
     io,
-    model_management,
     schema,
 )
 from ..bridge.growing_inputs import given_images, growing_images
@@ -24,6 +23,7 @@ from ..bridge.host import ComfyHost
 from ..bridge.messages import said
 from ..bridge.option_inputs import given_options, option_input
 from ..bridge.pictures import Pictures, single_pictures
+from ..bridge.precision import outgoing
 from ..faces.detection import DEFAULT, detect_each, together
 from ..faces.face_analyzers import analyzer_or_default
 from ..models.load_model import default_model
@@ -142,9 +142,8 @@ class HeadsUpRestorePortrait(ComfyNode):
         done = restore_batch(image, Session(handle, options, host, used), host, faces, keep_going=True)
         remarks += _missing(people, done.faces)
         report = "\n".join([done.report, *_photo_lines(people), *remarks])
-        device = model_management.intermediate_device()
         ui = said([*done.failures, *done.sent_back, *remarks])
-        return io.NodeOutput(done.after.to(device), done.before.to(device), report, ui=ui)
+        return io.NodeOutput(outgoing(done.after), outgoing(done.before), report, ui=ui)
 
 
 def people_of_photos(

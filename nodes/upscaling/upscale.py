@@ -12,11 +12,12 @@ from ...headsup_core.imaging.resizing import resize
 from ...headsup_core.option_fields import declared_options
 from ...headsup_core.restoring.people.identity_score import score_label
 from ...headsup_core.restoring.session import Session
-from ..bridge.comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, model_management, schema
+from ..bridge.comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, schema
 from ..bridge.host import ComfyHost
 from ..bridge.messages import said
 from ..bridge.option_inputs import advanced_input, given_options, option_input, option_inputs
 from ..bridge.pictures import mask_planes, prompt_states
+from ..bridge.precision import outgoing
 from ..faces.face_analyzers import recogniser_of
 from .restoring import restore_batch
 
@@ -104,9 +105,8 @@ class HeadsUpUpscale(ComfyNode):
         analyzer = recogniser_of(faces) if model.identities or model.one_step.size_rule.fixed else None
         session = Session(model, options, host, analyzer)
         done = restore_batch(image, session, host, faces, keep_going=on_error != STOP)
-        device = model_management.intermediate_device()
-        preview = _preview(done.after, done.faces).to(device)
-        pictures = (done.after.to(device), done.before.to(device))
+        preview = outgoing(_preview(done.after, done.faces))
+        pictures = (outgoing(done.after), outgoing(done.before))
         ui = said([*done.failures, *done.sent_back])
         return io.NodeOutput(*pictures, done.report, done.faces, preview, ui=ui)
 
