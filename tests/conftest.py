@@ -19,7 +19,7 @@ sys.path.insert(0, str(CORE_PARENT))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--update-snapshot", action="store_true", help="write the node snapshot anew instead of comparing with it"
+        "--update-snapshot", action="store_true", help="write the node snapshot, or the pictures of the help pages, anew"
     )
 
 

@@ -1,11 +1,12 @@
 """The words of the nodes: what is made of the schemas, and what is wrong with what is written by hand.
 
-An input is worded once, in its tooltip. Made of the schemas are the English locale (`locales/en/nodeDefs.json`) and
-the lists of inputs and outputs on the help pages (`web/docs/<node>.md`, and `web/docs/<node>/zh.md` with the words of
-the Chinese locale). Written by hand are the Chinese locale and the prose of the help pages around the lists.
+An input is worded once, in its tooltip, and ComfyUI's page takes the English from there: there is no English locale.
+Made of the schemas are the lists of inputs and outputs on the help pages (`web/docs/<node>.md`, and
+`web/docs/<node>/zh.md` with the words of the Chinese locale). Written by hand are the Chinese locale and the prose of
+the help pages around the lists.
 
-`locales/translated.json` holds for each Chinese entry the checksum of the English text that it was translated from, and
-its own, so that a change of the English is not forgotten in Chinese.
+Beside each Chinese entry stands `_translated`: the checksum of the English text that it was translated from, and its
+own, so that a change of the English is not forgotten in Chinese. The page does not read it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from .workflow import input_spec
 CATEGORY = "HeadsUp"
 FILE_LISTS = frozenset({"model", "adapter", "base", "identity", "pack"})
 """Choices that list the user's files; a page cannot name them."""
-ENGLISH = Path("locales/en/nodeDefs.json")
 CHINESE = Path("locales/zh/nodeDefs.json")
-TRANSLATED = Path("locales/translated.json")
+TRANSLATED = "_translated"
+"""Key of the checksums: `name 2c224021 b82bd426, tooltip 90ab2d45 850681df`, the English's and the entry's own."""
 
 Info = Mapping[str, Any]
 Words = dict[str, Any]
@@ -112,7 +113,7 @@ def inputs_of(info: Info) -> dict[str, Any]:
 
 
 def english_words(infos: Info) -> dict[str, Words]:
-    """What `nodeDefs.json` says of each node: its names and tooltips as the schema has them."""
+    """Each node's names and tooltips as its schema has them, in the shape of a locale's `nodeDefs.json`."""
     return {name: _english_words(info) for name, info in infos.items()}
 
 
@@ -145,7 +146,7 @@ def make_texts(infos: Info, root: Path, kept: frozenset[str] = frozenset()) -> T
     """
     ours = our_nodes(infos)
     english = english_words(ours)
-    texts = Texts({ENGLISH: _json(english)})
+    texts = Texts()
     chinese = _checked_chinese(english, root, kept, texts)
     for name, info in ours.items():
         for code, words in (("en", english[name]), ("zh", chinese[name])):
@@ -161,10 +162,24 @@ def page_path(node: str, code: str) -> Path:
 
 
 def leaves(tree: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - JSON
-    """Each text of a locale by its path: `HeadsUpUpscale/inputs/scale/tooltip`."""
+    """Each text of a locale by its path: `HeadsUpUpscale/inputs/scale/tooltip`; no checksums."""
     if isinstance(tree, str):
         return {path.removeprefix("/"): tree}
-    return {key: text for name, part in tree.items() for key, text in leaves(part, f"{path}/{name}").items()}
+    parts = ((name, part) for name, part in tree.items() if name != TRANSLATED)
+    return {key: text for name, part in parts for key, text in leaves(part, f"{path}/{name}").items()}
+
+
+def checksums(tree: Any, path: str = "") -> dict[str, str]:  # noqa: ANN401 - JSON
+    """The checksums beside each text of a locale, by the text's path: `2c224021 b82bd426`."""
+    found: dict[str, str] = {}
+    for name, part in tree.items():
+        if name == TRANSLATED:
+            for each in part.split(", "):
+                key, _, sums = each.partition(" ")
+                found[f"{path}/{key}".removeprefix("/")] = sums
+        elif not isinstance(part, str):
+            found |= checksums(part, f"{path}/{name}")
+    return found
 
 
 def _checked_chinese(english: dict[str, Words], root: Path, kept: frozenset[str], texts: Texts) -> dict[str, Words]:
@@ -172,8 +187,8 @@ def _checked_chinese(english: dict[str, Words], root: Path, kept: frozenset[str]
 
     The locale's file keeps its words; entries of inputs that no longer exist are dropped from it.
     """
-    written = leaves(json.loads(_read(root / CHINESE) or "{}"))
-    before: dict[str, str] = json.loads(_read(root / TRANSLATED) or "{}")
+    locale = json.loads(_read(root / CHINESE) or "{}")
+    written, before = leaves(locale), checksums(locale)
     wanted = leaves(english)
     after: dict[str, str] = {}
     for path, text in wanted.items():
@@ -189,23 +204,25 @@ def _checked_chinese(english: dict[str, Words], root: Path, kept: frozenset[str]
         else:
             after[path] = sums
     known = {path: text for path, text in written.items() if path in wanted}
-    texts.files[CHINESE] = _json(_only(english, known))
-    texts.files[TRANSLATED] = _json(after)
+    texts.files[CHINESE] = _json(_only(english, known, after))
     return _filled(english, known)
 
 
-def _only(tree: Any, texts: Mapping[str, str], path: str = "") -> Any:  # noqa: ANN401 - JSON
-    """A locale shaped as `tree` with the texts that are known; a part of which none is known is left out."""
+def _only(tree: Any, texts: Mapping[str, str], sums: Mapping[str, str], path: str = "") -> Any:  # noqa: ANN401 - JSON
+    """A locale shaped as `tree` with the texts that are known, and their checksums; a part of which none is known is
+    left out."""
     kept: Words = {}
+    checked: list[str] = []
     for name, part in tree.items():
         key = f"{path}/{name}".removeprefix("/")
         if not isinstance(part, str):
-            inner = _only(part, texts, key)
+            inner = _only(part, texts, sums, key)
             if inner or not part:
                 kept[name] = inner
         elif key in texts:
             kept[name] = texts[key]
-    return kept
+            checked.append(f"{name} {sums[key]}")
+    return kept | ({TRANSLATED: ", ".join(checked)} if checked else {})
 
 
 def _filled(tree: Any, texts: Mapping[str, str], path: str = "") -> Any:  # noqa: ANN401 - JSON

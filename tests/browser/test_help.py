@@ -26,6 +26,7 @@ from support.pack import copy_as_cloned
 from support.paths import PACK_NAME, ROOT
 from support.sample import NAME, write_sample
 from support.server import ComfyServer, link_pack, make_base_directory
+from support.texts import CHINESE, english_words, our_nodes
 
 from headsup_core.faces import load_face_analyzer
 from headsup_core.identity import encode_identity, save_identity
@@ -87,9 +88,11 @@ def page(
     context.close()
 
 
-def words(language: str) -> Any:
-    """The words of a language."""
-    return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+def words(language: str, server: ComfyServer) -> dict[str, Any]:
+    """The words of a language; English ones are the schemas'."""
+    if language == "en":
+        return english_words(our_nodes(ComfyClient(server.address).object_info()))
+    return json.loads((ROOT / CHINESE).read_text(encoding="utf-8"))
 
 
 def show(page: ComfyPage, node: str) -> None:
@@ -126,13 +129,14 @@ def open_help(page: ComfyPage, node: str) -> str:
 
 @pytest.mark.timeout(SECONDS)
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_help_opens_with_its_picture(page: ComfyPage, language: str) -> None:
+def test_help_opens_with_its_picture(page: ComfyPage, plain_server: ComfyServer, language: str) -> None:
     """As the node's info button shows it; every picture is loaded."""
+    known = words(language, plain_server)
     for node in ("HeadsUpDetectFaces", "HeadsUpUpscale"):
         html = open_help(page, node)
 
-        assert words(language)[node]["display_name"] in html
-        assert words(language)[node]["outputs"]["0"]["name"] in html
+        assert known[node]["display_name"] in html
+        assert known[node]["outputs"]["0"]["name"] in html
         pictures = page.page.locator(".node-help-content img")
         assert pictures.count() >= 1
         widths = pictures.evaluate_all("images => images.map(image => image.naturalWidth)")
@@ -140,9 +144,10 @@ def test_help_opens_with_its_picture(page: ComfyPage, language: str) -> None:
 
 
 @pytest.mark.timeout(SECONDS)
-@pytest.mark.parametrize("language", ["zh"])
-def test_nodes_have_chinese_names(page: ComfyPage, language: str) -> None:
-    for node, expected in words(language).items():
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nodes_have_the_names_of_the_language(page: ComfyPage, plain_server: ComfyServer, language: str) -> None:
+    """English ones without an English locale."""
+    for node, expected in words(language, plain_server).items():
         show(page, node)
         found = page.page.evaluate(
             """() => {
@@ -150,7 +155,7 @@ def test_nodes_have_chinese_names(page: ComfyPage, language: str) -> None:
                 return {
                     title: node.title,
                     inputs: Object.fromEntries(node.inputs.map(one => [one.name, one.localized_name])),
-                    widgets: Object.fromEntries(node.widgets?.map(one => [one.name, one.label]) ?? []),
+                    widgets: Object.fromEntries(node.widgets?.map(one => [one.name, one.label ?? one.name]) ?? []),
                     outputs: node.outputs.map(one => one.localized_name),
                 }
             }"""
