@@ -18,9 +18,8 @@ sys.path.insert(0, str(CORE_PARENT))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update-snapshot", action="store_true", help="write the node snapshot, or the pictures of the help pages, anew"
-    )
+    words = "write the node snapshot, or the pictures of the help pages, anew"
+    parser.addoption("--update-snapshot", action="store_true", help=words)
 
 
 SECONDS: defaultdict[str, float] = defaultdict(float)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HOST = "127.0.0.1"
-START_SECONDS = 180
+START_SECONDS = 600  # on a busy machine importing torch alone takes minutes
 
 
 def free_port() -> int:
@@ -145,7 +145,7 @@ class ComfyServer:
             return
         self._process.terminate()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

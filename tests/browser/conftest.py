@@ -35,6 +35,7 @@ def comfy_page(
     """ComfyUI's page, ready, in a fresh profile; a screenshot of its end is kept."""
     skip_welcome(comfy_server.base)
     context = browser.new_context(viewport=WINDOW)
+    context.set_default_timeout(120_000)  # a busy machine loads the page slowly
     page = ComfyPage(context.new_page(), comfy_server.address)
     yield page
     page.screenshot(artifacts / f"{request.node.name}.png")

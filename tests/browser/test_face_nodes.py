@@ -6,7 +6,7 @@ from harness.graph import Graph
 from harness.page import ComfyPage
 from support.sample import NAME
 
-RUN_SECONDS = 120
+RUN_SECONDS = 600
 
 
 def test_face_nodes_appear_and_run(comfy_page: ComfyPage) -> None:

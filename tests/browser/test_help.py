@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCS = ROOT / "web" / "docs"
-RUN_SECONDS = 400
-SECONDS = 900
+RUN_SECONDS = 600
+SECONDS = 1800
 MARGIN = 14
 TITLE_HEIGHT = 46
 """Height of the title and the badge above it."""

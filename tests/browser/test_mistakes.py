@@ -21,7 +21,7 @@ from support.server import ComfyServer
 from headsup_core.image_files import write_picture
 from headsup_core.models.bases.base import Base
 
-RUN_SECONDS = 120
+RUN_SECONDS = 600
 CUT, OTHER, SD1 = "cut-short.safetensors", "some-lora.safetensors", "sd15.safetensors"
 BASE = "tiny-mistakes"
 PLAIN = {"adapter": "none", "base": "none"}  # said, since the page keeps the last workflow's values for what is not
@@ -154,7 +154,7 @@ def test_too_large(page: ComfyPage) -> None:
     queue(page, graph)
     page.wait_for_images("PreviewImage", RUN_SECONDS)
     shown = page.page.get_by_text(f"not enlarged, the picture is as it was: {said_of_it}")
-    shown.first.wait_for(timeout=10_000)  # on the node, though nobody looks at the report
+    shown.first.wait_for(timeout=60_000)  # on the node, though nobody looks at the report
 
 
 def test_out_of_memory(page: ComfyPage) -> None:
@@ -184,10 +184,10 @@ def test_missing_library(page: ComfyPage, client: ComfyClient) -> None:
 def test_cancelled(page: ComfyPage) -> None:
     graph = Graph()
     queue(page, upscaled(graph, graph.load_model(**PLAIN), scale=8.0, tile=128, overlap=32))
-    page.page.wait_for_function("() => window.app.graph.nodes.some(node => node.progress > 0)", timeout=60_000)
+    page.page.wait_for_function("() => window.app.graph.nodes.some(node => node.progress > 0)", timeout=300_000)
     page.page.keyboard.press("Control+Alt+Enter")
     page.page.wait_for_function(
-        "async () => { const queue = await window.app.api.getQueue(); return !queue.Running.length }", timeout=60_000
+        "async () => { const queue = await window.app.api.getQueue(); return !queue.Running.length }", timeout=300_000
     )
     page.settle()
 

@@ -11,7 +11,7 @@ from support.paths import WORKFLOW
 from support.portrait import read_workflow
 from support.workflow import to_prompt
 
-RUN_SECONDS = 120
+RUN_SECONDS = 600
 
 
 @pytest.fixture

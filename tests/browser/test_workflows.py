@@ -80,11 +80,11 @@ def test_template_browser_shows_all_and_asks_for_their_pictures(page: ComfyPage,
     page.page.evaluate("() => window.app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     dialog = page.page.get_by_role("dialog")
     for name in NAMES:
-        dialog.get_by_text(name, exact=True).first.wait_for(timeout=60_000)
+        dialog.get_by_text(name, exact=True).first.wait_for(timeout=300_000)
     page.settle()
     page.screenshot(artifacts / "templates.png")
     page.page.keyboard.press("Escape")
-    dialog.wait_for(state="hidden", timeout=60_000)
+    dialog.wait_for(state="hidden", timeout=300_000)
     page.errors.clear()  # of the pictures
 
     assert {name for name in NAMES if any(f"/{name}.jpg" in url for url in asked)} == set(NAMES)

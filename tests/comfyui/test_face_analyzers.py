@@ -54,6 +54,7 @@ def refused(executor: Executor, image: torch.Tensor = SPOTS, **inputs: Any) -> s
     return result.complaint
 
 
+@pytest.mark.every_comfyui
 def test_default_needs_nothing_and_may_be_sold(executor: Executor) -> None:
     info, count, _ = found_by(executor, astronaut())
 
@@ -62,6 +63,7 @@ def test_default_needs_nothing_and_may_be_sold(executor: Executor) -> None:
     assert "recognises people: yes, embeddings dlib_resnet_v1" in info
 
 
+@pytest.mark.every_comfyui
 def test_tooltip_states_the_licences(executor: Executor) -> None:
     info = executor.object_info()["HeadsUpLoadFaceAnalyzer"]
     tooltip = info["input"]["required"]["backend"][1]["tooltip"]
@@ -85,6 +87,7 @@ def test_insightface_pack(executor: Executor, models: Path, nested: bool) -> Non
     assert "insightface_w600k_r50" in info
 
 
+@pytest.mark.every_comfyui
 def test_packs_that_are_there_come_first(executor: Executor, models: Path) -> None:
     make_pack(models / "insightface" / "models" / "mine", nested=True)
     (models / "insightface" / "models" / "empty").mkdir()
@@ -137,6 +140,7 @@ def test_pack_without_recogniser_detects_but_does_not_encode(executor: Executor,
     assert "no recognition model" in result.complaint
 
 
+@pytest.mark.every_comfyui
 def test_replaced_file_is_read_again(executor: Executor, models: Path) -> None:
     folder = models / "insightface" / "models" / "buffalo_l"
     make_pack(folder, blind=True)
@@ -154,6 +158,7 @@ def same(executor: Executor, graph: Graph, a: Node, b: Node) -> bool:
     return executor.recorded(path)[0]
 
 
+@pytest.mark.every_comfyui
 def test_nodes_that_load_the_same_share_it(executor: Executor, models: Path) -> None:
     make_pack(models / "insightface" / "models" / "buffalo_l")
     make_pack(models / "insightface" / "models" / "buffalo_s")

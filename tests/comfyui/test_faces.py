@@ -1,4 +1,4 @@
-"""Detecting faces, and what is made of them, in the executor of every supported ComfyUI, on real photos."""
+"""Detecting faces, and what is made of them, in the executor of ComfyUI, on real photos."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def complaint(executor: Executor, *images: torch.Tensor, **inputs: Any) -> str:
     return result.complaint
 
 
+@pytest.mark.every_comfyui
 def test_one_face_is_found_where_it_is(executor: Executor) -> None:
     photo = astronaut()
 
@@ -86,6 +87,7 @@ def test_batch_keeps_its_order_and_pictures_without_a_face(executor: Executor) -
     assert "picture 3 of 3: 1 face" in out.reports[0]
 
 
+@pytest.mark.every_comfyui
 def test_list_of_different_sizes(executor: Executor) -> None:
     out = detect(executor, astronaut(), hanks(), picture(20, 30))
 
@@ -123,6 +125,7 @@ def test_no_face_stops_when_asked(executor: Executor) -> None:
     assert "0.5" in said
 
 
+@pytest.mark.every_comfyui
 def test_nan_is_named(executor: Executor) -> None:
     photo = astronaut()
     bad = photo.clone()
@@ -134,6 +137,7 @@ def test_nan_is_named(executor: Executor) -> None:
     assert "3 NaN" in said
 
 
+@pytest.mark.every_comfyui
 def test_node_shows_its_preview(executor: Executor) -> None:
     graph = Graph()
     node = graph.detect(executor.values(graph, torch.cat([astronaut(), astronaut()])))
@@ -174,6 +178,7 @@ def mask_complaint(executor: Executor, **inputs: Any) -> str:
     return result.complaint
 
 
+@pytest.mark.every_comfyui
 def test_masks_differ_as_they_say(executor: Executor) -> None:
     ellipse, hull, grown, soft, none = masks(
         executor, {}, {"shape": "hull"}, {"grow": 0.5}, {"feather": 0.5}, {"which": " 0 "}

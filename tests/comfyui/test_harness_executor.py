@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from harness.executor import Executor
 from harness.graph import Graph
+
+pytestmark = pytest.mark.every_comfyui
 
 
 def test_values_go_through_core_nodes_exactly(executor: Executor) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import pytest
 from harness.graph import Graph
+from harness.refusals import raises_naming
 from PIL import Image
 from support.client import ComfyClient, Event, PromptRejectedError, is_progress_of
 
@@ -63,5 +63,5 @@ def test_failing_node_gives_its_message(client: ComfyClient) -> None:
 
 
 def test_missing_picture_is_refused(client: ComfyClient) -> None:
-    with pytest.raises(PromptRejectedError, match=r"no-such-picture\.png"):
+    with raises_naming(PromptRejectedError, "no-such-picture.png"):
         client.run(scale_graph("no-such-picture.png")[0].prompt)

@@ -13,6 +13,8 @@ from PIL import Image
 from support.comfyui import OLDEST
 from support.texts import CHINESE, inputs_of, our_nodes, page_path
 
+pytestmark = pytest.mark.every_comfyui
+
 LANGUAGES = ("en", "zh")
 HEADINGS = {"en": ("## What goes wrong",), "zh": ("## 常见问题",)}
 PICTURE = re.compile(r"!\[(?P<words>[^\]]*)\]\((?P<path>[^)]+)\)")

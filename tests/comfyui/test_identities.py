@@ -1,4 +1,4 @@
-"""People: encoded, saved, loaded and compared in the executor of every supported ComfyUI, on real photos."""
+"""People: encoded, saved, loaded and compared in the executor of ComfyUI, on real photos."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def load(graph: Graph, identity: str, **inputs: Any) -> Node:
     return graph.add("HeadsUpLoadIdentity", identity=identity, **({"name": ""} | inputs))
 
 
+@pytest.mark.every_comfyui
 def test_saved_person_is_recognised_again(executor: Executor, folder: Path) -> None:
     graph = Graph()
     encoded = graph.encode(executor.values(graph, astronaut()), name="Eileen Collins")
@@ -71,6 +72,7 @@ def test_same_picture_is_the_same_person(executor: Executor) -> None:
     assert score == pytest.approx(1, abs=0.15)  # cosine 1; the scale's 1 is the mean of different photos
 
 
+@pytest.mark.every_comfyui
 def test_photos_of_different_sizes_are_one_person(executor: Executor) -> None:
     graph = Graph()
     photos = executor.values(graph, astronaut(), torch.cat([astronaut(200), astronaut(200).flip(2)]), hanks(), NOBODY)
@@ -170,6 +172,7 @@ def identity(name: str = "Ada", embedder: str = "dlib_resnet_v1", crops: int = 0
     return Identity(name, {embedder: vector}, torch.full((crops, 3, 512, 512), 0.5))
 
 
+@pytest.mark.every_comfyui
 def test_names_never_leave_the_folder(executor: Executor, folder: Path) -> None:
     graph = Graph()
     photo = executor.values(graph, astronaut())
@@ -213,6 +216,7 @@ def test_loaded_people_are_joined_and_named(executor: Executor, folder: Path) ->
     assert "another name" in said
 
 
+@pytest.mark.every_comfyui
 def test_replaced_identity_is_read_again(executor: Executor, folder: Path) -> None:
     def name_now() -> str:
         graph = Graph()
@@ -236,6 +240,7 @@ def test_bad_identity_file_is_named(executor: Executor, folder: Path, bundled_mo
     assert "bad.safetensors" in refused(executor, graph, load(graph, "bad.safetensors (output)")[2])
 
 
+@pytest.mark.every_comfyui
 def test_unknown_and_climbing_choices_are_refused(executor: Executor, folder: Path) -> None:
     save_identity(executor.base / "output", identity(), "secret")
     for choice in ("gone.safetensors (output)", "../../secret.safetensors (output)"):
@@ -246,6 +251,7 @@ def test_unknown_and_climbing_choices_are_refused(executor: Executor, folder: Pa
         assert choice.split("/")[-1].split(" ")[0] in result.complaint
 
 
+@pytest.mark.every_comfyui
 def test_models_list_has_no_people(executor: Executor, folder: Path) -> None:
     save_identity(executor.base / "models" / "headsup" / "identities", identity())
 

@@ -1,4 +1,4 @@
-"""IDFSR's nodes in the executor of every supported ComfyUI: a tiny model of random weights, and the bundled one."""
+"""IDFSR's nodes in the executor of ComfyUI: a tiny model of random weights, and the bundled one."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def known_face(graph: Graph, executor: Executor) -> tuple[Node, Node, Node, Outp
     return loaded, encoded, assigned, photo
 
 
+@pytest.mark.every_comfyui
 def test_a_face_is_fitted_warped_and_restored_after_the_loader(executor: Executor, model_file: Path) -> None:
     graph = Graph()
     loaded, encoded, assigned, photo = known_face(graph, executor)
@@ -119,6 +120,7 @@ def test_a_large_face_stays_unless_told_otherwise(executor: Executor, model_file
     assert torch.equal(executor.recorded(image)[0], astronaut(200))
 
 
+@pytest.mark.every_comfyui
 def test_a_cancelled_fitting_goes_on_when_queued_again(executor: Executor, model_file: Path) -> None:
     graph = Graph()
     encoded = graph.encode(executor.values(graph, astronaut(200)), name="Eileen")

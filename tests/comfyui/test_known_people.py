@@ -1,4 +1,4 @@
-"""People injected into a model and assigned to faces, in the executor of every supported ComfyUI."""
+"""People injected into a model and assigned to faces, in the executor of ComfyUI."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def test_upscale_knows_the_people_of_its_model(executor: Executor) -> None:
     assert torch.equal(untouched, before)
 
 
+@pytest.mark.every_comfyui
 def test_names_are_shown_and_corrected(executor: Executor) -> None:
     graph = Graph()
     people = known(executor, graph)

@@ -16,6 +16,8 @@ from harness.executor import Executor
 from support.paths import ROOT
 from support.texts import english_words, leaves, make_texts, our_nodes
 
+pytestmark = pytest.mark.every_comfyui
+
 CHINESE = ROOT / "locales" / "zh" / "nodeDefs.json"
 HAN = re.compile(r"[\u4e00-\u9fff]")
 NUMBER = re.compile(r"(?<![\w.-])-?\d+(?:\.\d+)?(?![\w.-])")

@@ -15,6 +15,8 @@ import pytest
 from harness.executor import Executor
 from support.workflow import input_spec
 
+pytestmark = pytest.mark.every_comfyui
+
 SNAPSHOT = Path(__file__).with_name("node_snapshot.json")
 KEPT_OPTIONS = ("default", "min", "max", "step", "multiline", "options")
 

@@ -15,6 +15,8 @@ from harness.executor import HARNESS_PACK, RUNNER, Executor
 from support.comfyui import CURRENT, OLDEST, ensure_comfyui
 from support.server import make_base_directory
 
+pytestmark = pytest.mark.every_comfyui
+
 PROBE = RUNNER.with_name("import_probe.py")
 NODES = [
     "HeadsUpLoadModel",

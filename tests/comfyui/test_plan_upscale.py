@@ -1,10 +1,11 @@
-"""HeadsUpPlanUpscale in the executor of every supported ComfyUI."""
+"""HeadsUpPlanUpscale in the executor of ComfyUI."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from harness.executor import Executor
 from harness.graph import Graph
@@ -35,6 +36,7 @@ def plan(executor: Executor, *images: torch.Tensor, **inputs: Any) -> Planned:
     return Planned(*map(executor.recorded, paths))
 
 
+@pytest.mark.every_comfyui
 def test_numbers_are_those_of_the_upscale(executor: Executor) -> None:
     """Wired into the upscale node, which reports the same."""
     graph = Graph()
@@ -52,6 +54,7 @@ def test_numbers_are_those_of_the_upscale(executor: Executor) -> None:
     assert planned_tiling.split(" (")[0] == used_tiling.split(" (")[0]
 
 
+@pytest.mark.every_comfyui
 def test_a_list_of_sizes_is_planned_one_by_one(executor: Executor) -> None:
     out = plan(executor, picture(64, 64), picture(40, 80, batch=2), tile=128, overlap=32)
 

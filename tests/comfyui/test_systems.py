@@ -108,6 +108,7 @@ def options(executor: Executor, name: str) -> tuple[list[str], dict[str, Any]]:
     return (kind if isinstance(kind, list) else settings["options"]), settings
 
 
+@pytest.mark.every_comfyui
 def test_companions_are_not_offered(executor: Executor, files: Files) -> None:
     offered, settings = options(executor, "adapter")
     assert {name.replace("\\", "/") for name in offered} == {"none", *LICENCES}
@@ -119,13 +120,13 @@ def test_companions_are_not_offered(executor: Executor, files: Files) -> None:
 @pytest.mark.parametrize("adapter", [name for name in LICENCES if "osdface" not in name])
 def test_node_restores_as_the_core_does(executor: Executor, files: Files, adapter: str) -> None:
     photo = picture(16, 20)
-    # HYPIR pads to 512 px, and this base halves once only: large tiles would attend over 128 x 128 places
-    tiles = {"tile": 64, "overlap": 0} if adapter.startswith("HYPIR") else {}
-    result, image, _, info = run(executor, adapter, photo, **tiles)
+    # HYPIR pads to 512 px unless told otherwise, and this base halves once only: it would attend over 256 x 256 places
+    load = {"patch_size": 64} if adapter.startswith("HYPIR") else {}
+    result, image, _, info = run(executor, adapter, photo, load)
     assert result.status == "success", result.complaint
     found = executor.recorded(image)[0]
     assert found.shape == (1, 32, 40, 3)
-    assert (found - files.restore(adapter, photo, **tiles)).abs().max() < 1e-4
+    assert (found - files.restore(adapter, photo, **load)).abs().max() < 1e-4
     (text,) = executor.recorded(info)
     licence = next(line for line in text.splitlines() if line.startswith("licence: "))
     assert LICENCES[adapter] in licence
@@ -160,6 +161,7 @@ def test_options_that_s3diff_declares_are_inputs(executor: Executor, files: File
     assert (guided - files.restore("s3diff.pkl", photo, **asked)).abs().max() < 1e-4
 
 
+@pytest.mark.every_comfyui
 def test_every_declared_option_is_an_input(executor: Executor, files: Files) -> None:
     inputs = executor.object_info()["HeadsUpLoadModel"]["input"]["optional"]
     for name, field in load_options().items():
@@ -222,6 +224,7 @@ def test_prompt_and_tags_reach_the_model(executor: Executor, files: Files) -> No
     assert (told - files.restore("osediff.pkl", photo, prompt="sharp", tags="man, hat")).abs().max() < 1e-4
 
 
+@pytest.mark.every_comfyui
 def test_conditioning_of_the_right_width_is_the_prompt(executor: Executor, files: Files) -> None:
     photo = picture(16, 20)
     states = torch.randn(1, 77, 16, generator=torch.Generator().manual_seed(2))
@@ -252,6 +255,7 @@ def test_system_can_be_named(executor: Executor, files: Files) -> None:
     assert "osediff.pkl is not a HYPIR file: it holds OSEDiff" in wrong.complaint
 
 
+@pytest.mark.every_comfyui
 def test_adapters_share_one_base(executor: Executor, files: Files) -> None:
     graph = Graph()
     for phase, adapter in enumerate(("osediff.pkl", "pisa_sr.pkl", "mine.safetensors")):

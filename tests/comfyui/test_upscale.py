@@ -1,4 +1,4 @@
-"""HeadsUpUpscale in the executor of every supported ComfyUI."""
+"""HeadsUpUpscale in the executor of ComfyUI."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def upscale(executor: Executor, *images: torch.Tensor, mask: torch.Tensor | None
     return Upscaled(*map(executor.recorded, paths), result=result)
 
 
+@pytest.mark.every_comfyui
 def test_batch_is_four_times_as_large_and_restored(executor: Executor) -> None:
     out = upscale(executor, picture(40, 56, batch=2))
 
@@ -73,6 +74,7 @@ def test_strength_half_is_the_middle(executor: Executor) -> None:
     torch.testing.assert_close(half.images[0], middle, rtol=0, atol=1e-5)
 
 
+@pytest.mark.every_comfyui
 def test_mask_says_where_to_restore(executor: Executor) -> None:
     photo = picture(32, 48, batch=2)
     mask = torch.zeros(1, 128, 192)
@@ -99,6 +101,7 @@ def test_megapixel_cap_holds(executor: Executor) -> None:
     assert "0.25" in out.reports[0]
 
 
+@pytest.mark.every_comfyui
 def test_same_seed_gives_the_same_bits(executor: Executor) -> None:
     photo = picture(70, 70)
 
@@ -109,6 +112,7 @@ def test_same_seed_gives_the_same_bits(executor: Executor) -> None:
     assert first.result.random_state_untouched
 
 
+@pytest.mark.every_comfyui
 def test_list_of_different_sizes(executor: Executor) -> None:
     photos = [picture(24, 40), picture(50, 20, batch=2), picture(33, 33)]
 
@@ -118,6 +122,7 @@ def test_list_of_different_sizes(executor: Executor) -> None:
     assert len(out.reports) == 3
 
 
+@pytest.mark.every_comfyui
 def test_alpha_is_kept(executor: Executor) -> None:
     photo = torch.cat([picture(24, 24), torch.full((1, 24, 24, 1), 0.25)], dim=-1)
 
@@ -144,6 +149,7 @@ def test_prompt_text_changes_nothing_for_a_model_without_prompts(executor: Execu
     assert "prompt" in prompted.reports[0].lower()
 
 
+@pytest.mark.every_comfyui
 def test_progress_shows_every_tile_with_a_preview(executor: Executor) -> None:
     out = upscale(executor, picture(64, 64), tile=128, overlap=32)
 

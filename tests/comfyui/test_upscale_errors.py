@@ -25,6 +25,7 @@ def attempt(executor: Executor, *images: torch.Tensor, **inputs: Any) -> tuple[E
     return executor.run(graph), image, report
 
 
+@pytest.mark.every_comfyui
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
@@ -43,6 +44,7 @@ def test_wrong_options_are_refused_with_their_numbers(
     assert [text for text in said if text.lower() not in result.complaint.lower()] == [], result.complaint
 
 
+@pytest.mark.every_comfyui
 def test_bad_picture_in_a_list_does_not_stop_the_others(executor: Executor) -> None:
     good = picture(20, 20)
 
@@ -72,6 +74,7 @@ def test_list_of_mixed_sizes_with_a_bad_picture(executor: Executor) -> None:
     assert "60 NaN" in reports[1]  # 20 x 3 values
 
 
+@pytest.mark.every_comfyui
 def test_folder_of_mixed_sizes_by_the_core_node(executor: Executor) -> None:
     folder = executor.base / "input" / "batch"
     folder.mkdir(exist_ok=True)
@@ -118,6 +121,7 @@ def test_bad_picture_in_a_batch_does_not_stop_the_others(executor: Executor) -> 
     assert "2" in text  # the second picture of the batch
 
 
+@pytest.mark.every_comfyui
 def test_bad_picture_stops_when_asked_to(executor: Executor) -> None:
     result, _, _ = attempt(executor, picture(20, 20), NAN_PICTURE, on_error="stop")
 
@@ -185,6 +189,7 @@ def test_pickle_that_runs_code_is_refused(executor: Executor, model_folder: Path
     assert not target.exists()
 
 
+@pytest.mark.every_comfyui
 def test_name_outside_the_folder_is_refused(executor: Executor, bundled_model: Path) -> None:
     outside = executor.base / "models" / "outside.safetensors"
     outside.write_bytes(bundled_model.read_bytes())
@@ -195,6 +200,7 @@ def test_name_outside_the_folder_is_refused(executor: Executor, bundled_model: P
     assert "outside.safetensors" in result.complaint
 
 
+@pytest.mark.every_comfyui
 def test_model_from_the_folder_works(executor: Executor, model_folder: Path, bundled_model: Path) -> None:
     (model_folder / "mine.safetensors").write_bytes(bundled_model.read_bytes())
 

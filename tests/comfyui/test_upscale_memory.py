@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import torch
 from harness.executor import Executor
 from harness.graph import Graph
 from harness.images import picture
+
+pytestmark = pytest.mark.every_comfyui
 
 
 def test_cancelled_run_can_be_repeated(executor: Executor) -> None:

@@ -23,7 +23,7 @@ from support.drawings import WORKFLOWS
 from support.server import ComfyServer
 from support.workflow import Prompt, Schema, input_spec, to_prompt
 
-RUN_SECONDS = 240
+RUN_SECONDS = 600
 IDFSR = "workflow-idfsr.safetensors"
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 Changes = dict[str, dict[str, Any]]  # class of node -> its inputs

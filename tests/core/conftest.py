@@ -54,12 +54,12 @@ def base(tiny_base: tuple[Any, Any]) -> Base:
     return Base(Path("tiny"), *tiny_base, WordStates())
 
 
-@pytest.fixture
-def backbone(tmp_path: Path) -> Path:
-    """squeezenet1_1 with random weights: the code path of the real file."""
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """squeezenet1_1 with random weights: the code path of the real file; nobody changes it."""
     from torchvision.models import squeezenet1_1
 
     torch.manual_seed(0)
-    path = tmp_path / "squeezenet.pth"
+    path = tmp_path_factory.mktemp("backbone") / "squeezenet.pth"
     torch.save(squeezenet1_1(weights=None).state_dict(), path)
     return path

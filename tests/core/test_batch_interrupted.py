@@ -48,12 +48,12 @@ def _results(output: Path) -> dict[str, bytes]:
 
 def _stop_at(process: subprocess.Popen[str], output: Path, count: int, number: int) -> str:
     """Send a signal as soon as so many results are there; what was said on stderr."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 500
     while len(list(output.rglob("*.png"))) < count and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(number)
-    return process.communicate(timeout=60)[1]
+    return process.communicate(timeout=500)[1]
 
 
 def _left_by(process: int, folder: Path) -> Path:

@@ -94,7 +94,7 @@ class Executor:
         """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=300)
         self._stream.close()
 
     def _new_file(self) -> Path:

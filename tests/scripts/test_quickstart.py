@@ -15,7 +15,7 @@ from support.comfyui import CURRENT, ensure_comfyui
 def quickstart(root: Path, comfyui: Path, *options: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "COMFYUI_PATH": str(comfyui)}
     command = [sys.executable, str(root / "scripts" / "quickstart"), "--cpu", *options]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, env=env, capture_output=True, text=True)
 
 
 def test_portrait_before_and_after(root: Path, tmp_path: Path) -> None:
