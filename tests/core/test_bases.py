@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+from harness.refusals import raises_naming
 from harness.systems import UNET, VAE, base_folder, single_file
 from safetensors.torch import load as safetensors_load
 from safetensors.torch import save_file
@@ -34,15 +35,15 @@ def test_single_file_gives_the_same_networks(base: Base, tmp_path: Path) -> None
 def test_other_models_are_refused(base: Base, tmp_path: Path) -> None:
     wide = {V_PREDICTION_KEY: torch.tensor([-0.2, 0.2])}
     config = BaseConfig(UNET, VAE, {"hidden_size": 16})
-    with pytest.raises(hu.ModelFileError, match=r"2\.1-768.*deviation 0\.200"):
+    with raises_naming(hu.ModelFileError, "2.1-768", 0.2):
         load_single_file(single_file(base, tmp_path / "v.ckpt", **wide), torch.float32, config)
-    with pytest.raises(hu.ModelFileError, match="text 16 wide; needed are 4, 320 and 1024"):
+    with raises_naming(hu.ModelFileError, 16, 4, 320, 1024):
         load_base(single_file(base, tmp_path / "tiny.ckpt"))
     first = "model.diffusion_model.input_blocks.0.0.weight"
     attention = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
     for width, name in ((768, "Stable Diffusion 1"), (2048, "SDXL")):
         torch.save({first: torch.zeros(320, 4, 3, 3), attention: torch.zeros(320, width)}, tmp_path / "o.ckpt")
-        with pytest.raises(hu.ModelFileError, match=f"is {name}"):
+        with raises_naming(hu.ModelFileError, name):
             load_base(tmp_path / "o.ckpt")
 
 
@@ -77,17 +78,19 @@ def test_half_precision_safetensors_give_the_same_networks(base: Base, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("file", "values", "message"),
+    ("file", "values", "named"),
     [
-        ("scheduler/scheduler_config.json", {"prediction_type": "v_prediction"}, "predicts v_prediction.*2.1-768"),
-        ("unet/config.json", {"cross_attention_dim": 768}, "is Stable Diffusion 1 .text 768 wide"),
-        ("unet/config.json", {"cross_attention_dim": 2048, "addition_embed_type": "text_time"}, "is SDXL .text 2048"),
-        ("unet/config.json", {"in_channels": 9}, "has 9 input channels, not 4"),
+        ("scheduler/scheduler_config.json", {"prediction_type": "v_prediction"}, ("v_prediction", "2.1-768")),
+        ("unet/config.json", {"cross_attention_dim": 768}, ("Stable Diffusion 1", 768)),
+        ("unet/config.json", {"cross_attention_dim": 2048, "addition_embed_type": "text_time"}, ("SDXL", 2048)),
+        ("unet/config.json", {"in_channels": 9}, (9, 4)),
     ],
 )
-def test_folders_of_other_models_are_refused(folder: Path, file: str, values: dict[str, Any], message: str) -> None:
+def test_folders_of_other_models_are_refused(
+    folder: Path, file: str, values: dict[str, Any], named: tuple[object, ...]
+) -> None:
     change_json(folder / file, **values)
-    with pytest.raises(hu.ModelFileError, match=message + r".*needed is Stable Diffusion 2\.1-base"):
+    with raises_naming(hu.ModelFileError, *named, "Stable Diffusion 2.1-base"):
         load_base(folder)
 
 
@@ -96,18 +99,18 @@ def test_damaged_folders_name_the_file_and_the_key(folder: Path) -> None:
     whole = weights.read_bytes()
     tensors = safetensors_load(whole)  # not from the file, which would stay mapped while it is written
     weights.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(hu.ModelFileError, match=r"diffusion_pytorch_model\.safetensors .* cut short"):
+    with raises_naming(hu.ModelFileError, "diffusion_pytorch_model.safetensors"):
         load_base(folder)
     tensors["conv_in.bias"][3] = torch.inf
     save_file(tensors, weights)
-    with pytest.raises(hu.ModelFileError, match=r"1 of 32 values of conv_in\.bias are NaN or infinite"):
+    with raises_naming(hu.ModelFileError, 1, 32, "conv_in.bias", "NaN"):
         load_base(folder)
     del tensors["conv_in.bias"]
     save_file(tensors, weights)
-    with pytest.raises(hu.ModelFileError, match=r"1 of \d+ tensors are missing, the first is conv_in\.bias \(32,\)"):
+    with raises_naming(hu.ModelFileError, 1, "conv_in.bias (32,)"):
         load_base(folder)
     weights.unlink()
-    with pytest.raises(hu.ModelFileError, match=r"unet holds no diffusion_pytorch_model\.safetensors"):
+    with raises_naming(hu.ModelFileError, "unet", "diffusion_pytorch_model.safetensors"):
         load_base(folder)
 
 
@@ -121,5 +124,5 @@ def test_text_encoder_is_read_once_a_prompt_and_freed(folder: Path) -> None:
     (folder / "text_encoder" / "model.safetensors").unlink()
     assert text.encode("a face") is states
     assert states.shape == (1, 77, 16)
-    with pytest.raises(hu.ModelFileError, match="text_encoder holds no model"):
+    with raises_naming(hu.ModelFileError, "text_encoder"):
         text.encode("another")

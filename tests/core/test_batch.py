@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from harness.refusals import raises_naming
 from PIL import Image, features
 
 from headsup_core.cli import main
@@ -77,11 +78,11 @@ def test_names_that_look_like_paths_stay_in_the_output(tmp_path: Path) -> None:
 
 def test_pictures_are_never_overwritten_by_results(tmp_path: Path) -> None:
     picture = _save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="is the folder of the pictures: choose another --output"):
+    with raises_naming(InputError, "--output"):
         plan_jobs([tmp_path], tmp_path)
-    with pytest.raises(InputError, match=r"the result of .*a.png would replace .*a.png, a picture given"):
+    with raises_naming(InputError, "a.png"):
         plan_jobs([picture], tmp_path)
-    with pytest.raises(InputError, match="itself holds no pictures"):
+    with raises_naming(InputError, tmp_path / "deep"):
         plan_jobs([_save(tmp_path / "deep" / "below" / "b.png").parent.parent], tmp_path / "out")
 
 
@@ -354,14 +355,14 @@ def test_out_of_memory_is_the_pictures_fault_and_a_bug_is_not(tmp_path: Path) ->
         return _restored()
 
     host = PlainHost("cpu", quiet=True)
-    with pytest.raises(InputError, match=r"2 of 3 pictures failed:\n.*a.png: memory ran out: .*\n.*b.png: memory"):
+    with raises_naming(InputError, "2 of 3", "a.png", "b.png"):
         run_batch(jobs, restore, Settings({"x": 1}), host)
     assert tried == ["a", "b", "c"]
 
     def broken(job: Job, texts: dict[str, str]) -> Restored:
         raise RuntimeError("size mismatch")
 
-    with pytest.raises(RuntimeError, match="size mismatch"):
+    with raises_naming(RuntimeError, "size mismatch"):
         run_batch(jobs, broken, Settings({}), host)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 
 from headsup_core.benchmark.measuring import codec_ways, fresh_processes, performance, system_costs
 from headsup_core.errors import HeadsUpError
@@ -33,7 +34,7 @@ def test_systems_are_measured_in_processes_of_their_own(toy_file: Path) -> None:
 
 
 def test_a_program_that_fails_says_why() -> None:
-    with pytest.raises(HeadsUpError, match="nosuchmodel"):
+    with raises_naming(HeadsUpError, "nosuchmodel"):
         fresh_processes.run_program("measure_system", "nosuchmodel", "64")
 
 

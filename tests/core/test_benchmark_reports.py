@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 
 from headsup_core.benchmark.comparing.cases import PairFolders
 from headsup_core.benchmark.comparing.evaluate import Outcome, Record, Sheet
@@ -77,7 +78,7 @@ def test_slices_group_people_by_words_and_by_thirds(tmp_path: Path) -> None:
     assert "| yes | 4 | ours | 4.00 [" in table  # 1 3 5 7
     (tmp_path / "one.csv").write_text("person\np1\n")
     for wrong in ("one.csv", "none.csv"):
-        with pytest.raises(InputError, match=wrong):
+        with raises_naming(InputError, wrong):
             Slices.from_file(tmp_path / wrong)
 
 
@@ -171,9 +172,9 @@ def test_files_of_metrics_are_options_of_whoever_measures() -> None:
 
 def test_options_of_restoring_are_checked() -> None:
     assert SystemName.parse("m:tile=64:strength=0.5").options() == {"tile": 64, "strength": 0.5}
-    with pytest.raises(InputError, match="half"):
+    with raises_naming(InputError, "half"):
         SystemName.parse("m:strength=half").options()
-    with pytest.raises(InputError, match="base=BASE"):
+    with raises_naming(InputError, "base=BASE"):
         SystemName.parse("m:base=sd21")
 
 
@@ -187,7 +188,7 @@ def test_photos_beside_pairs(tmp_path: Path) -> None:
     assert cases.reference_of(ada) == tmp_path / "photos" / "ada_1.png"
     assert cases.stranger_of(ada) == tmp_path / "photos" / "bob_1.png"
     (tmp_path / "photos" / "ada_1.png").unlink()
-    with pytest.raises(InputError, match="photos"):
+    with raises_naming(InputError, tmp_path / "photos"):
         cases.reference_of(ada)
 
 
@@ -214,9 +215,9 @@ def test_equal_pictures_have_the_best_figures(backbone: Path) -> None:
 def test_wrong_files_of_metrics_are_named(tmp_path: Path) -> None:
     (tmp_path / "wrong.npz").write_text("")
     for name in ("lpips", "niqe"):
-        with pytest.raises(ModelFileError, match="absent"):
+        with raises_naming(ModelFileError, "absent"):
             Metrics.made({name: tmp_path / "absent"})
-    with pytest.raises(ModelFileError, match="wrong"):
+    with raises_naming(ModelFileError, "wrong"):
         Metrics.made({"niqe": tmp_path / "wrong.npz"})
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from harness.faces import face_at
+from harness.refusals import raises_naming
 
 import headsup_core as hu
 from headsup_core.benchmark.recognising.photo_evidence import PhotoOf, PhotoRecord
@@ -91,7 +92,7 @@ def test_fitted_weights_tell_right_from_wrong(monkeypatch: pytest.MonkeyPatch) -
 
     assert weights.alike > 0
     assert min(right) > 0.5 > max(wrong)
-    with pytest.raises(hu.InputError, match="40 photos were measured"):
+    with raises_naming(hu.InputError, 40):
         fitted([one for one in made if one.photo == "right"], "made-up")
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, faces_of, paint, person
+from harness.refusals import raises_naming
 from harness.stand_ins import ModelMaker
 from torch import nn
 
@@ -183,5 +184,5 @@ def test_model_that_injects_nothing_is_scored_all_the_same(make_model: ModelMake
 
 def test_unknown_mode_is_refused_before_work(make_model: ModelMaker) -> None:
     wrong: Any = "perhaps"
-    with pytest.raises(hu.InputError, match="identity gate 'perhaps' is unknown: choose one of on, report, off"):
+    with raises_naming(hu.InputError, "'perhaps'", "on", "report", "off"):
         hu.restore(photo(), make_model(), scale=1, identity_gate=wrong, host=HOST)

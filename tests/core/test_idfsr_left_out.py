@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError
 from headsup_core.faces.reference import EMPTY
@@ -74,5 +75,5 @@ def test_the_shares_are_drawn() -> None:
 
 def test_an_unknown_condition_is_refused(tmp_path: Path) -> None:
     record = {"architecture": {"preset": "idfsr-tiny"}, "sources": [], "low": {}, "left_out": {"nose": 0.1}}
-    with pytest.raises(InputError, match="nose"):
+    with raises_naming(InputError, "nose"):
         IDFSRConfig.from_record(record, tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness.refusals import raises_naming
 from PIL import Image, ImageCms, ImageFile
 
 from headsup_core.errors import InputError
@@ -106,7 +107,7 @@ def test_one_bit_cmyk_and_float(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 0.25, 1]], np.float32)).save(tmp_path / "float.tif")
     assert read_picture(tmp_path / "float.tif").rgb[0, 1, 0].tolist() == [0, 0.25, 1]
     Image.fromarray(np.array([[0, 255]], np.float32)).save(tmp_path / "wide.tif")
-    with pytest.raises(InputError, match=r"^\S*wide\.tif holds F grey values from 0\.0 to 255\.0, not 0 to 1"):
+    with raises_naming(InputError, "wide.tif", 0, 255):
         read_picture(tmp_path / "wide.tif")
 
 
@@ -194,17 +195,17 @@ def test_unreadable_files_are_named_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "text.png").write_text("not a picture at all")
     (tmp_path / "notes.jpg").write_bytes(encoded("JPEG")[:3])
-    for name, message in (
-        ("missing.png", r"missing\.png cannot be read: No such file"),
-        ("empty.png", r"empty\.png is empty \(0 bytes\)"),
-        ("text.png", r"text\.png is not a picture"),
-        ("notes.jpg", r"notes\.jpg is not a picture"),
-        ("bad\0name.png", "cannot be read"),
-        ("text.png/below.png", "cannot be read: Not a directory"),
+    for name, *named in (
+        ("missing.png", "missing.png", "No such file"),
+        ("empty.png", "empty.png", 0),
+        ("text.png", "text.png"),
+        ("notes.jpg", "notes.jpg"),
+        ("bad\0name.png",),
+        ("text.png/below.png", "below.png", "Not a directory"),
     ):
-        with pytest.raises(InputError, match=message):
+        with raises_naming(InputError, *named):
             read_picture(tmp_path / name)
-    with pytest.raises(InputError, match="is a folder: give a picture file"):
+    with raises_naming(InputError, tmp_path):
         read_picture(tmp_path)
 
 
@@ -214,7 +215,7 @@ def test_cut_short(tmp_path: Path, kind: str, share: float) -> None:
     data = encoded(kind)
     path = tmp_path / "cut.bin"
     path.write_bytes(data[: int(len(data) * share)])
-    with pytest.raises(InputError, match=r"cut\.bin is (damaged|not a picture)"):
+    with raises_naming(InputError, "cut.bin"):
         read_picture(path)
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
@@ -247,10 +248,10 @@ def test_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path, monk
     path = tmp_path / "bomb.png"
     header = struct.pack(">IIBBBBB", 60000, 50000, 8, 2, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"x") + chunk(b"IEND", b""))
-    with pytest.raises(InputError, match=r"bomb\.png is too large: .*3000000000 pixels.* limit of 178956970"):
+    with raises_naming(InputError, "bomb.png", 3000000000, 178956970):
         read_picture(path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # as some programs set it
-    with pytest.raises(InputError, match=r"^\S*bomb\.png has 60000x50000 = 3000000000 pixels, the limit is 178956970"):
+    with raises_naming(InputError, "bomb.png", "60000x50000", 3000000000, 178956970):
         read_picture(path)
 
 
@@ -312,7 +313,7 @@ def test_folders_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "taken.png").mkdir()
     for folder, name in ((tmp_path / "missing", "a.png"), (tmp_path / "file", "a.png"), (tmp_path, "taken.png")):
-        with pytest.raises(InputError, match=f"cannot write {name} into folder {folder} .*choose a folder"):
+        with raises_naming(InputError, name, folder):
             write_picture(folder / name, rgb)
     assert sorted(os.listdir(tmp_path)) == ["file", "taken.png"]
 
@@ -322,7 +323,7 @@ def test_a_refused_rename_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied")  # the file is open elsewhere (Windows), or may not be replaced
 
     monkeypatch.setattr(os, "replace", refused)
-    with pytest.raises(InputError, match=r"cannot write a\.png into folder .* \(Permission denied\): choose"):
+    with raises_naming(InputError, "a.png", "Permission denied"):
         write_picture(tmp_path / "a.png", torch.zeros(1, 3, 4, 4))
     assert os.listdir(tmp_path) == []
 
@@ -335,7 +336,7 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, suffix: 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))  # writing more than that fails, as on a full disk
     try:
-        with pytest.raises(InputError, match=rf"cannot write a\.{suffix} into folder .* has room"):
+        with raises_naming(InputError, f"a.{suffix}"):
             write_picture(path, noise)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -355,16 +356,16 @@ def test_an_interrupt_while_saving_leaves_nothing(tmp_path: Path, monkeypatch: p
 
 def test_wrong_use_of_write_is_refused(tmp_path: Path) -> None:
     rgb = torch.zeros(1, 3, 4, 4)
-    for name, message in (("a.xyz", r"cannot write \.xyz, use \.png, \.jpg"), ("a", "a file without suffix")):
-        with pytest.raises(InputError, match=message):
+    for name, *named in (("a.xyz", ".xyz", ".png", ".jpg"), ("a", ".png", ".jpg")):
+        with raises_naming(InputError, *named):
             write_picture(tmp_path / name, rgb)
-    with pytest.raises(InputError, match="quality 0: must be from 1 to 100"):
+    with raises_naming(InputError, "quality", 0, 1, 100):
         write_picture(tmp_path / "a.jpg", rgb, quality=0)
-    with pytest.raises(InputError, match="not a batch of 2"):
+    with raises_naming(InputError, 2):
         write_picture(tmp_path / "a.png", rgb.expand(2, 3, 4, 4))
-    with pytest.raises(InputError, match=r"alpha \(1, 1, 4, 5\) must be \(1, 1, 4, 4\)"):
+    with raises_naming(InputError, "(1, 1, 4, 5)", "(1, 1, 4, 4)"):
         write_picture(tmp_path / "a.png", rgb, torch.ones(1, 1, 4, 5))
-    with pytest.raises(InputError, match=r"20000x1 px, but WEBP holds 16383 px a side: use \.png"):
+    with raises_naming(InputError, "20000x1", "WEBP", 16383, ".png"):
         write_picture(tmp_path / "a.webp", torch.zeros(1, 3, 1, 20000))
     assert os.listdir(tmp_path) == []
 
@@ -378,17 +379,17 @@ def test_check_image_accepts_pictures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "message"),
+    ("image", "named"),
     [
-        (torch.zeros(3, 4, 4), r"torch.float32 \(3, 4, 4\): must be float \[B,3,H,W\]"),
-        (torch.zeros(1, 4, 4, 3), r"\(1, 4, 4, 3\): must be float"),
-        (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "torch.uint8"),
-        (torch.zeros(1, 3, 0, 4), "empty"),
-        (torch.zeros(0, 3, 4, 4), "empty"),
+        (torch.zeros(3, 4, 4), ("torch.float32 (3, 4, 4)", "[B,3,H,W]")),
+        (torch.zeros(1, 4, 4, 3), ("(1, 4, 4, 3)", "[B,3,H,W]")),
+        (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), ("torch.uint8",)),
+        (torch.zeros(1, 3, 0, 4), ("(1, 3, 0, 4)",)),
+        (torch.zeros(0, 3, 4, 4), ("(0, 3, 4, 4)",)),
     ],
 )
-def test_check_image_refuses_other_tensors(image: torch.Tensor, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+def test_check_image_refuses_other_tensors(image: torch.Tensor, named: tuple[str, ...]) -> None:
+    with raises_naming(InputError, *named):
         check_image(image)
 
 
@@ -396,5 +397,5 @@ def test_check_image_refuses_other_tensors(image: torch.Tensor, message: str) ->
 def test_check_image_counts_bad_values_and_names_the_picture(value: float) -> None:
     image = torch.zeros(3, 3, 5, 5)
     image[1, 0, 2, 2:5] = value
-    with pytest.raises(InputError, match="image 1 of the batch of 3 has 3 NaN or infinite values of 75"):
+    with raises_naming(InputError, 1, 3, 75, "NaN"):
         check_image(image)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -57,7 +58,7 @@ def test_widened_conv_in_copies_old_channels_and_starts_at_zero(toy_record: Mode
     assert narrow.takes_reference
     any_reference = narrow.denoise(latent, prompt, torch.randn(2, 4, 8, 8), torch.ones(2, 1, 8, 8))
     assert torch.allclose(any_reference, before, atol=1e-5)
-    with pytest.raises(ValueError, match="9 input channels, cannot shrink to 4"):
+    with raises_naming(ValueError, 9, 4):
         widen_conv_in(narrow.unet, 4)
 
 
@@ -147,33 +148,35 @@ KEY = "unet.conv_in.weight"
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "named"),
     [
-        ({KEY: None}, r"1 of \d+ tensors are missing, the first is conv_in.weight \(8, 9, 3, 3\)"),
-        ({"unet.extra": torch.zeros(1)}, "1 tensors fit nowhere, the first is extra"),
-        ({KEY: torch.zeros(8, 4, 3, 3)}, r"conv_in.weight is \(8, 4, 3, 3\), expected \(8, 9, 3, 3\)"),
-        ({KEY: torch.full((8, 9, 3, 3), float("nan"))}, "648 of 648 values of conv_in.weight are NaN"),
-        ({"prompt": None}, "`prompt`"),
+        ({KEY: None}, (1, "conv_in.weight (8, 9, 3, 3)")),
+        ({"unet.extra": torch.zeros(1)}, (1, "extra")),
+        ({KEY: torch.zeros(8, 4, 3, 3)}, ("conv_in.weight", "(8, 4, 3, 3)", "(8, 9, 3, 3)")),
+        ({KEY: torch.full((8, 9, 3, 3), float("nan"))}, (648, "conv_in.weight", "NaN")),
+        ({"prompt": None}, ("`prompt`",)),
     ],
 )
-def test_damaged_tensors_are_named(saved: Path, change: dict[str, torch.Tensor | None], message: str) -> None:
+def test_damaged_tensors_are_named(
+    saved: Path, change: dict[str, torch.Tensor | None], named: tuple[object, ...]
+) -> None:
     _rewrite(saved, change)
-    with pytest.raises(hu.ModelFileError, match=message):
+    with raises_naming(hu.ModelFileError, *named):
         hu.load_model(saved)
 
 
 @pytest.mark.parametrize(
-    ("metadata", "message"),
+    ("metadata", "named"),
     [
-        ({"format": "other"}, "not a HeadsUp model"),
-        ({"format_version": "2"}, "format version 2, this version of the pack reads up to 1: update"),
-        ({"architecture": "{}"}, "record in the header is damaged"),
-        ({"architecture": "not json"}, "record in the header is damaged"),
+        ({"format": "other"}, ("toy.safetensors",)),
+        ({"format_version": "2"}, (2, 1)),
+        ({"architecture": "{}"}, ("header",)),
+        ({"architecture": "not json"}, ("header",)),
     ],
 )
-def test_damaged_header_is_named(saved: Path, metadata: dict[str, str], message: str) -> None:
+def test_damaged_header_is_named(saved: Path, metadata: dict[str, str], named: tuple[object, ...]) -> None:
     _rewrite(saved, {}, **metadata)
-    with pytest.raises(hu.ModelFileError, match=message):
+    with raises_naming(hu.ModelFileError, *named):
         hu.load_model(saved)
 
 
@@ -190,20 +193,20 @@ def test_header_of_a_monster_takes_no_memory(saved: Path, toy_record: ModelRecor
 def test_truncated_empty_and_foreign_files(saved: Path, tmp_path: Path) -> None:
     whole = saved.read_bytes()
     saved.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(hu.ModelFileError, match="cut short or of another kind"):
+    with raises_naming(hu.ModelFileError, saved.name):
         hu.load_model(saved)
-    for name, content, message in [
-        ("empty.safetensors", b"", "empty"),
-        ("text.safetensors", b"hello world, not a model", "cannot be read as safetensors"),
-        ("text.pth", b"hello", "cannot be read as a torch checkpoint|not opened"),
-        ("model.onnx", b"x", "expected .safetensors"),
+    for name, content in [
+        ("empty.safetensors", b""),
+        ("text.safetensors", b"hello world, not a model"),
+        ("text.pth", b"hello"),
+        ("model.onnx", b"x"),
     ]:
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(hu.ModelFileError, match=message):
+        with raises_naming(hu.ModelFileError, name):
             hu.load_model(tmp_path / name)
-    with pytest.raises(hu.ModelFileError, match="no such file"):
+    with raises_naming(hu.ModelFileError, "missing.safetensors"):
         hu.load_model(tmp_path / "missing.safetensors")
-    with pytest.raises(hu.ModelFileError, match="is a folder"):
+    with raises_naming(hu.ModelFileError, tmp_path):
         hu.load_model(tmp_path)
 
 
@@ -223,7 +226,7 @@ def test_pickle_that_runs_code_is_not_opened(tmp_path: Path, writer: str) -> Non
         torch.save({"state_dict_unet": _Bomb(str(target))}, path)
     else:
         path.write_bytes(pickle.dumps({"state_dict_unet": _Bomb(str(target))}))
-    with pytest.raises(hu.ModelFileError, match="not opened, since a pickle can run code"):
+    with raises_naming(hu.ModelFileError, "evil.pkl", "pickle"):
         hu.load_model(path)
     assert not target.exists()
 
@@ -234,11 +237,11 @@ def test_names_do_not_leave_their_folder(tmp_path: Path, saved: Path) -> None:
     host = hu.PlainHost("cpu", models)
     (models / "headsup" / "mine.safetensors").write_bytes(saved.read_bytes())
     assert hu.load_model("mine.safetensors", host=host).card.name == "toy"
-    with pytest.raises(hu.InputError, match="leaves its folder"):
+    with raises_naming(hu.InputError, "../../toy.safetensors"):
         host.find_model("headsup", "../../toy.safetensors")
-    with pytest.raises(hu.ModelFileError, match="not found; looked in"):
+    with raises_naming(hu.ModelFileError, "other.safetensors", models / "headsup"):
         host.find_model("headsup", "other.safetensors")
-    with pytest.raises(hu.InputError, match=r"float64.*auto, float32"):
+    with raises_naming(hu.InputError, "float64", "auto", "float32"):
         hu.load_model(saved, dtype="float64")
 
 
@@ -291,10 +294,10 @@ def test_block_transform_correction_reaches_no_further_than_its_radius() -> None
     rows = _touched(gradient)
     assert rows[0] * 4 + 3 >= 18 - 6
     assert rows[-1] * 4 <= 18 + 6
-    with pytest.raises(ValueError, match="factor 1: must be 2 to 16"):
+    with raises_naming(ValueError, "factor", 1, 2, 16):
         BlockTransformAutoencoder(1)
     deeper = BlockTransformAutoencoder(4, 8, refine_layers=5)
     assert deeper.receptive_radius == (3, 8)
     assert sum(isinstance(layer, torch.nn.Conv2d) for layer in deeper.refine) == 5
-    with pytest.raises(ValueError, match="refine_layers 1: must be 2 to 16"):
+    with raises_naming(ValueError, "refine_layers", 1, 2, 16):
         BlockTransformAutoencoder(4, 8, refine_layers=1)

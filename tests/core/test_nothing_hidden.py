@@ -15,6 +15,7 @@ import pytest
 import torch
 from harness.faces import face_at
 from harness.people_stubs import RED, ColourAnalyzer, paint, person
+from harness.refusals import raises_naming
 from harness.systems import headsup_adapters, osediff_file
 
 import headsup_core as hu
@@ -178,7 +179,7 @@ def test_an_adapter_restores_a_person(base: Base, tmp_path: Path) -> None:
 def test_the_two_ways_to_give_options_are_one() -> None:
     options = RestoreOptions(scale=4, strength=0.5)
     assert replace(options, strength=1) == RestoreOptions(scale=4.0)
-    with pytest.raises(hu.InputError, match="scale 4 and long edge 100"):
+    with raises_naming(hu.InputError, "scale", 4, "long edge", 100):
         replace(options, long_edge=100)
     with pytest.raises(TypeError):
         hu.restore(photo(), hu.load_model(), skale=4)

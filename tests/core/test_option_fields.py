@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError
 from headsup_core.option_fields import declared_options, option
@@ -48,7 +49,7 @@ def test_values_in_range_are_taken(name: str, value: object) -> None:
     ],
 )
 def test_other_values_are_refused_with_the_option_named(name: str, value: object) -> None:
-    with pytest.raises(InputError, match=name):
+    with raises_naming(InputError, name):
         declared_options(Sample)[name].check(value)
 
 
@@ -57,5 +58,5 @@ def test_a_kind_that_no_interface_has_is_refused() -> None:
     class Odd:
         sizes: list[int] = option((), "Sizes.")  # noqa: RUF009 - makes a field
 
-    with pytest.raises(TypeError, match="list"):
+    with raises_naming(TypeError, "list"):
         declared_options(Odd)

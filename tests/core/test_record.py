@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from harness.refusals import raises_naming
 from harness.systems import headsup_adapters
 
 import headsup_core as hu
@@ -44,11 +45,11 @@ def test_the_bundled_models_older_header_is_understood() -> None:
 def test_retired_fields_are_read_and_others_refused(toy_record: ModelRecord) -> None:
     header = toy_record.to_json()
     assert ModelRecord.from_json({**header, "default_tile": 0, "id_tokens": None}) == toy_record
-    for more, said in (
+    for more, named in (
         ({"id_tokens": {"embedder": "x", "dim": 3, "tokens": 2}}, "identity tokens"),
-        ({"sharpness": 3}, "unknown fields: sharpness"),
+        ({"sharpness": 3}, "sharpness"),
     ):
-        with pytest.raises(hu.ModelFileError, match=said):
+        with raises_naming(hu.ModelFileError, named):
             ModelRecord.from_json({**header, **more})
 
 
@@ -89,5 +90,5 @@ def test_every_systems_options_are_listed_once_and_must_agree() -> None:
     assert {"lambda_pix", "lambda_sem", "guidance_scale", "negative_prompt", "patch_size", "process_size"} < set(listed)
     assert "OSEDiff, OSEDiff-Face, PiSA-SR" in listed["process_size"].help
     other = replace(SYSTEMS[0], options=Other)
-    with pytest.raises(ValueError, match="declares lambda_pix otherwise"):
+    with raises_naming(ValueError, "lambda_pix"):
         load_options((*SYSTEMS, other))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from harness.faces import face_at
+from harness.refusals import raises_naming
 
 import headsup_core as hu
 from headsup_core.benchmark.measuring.group_photo import group_photo
@@ -211,7 +212,7 @@ def test_margin_moves_the_faces_with_the_picture(make_model: Any) -> None:
 
 @pytest.mark.parametrize("value", [[0, 150], [150, 16], [16], "16", [16, "x"], [16, float("nan")]])
 def test_eye_range_of_a_header_is_checked(toy_record: ModelRecord, value: Any) -> None:
-    with pytest.raises(ModelFileError, match="trained_eyes"):
+    with raises_naming(ModelFileError, "trained_eyes"):
         ModelRecord.from_json({**toy_record.to_json(), "trained_eyes": value})
 
 

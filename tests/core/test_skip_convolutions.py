@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 from harness.systems import picture, s3diff_file
 
 import headsup_core as hu
@@ -70,17 +71,17 @@ FIRST, SECOND, THIRD = (f"decoder.skip_conv_{number}.weight" for number in (1, 2
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "named"),
     [
-        (lambda t: t.pop(SECOND), f"1 of 2 tensors are missing.*{SECOND}"),
-        (lambda t: t.update({FIRST: torch.zeros(8, 32, 1, 1)}), rf"{FIRST} is \(8, 32, 1, 1\), expected \(32, 32"),
-        (lambda t: t[FIRST].fill_(torch.nan), f"values of {FIRST} are NaN"),
-        (lambda t: t.update({THIRD: torch.zeros(1)}), f"fit nowhere.*{THIRD}"),
+        (lambda t: t.pop(SECOND), (1, 2, SECOND)),
+        (lambda t: t.update({FIRST: torch.zeros(8, 32, 1, 1)}), (FIRST, "(8, 32, 1, 1)", "(32, 32, 1, 1)")),
+        (lambda t: t[FIRST].fill_(torch.nan), (FIRST, "NaN")),
+        (lambda t: t.update({THIRD: torch.zeros(1)}), (THIRD,)),
     ],
 )
-def test_broken_skips_name_the_key(base: Base, tmp_path: Path, change: Any, message: str) -> None:
+def test_broken_skips_name_the_key(base: Base, tmp_path: Path, change: Any, named: tuple[object, ...]) -> None:
     content = s3diff_file(base, tmp_path, skips=True)
     change(content["state_dict_vae"])
     torch.save(content, tmp_path / "s3diff.pkl")
-    with pytest.raises(hu.ModelFileError, match=message):
+    with raises_naming(hu.ModelFileError, *named):
         hu.load_model(adapter=tmp_path / "s3diff.pkl", base=base)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 from harness.systems import (
     osediff_file,
     picture,
@@ -58,8 +59,8 @@ def test_merge_equals_branch(dtype: torch.dtype, steps: float) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "missing": (lambda c: c["state_dict_unet"].pop("conv_out.lora_B.default_decoder.weight"), "conv_out has no LoRA B"),
-    "rank": (lambda c: c.update(rank_unet=5), r"expected \(5, 4, 3, 3\) \(rank 5\)"),
+    "missing": (lambda c: c["state_dict_unet"].pop("conv_out.lora_B.default_decoder.weight"), "conv_out"),
+    "rank": (lambda c: c.update(rank_unet=5), "(5, 4, 3, 3)"),
     "nan": (lambda c: c["state_dict_vae"]["quant_conv.lora_A.default_encoder.weight"].fill_(float("nan")), "NaN"),
     "gone": (lambda c: c["vae_lora_encoder_modules"].append("encoder.more"), "encoder.more"),
 }
@@ -67,23 +68,23 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_broken_files_name_the_key(base: Base, tmp_path: Path, kind: str) -> None:
-    change, message = BROKEN[kind]
-    with pytest.raises(hu.ModelFileError, match=message):
+    change, named = BROKEN[kind]
+    with raises_naming(hu.ModelFileError, named):
         hu.load_model(adapter=osediff_file(base, tmp_path, change), base=base)
 
 
 def test_wrong_use_is_refused(base: Base, tmp_path: Path) -> None:
     path = osediff_file(base, tmp_path)
-    with pytest.raises(hu.InputError, match="no option 'lambda_sem'"):
+    with raises_naming(hu.InputError, "'lambda_sem'"):
         hu.load_model(adapter=path, base=base, lambda_sem=1.0)
-    with pytest.raises(hu.InputError, match="needs its base"):
+    with raises_naming(hu.InputError, path.name, "base"):
         hu.load_model(adapter=path)
-    with pytest.raises(hu.InputError, match="others share"):
+    with raises_naming(hu.InputError, "merge"):
         hu.load_model(adapter=path, base=base, merge=True)
-    with pytest.raises(hu.ModelFileError, match="not a PiSA-SR file: it holds OSEDiff"):
+    with raises_naming(hu.ModelFileError, "PiSA-SR", "OSEDiff"):
         hu.load_model(adapter=path, base=base, system="pisasr")
     (tmp_path / "cut.pkl").write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(hu.ModelFileError, match="cut short"):
+    with raises_naming(hu.ModelFileError, "cut.pkl"):
         hu.load_model(adapter=tmp_path / "cut.pkl", base=base)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness.refusals import raises_naming
 from harness.training import CONFIGS, killed_after_a_checkpoint
 from PIL import Image
 from safetensors.torch import save_file
@@ -91,9 +92,9 @@ def test_published_sets_have_the_published_numbers() -> None:
 
 
 def test_degradation_refuses_odd_sizes_and_unknown_names() -> None:
-    with pytest.raises(ValueError, match="30x30 is no multiple of the scale 4"):
+    with raises_naming(ValueError, "30x30", 4):
         degrade(torch.zeros(1, 3, 30, 30), "realesrgan", 0)
-    with pytest.raises(ValueError, match="'heavy' is unknown: choose one of realesrgan"):
+    with raises_naming(ValueError, "'heavy'", "realesrgan"):
         degrade(torch.zeros(1, 3, 32, 32), "heavy", 0)
 
 
@@ -155,7 +156,7 @@ def test_samples_depend_on_the_index_alone(folder: Path) -> None:
         assert not sample["has_face"]
         assert not sample["has_reference"]
     assert not torch.equal(dataset[7]["good"], dataset[3]["good"])
-    with pytest.raises(InputError, match="no pictures"):
+    with raises_naming(InputError, folder.parent):
         CropSource(SourceConfig(str(folder.parent), 1.0))
 
 
@@ -175,12 +176,13 @@ def test_ncnn_backbone_equals_the_torch_one(backbone: Path, tmp_path: Path) -> N
         blob += bias.numpy().tobytes()
     (tmp_path / "net.param").write_text("\n".join(lines))
     (tmp_path / "net.bin").write_bytes(blob)
-    torch.save(state, backbone)
+    rounded = tmp_path / "rounded.pth"
+    torch.save(state, rounded)
     first, second = _picture().split(1)
-    expected = squeeze_lpips(backbone)(first, second, normalize=True)
+    expected = squeeze_lpips(rounded)(first, second, normalize=True)
     assert torch.equal(squeeze_lpips(tmp_path / "net.bin")(first, second, normalize=True), expected)
     assert expected.item() > 0
-    with pytest.raises(ModelFileError, match=r"nothing\.pth is missing"):
+    with raises_naming(ModelFileError, "nothing.pth"):
         squeeze_lpips(tmp_path / "nothing.pth")
 
 
@@ -195,9 +197,9 @@ def test_lpips_takes_other_backbones_from_files(tmp_path: Path) -> None:
     assert torch.equal(metric.net.slice2.get_parameter("3.weight"), layers["3.weight"])  # type: ignore[union-attr]
     first, second = _picture().split(1)
     assert metric(first, second, normalize=True).item() > 0
-    with pytest.raises(ModelFileError, match="is not torchvision's vgg16: features"):
+    with raises_naming(ModelFileError, "alexnet.pth", "vgg16"):
         load_lpips(path, "vgg")
-    with pytest.raises(InputError, match="LPIPS net 'resnet' is unknown: choose one of squeeze, vgg, alex"):
+    with raises_naming(InputError, "'resnet'", "squeeze", "vgg", "alex"):
         load_lpips(path, "resnet")  # type: ignore[arg-type]
 
 
@@ -277,7 +279,7 @@ def test_run_starts_from_the_tensors_of_a_file_that_fit(
     averaged = trainer.average.module.state_dict()
     assert torch.equal(averaged["unet.conv_in.weight"], given["conv_in.weight"])
     save_file({"other": torch.zeros(3)}, path)
-    with pytest.raises(ModelFileError, match="shares no tensor"):
+    with raises_naming(ModelFileError, path.name):
         Trainer(RestorerSubject, config, folder.parent / "run", torch.device("cpu"))
 
 
@@ -332,7 +334,7 @@ def test_shipped_configuration_is_readable_and_small(name: str, most_bytes: floa
         model = build_model(config.architecture, torch.zeros(1, 1, 64))
     assert model.takes_reference
     assert sum(p.numel() for network in model.networks for p in network.parameters()) * 2 < most_bytes
-    with pytest.raises(InputError, match="unexpected keyword argument 'stepz'"):
+    with raises_naming(InputError, "'stepz'"):
         read_config(path, {"stepz": 7})
     assert replace(config, steps=1).steps == 1
 

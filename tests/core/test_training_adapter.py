@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 from harness.systems import base_folder, picture
 from harness.training import CONFIGS, killed_after_a_checkpoint, people_folder
 
@@ -117,9 +118,9 @@ def test_exported_adapter_restores_a_picture_and_starts_the_next_stage(config: R
     expected = trainer.average.module.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in second.networks.state_dict().items())
     wrong = replace(small, init=str(path), adapter=replace(small.adapter or AdapterConfig(), rank=2))
-    with pytest.raises(ModelFileError, match="does not fit this training"):
+    with raises_naming(ModelFileError, path.name):
         Trainer(RestorerSubject, wrong, tmp_path / "third", CPU)
-    with pytest.raises(ModelFileError, match="is no HeadsUp adapter"):
+    with raises_naming(ModelFileError, Path(config.lpips_backbone).name):
         Trainer(RestorerSubject, replace(small, init=config.lpips_backbone), tmp_path / "third", CPU)
 
 
@@ -144,14 +145,14 @@ def test_resumed_with_gradient_checkpointing_it_is_the_same_run(config: Restorer
 
 
 def test_what_a_training_needs_is_said(config: RestorerConfig, toy_record: ModelRecord, tmp_path: Path) -> None:
-    for wrong, message in (
-        (replace(config, adapter=None), "architecture .* or an adapter"),
-        (replace(config, architecture=toy_record), "one of them"),
-        (replace(config, base=""), "set base to a diffusers folder"),
-        (replace(config, adapter=None, architecture=toy_record), r"loss\.distillation needs a diffusion model"),
-        (replace(config, recognisers=()), r"loss\.identity is 4, but no recogniser is named"),
+    for wrong, *named in (
+        (replace(config, adapter=None), "architecture", "adapter"),
+        (replace(config, architecture=toy_record), "architecture", "adapter"),
+        (replace(config, base=""), "base"),
+        (replace(config, adapter=None, architecture=toy_record), "loss.distillation"),
+        (replace(config, recognisers=()), "loss.identity", 4, "recogniser"),
     ):
-        with pytest.raises(InputError, match=message):
+        with raises_naming(InputError, *named):
             Trainer(RestorerSubject, wrong, tmp_path / "run", CPU)
 
 

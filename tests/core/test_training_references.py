@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from harness.face_models import make_arcface, make_residual_recogniser, make_scrfd
+from harness.refusals import raises_naming
 from harness.training import CONFIGS, LANDMARKS, people_folder
 from PIL import Image
 
@@ -102,7 +103,7 @@ def test_whole_faces_are_counted_and_lie_at_the_landmarks(folder: Path) -> None:
 
 def test_photos_without_landmarks_need_a_teacher(folder: Path) -> None:
     (folder / "a_1.tem").unlink()
-    with pytest.raises(InputError, match=r"a_1\.png has no landmarks beside it \(a_1\.tem\): name a teacher"):
+    with raises_naming(InputError, "a_1.png", "a_1.tem"):
         CropSource(SourceConfig(str(folder), 1.0, references="other_photo"))
     nobody = CropSource(SourceConfig(str(folder), 1.0, references="other_photo"), lambda image: None)
     drawn = [nobody.crop(np.random.default_rng(seed), 64) for seed in range(30)]
@@ -189,7 +190,7 @@ def test_recogniser_files(tmp_path: Path) -> None:
     assert torch.equal(loaded(face), network.eval()(face))
     assert loaded(face).shape == (1, 128)
     torch.save({"conv1.0.weight": torch.zeros(1)}, path)
-    with pytest.raises(ModelFileError, match="does not hold MobileFaceNet as published"):
+    with raises_naming(ModelFileError, "MobileFaceNet"):
         load_mobilefacenet(path)
     with pytest.raises(ModelFileError, match="is missing"):
         load_mobilefacenet(tmp_path / "nothing.pt")
@@ -224,21 +225,21 @@ def test_onnx_recogniser_has_gradients(make: Callable[[Path], Path], scale: int,
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("make", "named"),
     [
-        (lambda path: path.write_text("no network"), "is no ONNX file"),
-        (lambda path: path.write_bytes(b""), "is no ONNX file"),
-        (lambda path: path.mkdir(), "is missing: an .onnx file"),
-        (make_scrfd, r"has 1 inputs and 9 outputs: a recogniser has one of each"),
-        (partial(make_residual_recogniser, odd="two outputs"), r"has 1 inputs and 2 outputs"),
-        (partial(make_residual_recogniser, odd="picture"), r"gives \[2, 12544\] for 2 faces"),
-        (partial(make_residual_recogniser, odd="float16"), r"takes \[None, 3, 112, 112\] and cannot be given aligned"),
-        (partial(make_arcface, faces=16), r"takes \[16, 3, 112, 112\] and cannot be given aligned faces \[2, 3, 112"),
+        (lambda path: path.write_text("no network"), ("net.onnx",)),
+        (lambda path: path.write_bytes(b""), ("net.onnx",)),
+        (lambda path: path.mkdir(), ("net.onnx",)),
+        (make_scrfd, (1, 9)),
+        (partial(make_residual_recogniser, odd="two outputs"), (1, 2)),
+        (partial(make_residual_recogniser, odd="picture"), ("[2, 12544]", 2)),
+        (partial(make_residual_recogniser, odd="float16"), ("[None, 3, 112, 112]",)),
+        (partial(make_arcface, faces=16), ("[16, 3, 112, 112]", "[2, 3, 112, 112]")),
     ],
 )
-def test_files_that_are_no_recognisers(make: Callable[[Path], Any], message: str, tmp_path: Path) -> None:
+def test_files_that_are_no_recognisers(make: Callable[[Path], Any], named: tuple[object, ...], tmp_path: Path) -> None:
     make(tmp_path / "net.onnx")
-    with pytest.raises(ModelFileError, match=message):
+    with raises_naming(ModelFileError, *named):
         load_recogniser(tmp_path / "net.onnx")
 
 
@@ -254,9 +255,9 @@ def test_recognisers_of_a_configuration(named: Any, expected: list[str], tmp_pat
 
 @pytest.mark.parametrize("named", [["a.pt", ""], [None], 5, {"a.pt": 1}, ["a.pt", "a.pt"]])
 def test_recognisers_that_are_no_files(named: Any) -> None:
-    with pytest.raises(InputError, match="recogniser: expected a file, or a list of different files, not"):
+    with raises_naming(InputError, "recogniser"):
         read_config(SHIPPED, {"recogniser": named})
-    with pytest.raises(InputError, match="recognisers: write recogniser"):
+    with raises_naming(InputError, "recognisers"):
         read_config(SHIPPED, {"recognisers": named})
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.refusals import raises_naming
 from safetensors.torch import load_file, save_file
 
 import headsup_core as hu
@@ -82,12 +83,12 @@ def test_a_loaded_mixture_is_saved_as_a_model_of_one_end(both: Path, tmp_path: P
 
 @pytest.mark.parametrize("detail", [-0.1, 1.5, float("nan"), "much"])
 def test_a_detail_outside_of_its_range_is_refused(both: Path, detail: float) -> None:
-    with pytest.raises(hu.InputError, match="detail"):
+    with raises_naming(hu.InputError, "detail"):
         hu.load_model(both, detail=detail)
 
 
 def test_a_file_of_one_end_has_no_detail(ends: tuple[Path, Path]) -> None:
-    with pytest.raises(hu.InputError, match="no option 'detail'"):
+    with raises_naming(hu.InputError, "'detail'"):
         hu.load_model(ends[0], detail=0.5)
 
 
@@ -96,12 +97,12 @@ def test_ends_that_do_not_belong_together_are_refused(
 ) -> None:
     output = tmp_path / "never.safetensors"
     save_headsup(tmp_path / "other.safetensors", toy_model.with_record(margin=1))
-    for crisp, said in ((tmp_path / "other.safetensors", "another architecture"), (ends[0], "same weights")):
-        with pytest.raises(hu.ModelFileError, match=said):
+    for crisp in (tmp_path / "other.safetensors", ends[0]):
+        with raises_naming(hu.ModelFileError, crisp.name):
             join_ends(ends[0], crisp, 0.5, output)
-    with pytest.raises(hu.ModelFileError, match="two ends already"):
+    with raises_naming(hu.ModelFileError, both.name):
         join_ends(both, ends[1], 0.5, output)
-    with pytest.raises(hu.InputError, match=r"detail 1\.5"):
+    with raises_naming(hu.InputError, "detail", 1.5):
         join_ends(*ends, default=1.5, output=output)
     assert not output.exists()
 
@@ -151,5 +152,5 @@ def test_a_header_whose_crisp_end_is_missing_is_refused(toy_record: ModelRecord,
     record = {**toy_record.to_json(), "detail": 0.5}
     header = {"format": "headsup", "format_version": "1", "architecture": json.dumps(record)}
     save_file(load_file(ends[0]), ends[0], header)
-    with pytest.raises(hu.ModelFileError, match="no tensor detail"):
+    with raises_naming(hu.ModelFileError, "detail."):
         hu.load_model(ends[0])
