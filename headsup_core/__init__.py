@@ -9,7 +9,8 @@ from .errors import HeadsUpError, InputError, ModelFileError
 from .faces import DetectionOptions, Face, FaceAnalyzer, Faces, load_face_analyzer
 from .host import Host, PlainHost
 from .identity import Identity, compare, encode_identity, encode_people, load_identity, save_identity
-from .restoring.headsup_model import HeadsUpModel, load_model
+from .idfsr.known_faces import load_model
+from .restoring.headsup_model import HeadsUpModel
 from .restoring.options import RestoreOptions
 from .restoring.pipeline import RestoreResult, restore
 

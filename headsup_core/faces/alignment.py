@@ -7,13 +7,16 @@ the crop: q = M [x, y, 1].
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
 from ..libraries import need
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Method = Literal["least_squares", "lmeds"]
 
@@ -91,6 +94,18 @@ def turned(scale: float, angle: float, middle: torch.Tensor, goal: torch.Tensor)
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     linear = torch.tensor([[cosine, -sine], [sine, cosine]])
     return torch.cat([linear, (goal - linear @ middle)[:, None]], dim=1)
+
+
+def misplaced(landmarks: torch.Tensor, side: int, amount: float, chance: np.random.Generator) -> torch.Tensor:
+    """`landmarks` `[5,2]` of a crop of `side` px, turned, scaled and shifted by chance.
+
+    Args:
+        amount: standard deviation: in radians, of the scale's logarithm, and of the shift in halves of the side.
+    """
+    angle, scale = chance.normal(0, amount), math.exp(chance.normal(0, amount))
+    centre = torch.full((2,), (side - 1) / 2)
+    shift = torch.tensor(chance.normal(0, amount * side / 2, 2), dtype=torch.float32)
+    return transform_points(turned(scale, angle, centre, centre + shift), landmarks)
 
 
 def composed(after: torch.Tensor, first: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,8 @@ taken from the end (999, 749, 499, 249), where x_t is noise and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,12 @@ from .network.idfsr_architecture import Prediction
 
 STEPS = 1000
 BETAS = (1e-4, 0.02)
+GIVEN: Mapping[Prediction, Literal["epsilon", "v_prediction", "sample"]] = {
+    "noise": "epsilon",
+    "velocity": "v_prediction",
+    "residual": "sample",
+}
+"""What a network gives, in diffusers' words."""
 Denoise = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(x_t `[B,3,S,S]`, t `[B]`) -> the noise in it, the velocity, or x_0 itself (a residual), `[B,3,S,S]`."""
 
@@ -88,5 +94,5 @@ def _scheduler(predicts: Prediction) -> Any:  # noqa: ANN401 - diffusers' own ty
         set_alpha_to_one=True,
         timestep_spacing="trailing" if predicts == "residual" else "leading",
         steps_offset=0,
-        prediction_type={"noise": "epsilon", "velocity": "v_prediction", "residual": "sample"}[predicts],
+        prediction_type=GIVEN[predicts],
     )

@@ -16,16 +16,21 @@ import torch
 
 from ..benchmark.comparing.contestants import Reference, System
 from ..benchmark.comparing.peers import Bicubic
+from ..faces.analyzer import FaceAnalyzer
 from ..host import Host
 from ..identity.identity import Identity
 from ..imaging.resizing import resize
+from ..restoring.headsup_model import HeadsUpModel
+from ..restoring.options import RestoreOptions
+from ..restoring.pipeline import restore
 from .conditioning import Seen, aligned_face, see
 from .identity_fitting import FittingOptions, fit_identity
 from .identity_vector import identity_vector
 from .idfsr_model import IDFSRModel
+from .known_faces import faces_of_aligned, load_model
 from .left_out import leave_out
 
-PRETRAINED, FITTED, WARPED = "pretrained", "fitted", "reference warped"
+PRETRAINED, FITTED, WARPED, ONE_STEP = "pretrained", "fitted", "reference warped", "headsup-tiny with reference"
 
 
 def inputs(image: torch.Tensor, size: int, person: Identity | None, model: IDFSRModel) -> tuple[torch.Tensor, Seen]:
@@ -45,6 +50,24 @@ class WarpedReference:
 
     def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
         return inputs(image, height, next(iter(people), None), self.model)[1].warped
+
+
+@dataclass(frozen=True, eq=False)
+class OneStepWithReference:
+    """headsup-tiny, told whose face it is and where; without the gate, which would look at the result."""
+
+    model: HeadsUpModel
+    analyzer: FaceAnalyzer
+    host: Host
+    name: str = ONE_STEP
+    tells: Reference = "reference"
+
+    def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
+        faces = faces_of_aligned(image.shape[-2], image.shape[-1], 1, next(iter(people), None))
+        options = RestoreOptions(long_edge=max(height, width), identity_gate="off")
+        people = tuple(people)
+        analyzer, host = self.analyzer, self.host
+        return restore(image, self.model, options, faces=faces, people=people, analyzer=analyzer, host=host).image
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +104,11 @@ class FaceModel:
         return self.model.restore(placed, vector.to(self.host.device)).cpu()
 
 
-def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOptions) -> list[System]:
-    """Bicubic, the warp, the model pretrained and fitted; pretrained with a stranger's photo and without conditions."""
+def idfsr_systems(
+    model: IDFSRModel, file: Path, host: Host, fitting: FittingOptions, analyzer: FaceAnalyzer
+) -> list[System]:
+    """Bicubic, the warp, headsup-tiny, the model pretrained and fitted; pretrained with a stranger's photo and without
+    conditions."""
     host.load([model.network], 0)
     pretrained = FaceModel(PRETRAINED, model, host, file)
     architecture = model.architecture
@@ -91,6 +117,7 @@ def idfsr_systems(model: IDFSRModel, file: Path, host: Host, fitting: FittingOpt
     return [
         Bicubic(),
         WarpedReference(model),
+        OneStepWithReference(load_model(host=host), analyzer, host),
         pretrained,
         replace(pretrained, name=FITTED, fitting=fitting, fitted={}),
         replace(pretrained, name="stranger", tells="stranger"),

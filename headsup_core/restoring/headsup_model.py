@@ -14,6 +14,7 @@ from ..models.bases.base import Base
 from ..models.loading import load_one_step
 from ..models.one_step import OneStepModel
 from ..models.record import ModelCard
+from .people.face_painter import FacePainter
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class HeadsUpModel:
         device: where its networks shall compute, for programs that ask it of whoever loads the model ("auto": theirs to
             choose); `restore()` computes on the device of its host.
         base: what the adapter was laid over, where other handles share it; kept so that it is read once.
+        painter: paints the faces of those people that are too small for the one-step model; None: it restores all.
     """
 
     one_step: OneStepModel
@@ -35,6 +37,7 @@ class HeadsUpModel:
     match_threshold: float | None = None
     device: str = "auto"
     base: Base | None = None
+    painter: FacePainter | None = None
 
     def with_identities(
         self, identities: Iterable[Identity], strength: float = 1.0, match_threshold: float | None = None
@@ -53,6 +56,11 @@ class HeadsUpModel:
         if doubles := [name for index, name in enumerate(names) if name in names[:index]]:
             raise InputError(f"there are two people called {doubles[0]!r}: give them different names")
         return replace(self, identities=people, identity_strength=strength, match_threshold=match_threshold)
+
+    @property
+    def name(self) -> str:
+        """For reports."""
+        return self.card.name if self.painter is None else f"{self.card.name} with {self.painter.name}"
 
     @property
     def card(self) -> ModelCard:

@@ -19,6 +19,7 @@ from ..models.one_step import OneStepModel
 from .finishing import finished, opacity_of
 from .headsup_model import HeadsUpModel
 from .options import SEEDS, RestoreOptions
+from .painting import Painting
 from .people.gatekeeper import Gatekeeper, gatekeeper_of, score_lines, score_records
 from .people.recognise import FOR_PEOPLE, People, recognise, recogniser_for
 from .resolving import Resolved, resolve
@@ -103,7 +104,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
     tones = Tones.of(small)
     before = tones.apply(prepared.reference)
     report = RestoreReport(
-        model=model.card.name,
+        model=session.model.name,
         input_size=chosen.input_size,
         output_size=chosen.output_size,
         options=chosen.filled_in(options),
@@ -120,6 +121,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
     if people is not None:
         shown = people.faces.scaled_to(*before.shape[-2:])
         report.faces += people.lines()
+    painting = Painting.of(people, session, (before.shape[-2], before.shape[-1]), notes)
     gatekeeper = gatekeeper_of(people, session)
     with session.host.progress(STAGES * chosen.calls) as progress:
         run = Run(
@@ -131,7 +133,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
             with_plain=gatekeeper is not None,
             references=session.references,
         )
-        batch = _Batch(small, before, prepared, chosen, people, gatekeeper, tones)
+        batch = _Batch(small, before, prepared, chosen, people, gatekeeper, tones, painting)
         restored, tiling = _through_networks(batch, run, options)
     output = prepared.finish(tones.apply(finished(restored, before, report.options, opacity)))
     if gatekeeper is not None:
@@ -162,6 +164,7 @@ class _Batch:
     people: People | None
     gatekeeper: Gatekeeper | None
     tones: Tones
+    painting: Painting | None
 
 
 def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple[torch.Tensor, Tiling]:
@@ -178,14 +181,22 @@ def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple
             people, size = batch.people, prepared.reference.shape[-2:]
             known = {} if people is None else people.known(index, size, prepared.margin)
             known = batch.tones.references(index, known, picture.shape[-2:])
+            if batch.painting is not None:
+                known = batch.painting.left_over(index, known)
             one = restore_around_faces(picture, here, tiling, around, known)
         tiling = one.tiling
         result = batch.tones.apply(prepared.settle(one.picture), index)
+        this = slice(index, index + 1)
+        painted = None
+        if batch.painting is not None:
+            painted = batch.painting.painted(index, result, batch.before[this], batch.tones, here)
         if batch.gatekeeper is not None and one.plain is not None:
             injected = None if one.plain is one.picture else result
             plain = result if one.plain is one.picture else batch.tones.apply(prepared.settle(one.plain), index)
-            this = slice(index, index + 1)
+            injected = injected if painted is None else painted
             result = batch.gatekeeper.choose(batch.small[this], batch.before[this], plain, injected)
+        elif painted is not None:
+            result = painted
         settled.append(result)
     return torch.cat(settled), tiling
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
-from ...headsup_core.idfsr.idfsr_file import DEFAULT_IDFSR, find_idfsr_file, load_idfsr
+from ...headsup_core.idfsr.idfsr_file import DEFAULT_IDFSR, find_idfsr_file
 from ..bridge.comfy import ComfyNode, IDFSRModelSocket, io, schema
-from ..models.model_files import BUNDLED_MARK, find_choice, fingerprint, idfsr_choices
+from ..models.model_files import BUNDLED_MARK, find_choice, fingerprint, idfsr_choices, share_idfsr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from ...headsup_core.idfsr.idfsr_model import IDFSRModel
 
 DEFAULT_CHOICE = DEFAULT_IDFSR + BUNDLED_MARK
-_shared: WeakValueDictionary[tuple[Path, int, int], IDFSRModel] = WeakValueDictionary()
 
 
 class HeadsUpLoadIDFSR(ComfyNode):
@@ -58,11 +56,7 @@ class HeadsUpLoadIDFSR(ComfyNode):
     @classmethod
     def execute(cls, model: str) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         path = _file(model)
-        key = fingerprint(path)
-        loaded = _shared.get(key)
-        if loaded is None:
-            loaded = load_idfsr(path)
-            _shared[key] = loaded
+        loaded = share_idfsr(path)
         return io.NodeOutput(loaded, describe(loaded, path))
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...headsup_core import InputError
+from ...headsup_core.idfsr.known_faces import SMALL_EYES, IDFSRPainter
 from ...headsup_core.models.loading import DTYPES
 from ...headsup_core.models.systems import load_options
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
@@ -51,10 +52,12 @@ class HeadsUpLoadModel(ComfyNode):
                     "model",
                     options=[*choices(), *face_restorer_choices()],
                     default=DEFAULT_CHOICE,
-                    tooltip="headsup-tiny comes with the pack (MIT licence; x4; runs on a CPU). The other names are "
-                    "the HeadsUp files in models/headsup, and the face restorers in models/facerestore_models: "
-                    "GFPGAN, RestoreFormer, CodeFormer (NON-COMMERCIAL) and GPEN (NON-COMMERCIAL), which restore each "
-                    "face and leave the rest plainly enlarged. Licences are in the output info.",
+                    tooltip="headsup-tiny comes with the pack (MIT licence; x4; runs on a CPU). idfsr-tiny is "
+                    "headsup-tiny, and paints very small faces (eyes less than 8 px apart) of people whose photos you "
+                    "have. The other names are the files in models/headsup, and the face restorers in "
+                    "models/facerestore_models: GFPGAN, RestoreFormer, CodeFormer (NON-COMMERCIAL) and GPEN "
+                    "(NON-COMMERCIAL), which restore each face and leave the rest plainly enlarged. Licences are in "
+                    "the output info.",
                 ),
                 advanced_input(
                     io.Combo,
@@ -170,6 +173,18 @@ def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value != declared[name].default}
 
 
+def _known_faces(model: HeadsUpModel) -> str:
+    """Who paints them, of a model that does not restore them itself."""
+    if not isinstance(model.painter, IDFSRPainter):
+        return ""
+    painter = model.painter
+    card = painter.model.architecture.card
+    return (
+        f"{painter.name} ({card.licence}) paints those whose eyes lie less than {SMALL_EYES:g} px apart in the input, "
+        f"after the photos that HeadsUp Inject Identity brings; trained on {card.training_data}"
+    )
+
+
 def describe(model: HeadsUpModel, path: Path, needs: str = ALONE) -> str:
     """What a person wants to know of a loaded model, line by line."""
     card, weights = model.card, model.one_step
@@ -185,6 +200,7 @@ def describe(model: HeadsUpModel, path: Path, needs: str = ALONE) -> str:
         "system": weights.system,
         "needs": needs,
         "restores": restores,
+        "known faces": _known_faces(model),
         "scale": f"x{weights.scale}; any other scale works, too",
         "weights": f"{str(weights.dtype).removeprefix('torch.')}, {megabytes:.1f} MB in memory",
         "prompt": "text or conditioning" if reads_text else "none: text is ignored",

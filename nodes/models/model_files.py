@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from ...headsup_core import HeadsUpModel, InputError, ModelFileError, load_model
-from ...headsup_core.idfsr.idfsr_file import is_idfsr_file
+from ...headsup_core.idfsr.idfsr_file import DEFAULT_IDFSR, is_idfsr_file, load_idfsr
+from ...headsup_core.idfsr.known_faces import IDFSRPainter, find_any_model, is_idfsr
 from ...headsup_core.models.face_restorers.known_restorers import FOLDER as FACE_RESTORERS
 from ...headsup_core.models.face_restorers.through_onnx import SUFFIX as ONNX
 from ...headsup_core.models.file_formats.weights_files import read_weights
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...headsup_core import Host
+    from ...headsup_core.idfsr.idfsr_model import IDFSRModel
     from ...headsup_core.models.one_step import OneStepModel
 
 FOLDER = "headsup"
@@ -35,6 +37,7 @@ DEFAULT_CHOICE = DEFAULT_MODEL + BUNDLED_MARK
 
 WeightsKey = tuple[Path, int, int, str, str, tuple[tuple[str, Any], ...]]
 _shared: WeakValueDictionary[WeightsKey, OneStepModel] = WeakValueDictionary()
+_shared_idfsr: WeakValueDictionary[tuple[Path, int, int], IDFSRModel] = WeakValueDictionary()
 
 
 def register_folders() -> None:
@@ -45,9 +48,9 @@ def register_folders() -> None:
 
 def choices() -> list[str]:
     """The bundled models, the default first, then the weights files of the folders."""
-    bundled = [DEFAULT_MODEL, *(name for name in bundled_models() if name != DEFAULT_MODEL)]
+    bundled = [DEFAULT_MODEL, *(name for name in bundled_models() if name != DEFAULT_MODEL), DEFAULT_IDFSR]
     files: list[str] = folder_paths.get_filename_list(FOLDER)
-    models = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_other(name) and not _is_idfsr(name)]
+    models = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_other(name)]
     return [name + BUNDLED_MARK for name in bundled] + models
 
 
@@ -92,7 +95,7 @@ def find_choice(choice: str) -> Path:
         InputError: the name leaves its folder.
     """
     if choice.endswith(BUNDLED_MARK):
-        return find_model_file(choice.removesuffix(BUNDLED_MARK))
+        return find_any_model(choice.removesuffix(BUNDLED_MARK))
     if choice.endswith(RESTORER_MARK):
         return find_file(FACE_RESTORERS, choice.removesuffix(RESTORER_MARK))
     return find_file(FOLDER, choice)
@@ -129,9 +132,22 @@ def load_shared(path: Path, dtype: str, device: str, host: Host, options: Mappin
     Raises:
         ModelFileError, InputError: as the core's `load_model`.
     """
+    painter = None
+    if is_idfsr(path):
+        painter, path = IDFSRPainter(share_idfsr(path)), find_model_file(DEFAULT_MODEL)
     key = (*fingerprint(path), dtype, str(host.device), tuple(sorted(options.items())))
     weights = _shared.get(key)
     if weights is None:
         weights = load_model(path, dtype=dtype, host=host, **options).one_step
         _shared[key] = weights
-    return HeadsUpModel(weights, device=device)
+    return HeadsUpModel(weights, device=device, painter=painter)
+
+
+def share_idfsr(path: Path) -> IDFSRModel:
+    """The IDFSR model of a file, read once while anyone uses it. Raises `ModelFileError` as `load_idfsr`."""
+    key = fingerprint(path)
+    model = _shared_idfsr.get(key)
+    if model is None:
+        model = load_idfsr(path)
+        _shared_idfsr[key] = model
+    return model

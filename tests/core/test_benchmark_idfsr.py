@@ -56,8 +56,8 @@ def test_every_condition_tells(model: Path, people: Path, tmp_path: Path) -> Non
         psnr.setdefault(record["case"], {})[record["system"]] = record["whole"]["psnr_y"]
     assert len(psnr) == 4
     for figures in psnr.values():
-        assert len(figures) == 9
-        assert len({round(value, 6) for value in figures.values()}) == 9  # no two of them gave the same picture
+        assert len(figures) == 10
+        assert len({round(value, 6) for value in figures.values()}) == 10  # no two of them gave the same picture
         assert figures["reference warped"] > figures["pretrained"]  # random weights make noise
     identity = {record["system"]: record["face"]["id_dlib"] for record in results["records"]}
     assert identity["reference warped"] > 0.9  # the mirrored photo itself

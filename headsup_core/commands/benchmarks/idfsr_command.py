@@ -19,6 +19,9 @@ from .shared_arguments import (
     named,
 )
 
+MISPLACED = 0.03
+"""Of a face with eyes 4 px apart that is a quarter of a pixel."""
+
 
 def add_subcommands(subcommands: Subcommands) -> None:
     parser = add_subcommand(subcommands, "idfsr", _idfsr)
@@ -27,6 +30,14 @@ def add_subcommands(subcommands: Subcommands) -> None:
     parser.add_argument("--degradation", default="idfsr-x8", help="idfsr-x8 (default), idfsr-x16 ...")
     parser.add_argument("--fit-steps", type=int, default=60, metavar="N", help="steps of each fitting")
     parser.add_argument("--fit-batch", type=int, default=4, metavar="N", help="examples a step of fitting")
+    parser.add_argument(
+        "--misplaced",
+        type=float,
+        default=MISPLACED,
+        metavar="X",
+        help=f"how wrongly the faces are cut out, as a bad picture's are (default {MISPLACED}: radians, share of the "
+        "scale, halves of the side); 0: by the clean picture's landmarks",
+    )
     add_selection_arguments(parser)
     add_judge_arguments(parser)
     add_report_arguments(parser)
@@ -59,10 +70,11 @@ def _idfsr(args: argparse.Namespace) -> int:
         people=args.people,
         one_each=args.one_each,
         analyzer=likeness.analyzer,
+        misplaced=args.misplaced,
     )
     judging = replace(judging, likeness=replace(likeness, placed=aligned_face(size)), region=None)
     fitting = FittingOptions(args.fit_steps, batch=args.fit_batch, scales=(cases.scale,))
-    systems = idfsr_systems(model, file, host, fitting)
+    systems = idfsr_systems(model, file, host, fitting, likeness.analyzer)
     title = f"{args.pictures.name}, aligned faces of {size} px, {args.degradation} (seed {args.seed}), {file.stem}"
     outcome = measure_and_report(args, cases, systems, judging, title, "bicubic")
     if outcome.sheets:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from ...host import Host
+from ...idfsr.known_faces import load_model
 from ...models.loading import DEFAULT_MODEL
 from ...models.systems import SYSTEMS, load_options
-from ...restoring.headsup_model import HeadsUpModel, load_model
+from ...restoring.headsup_model import HeadsUpModel
 from ..option_arguments import add_option_argument
 
 

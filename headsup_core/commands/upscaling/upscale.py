@@ -16,6 +16,7 @@ from ...faces import Faces
 from ...faces.analyzer import AnalyzerBase
 from ...host import Host
 from ...identity.overrides import with_overrides
+from ...idfsr.known_faces import faces_of_aligned, find_any_model
 from ...image_files import read_picture, write_picture
 from ...imaging.resizing import resize
 from ...models.loading import DEFAULT_MODEL, find_base, find_model_file
@@ -57,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one HTML file to look at: before and after under a slider, faces, what failed; loads nothing",
     )
     parser.add_argument(
-        "--aligned", action="store_true", help="for models of aligned faces: the pictures are such faces, look for none"
+        "--aligned",
+        action="store_true",
+        help="the pictures are aligned faces (FFHQ), look for none; with --reference or --identity: of that person",
     )
     add_people_arguments(parser)
     add_faces_argument(parser)
@@ -69,6 +72,8 @@ def run(args: argparse.Namespace) -> int:
     """Restore each picture; one that fails is named at the end, the others are done. Status 2 when any failed."""
     if not args.faces and names_people(args):
         raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
+    if args.aligned and args.person:
+        raise InputError("--aligned with --person: the one face is the one person's, leave --person out")
     if args.person and not names_people(args):
         raise InputError("--person without --reference or --identity: say whose photos there are, too")
     options = RestoreOptions(**given_arguments(RestoreOptions, args))
@@ -83,8 +88,12 @@ def run(args: argparse.Namespace) -> int:
     if names_people(args):
         analyzer = make_analyzer(args, host)
         model = with_people(model, args, analyzer)
+        if args.aligned and len(model.identities) > 1:
+            raise InputError(f"--aligned with {len(model.identities)} people: a face is one person's, name one")
     elif args.faces and not args.aligned and options.sizing == "pad" and options.strength > 0:
         analyzer = make_analyzer(args, host) if model.one_step.aligned_face else analyzer_if_there(args, host)
+    if args.aligned and model.painter is not None and options.scale is None and options.long_edge is None:
+        options = replace(options, long_edge=model.painter.side)
     session = Session(model, options, host, analyzer)
     settings = Settings.of(args, options, _model_files(args, host))
     with ExitStack() as stack:
@@ -113,7 +122,7 @@ def _page(args: argparse.Namespace, jobs: Sequence[Job], analyzer: AnalyzerBase)
 def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
     """What the options that name a model mean."""
     if args.adapter is None:
-        return {"model": find_model_file(args.model or DEFAULT_MODEL, host)}
+        return {"model": find_any_model(args.model or DEFAULT_MODEL, host)}
     return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host)}
 
 
@@ -121,7 +130,12 @@ def _restore_file(
     job: Job, texts: dict[str, str], session: Session, args: argparse.Namespace, page: HtmlReport | None
 ) -> Restored:
     picture, analyzer = read_picture(job.source), session.analyzer
-    faces = None if analyzer is None else analyzer.detect(picture.rgb, detection_options(args))
+    faces = None
+    if args.aligned and session.model.identities:
+        height, width = picture.rgb.shape[-2:]
+        faces = faces_of_aligned(height, width, len(picture.rgb), session.model.identities[0])
+    elif analyzer is not None:
+        faces = analyzer.detect(picture.rgb, detection_options(args))
     if page is not None and faces is not None:
         page.faces_are(job.source, faces)
     if faces is not None and args.person:

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ...faces.alignment import crop, similarity, template, transform_points, turned
+from ...faces.alignment import crop, misplaced, similarity, template
 from ...training.data.degradation import FirstOrder, degrade, enlarge
-from ...training.data.landmark_annotations import mirrored_landmarks
 from ...training.data.pixels import as_image
 from ...training.data.portraits import make_reference
 from ...training.schedule import normalised
@@ -40,7 +39,8 @@ class FaceDataset(Dataset[Batch]):
     """Samples of one size S: dictionaries of tensors.
 
     * good `[3,S,S]`, the true face, aligned about as well as in use; low `[3,S,S]`, its LR enlarged; both in 0..1.
-    * placed `[3,S,S]`, mask `[1,S,S]`: the reference on the face (`faces.reference.warped_reference`).
+    * placed `[3,S,S]`, mask `[1,S,S]`: the reference (`faces.reference.warped_reference`) where the face is taken to
+      be, at the template, which is as wrong as the alignment.
     * embedding `[D]`: of the true photo (the paper's pretraining) or of the reference (as in use).
 
     Item i depends on (seed, i) alone.
@@ -79,13 +79,14 @@ class FaceDataset(Dataset[Batch]):
         others = self._others[place][number]
         copy = self._sources[place].references != "other_photo" or not others
         known = photo if copy else self._photos[place][others[int(rng.integers(len(others)))]]
-        good, landmarks = self._cut(photo, rng)
+        good = self._cut(photo, rng)
         mirrored = bool(rng.random() < 0.5)
         if mirrored:
-            good, landmarks = good.flip(-1), mirrored_landmarks(landmarks, self._size)
+            good = good.flip(-1)
         name = self._low[int(rng.choice(len(self._low), p=self._low_shares))]
         low = enlarge(degrade(good[None], LOW[name], int(rng.integers(2**31))), self._size)[0]
-        reference = make_reference(known.aligned, landmarks, self._size, mirrored, rng, copy=copy)
+        believed = template("ffhq", self._size)
+        reference = make_reference(known.aligned, believed, self._size, mirrored, rng, copy=copy)
         embedding = photo.embedding if self._embedding_from == "truth" else known.embedding
         return {
             "good": good,
@@ -95,15 +96,11 @@ class FaceDataset(Dataset[Batch]):
             "embedding": embedding,
         }
 
-    def _cut(self, photo: AlignedPhoto, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """The face at S px, placed as wrongly as landmarks of a bad picture place it, and where its landmarks are."""
-        angle, scale = rng.normal(0, self._jitter), float(np.exp(rng.normal(0, self._jitter)))
-        centre = torch.full((2,), (self._size - 1) / 2)
-        shift = torch.from_numpy(rng.normal(0, self._jitter * self._size / 2, 2).astype(np.float32))
-        goal = transform_points(turned(scale, angle, centre, centre + shift), template("ffhq", self._size))
+    def _cut(self, photo: AlignedPhoto, rng: np.random.Generator) -> torch.Tensor:
+        """The face at S px, placed as wrongly as landmarks of a bad picture place it."""
+        goal = misplaced(template("ffhq", self._size), self._size, self._jitter, rng)
         matrix = similarity(photo.landmarks, goal)
-        face = crop(as_image(photo.wide), matrix, self._size)[0].clamp(0, 1)
-        return face, transform_points(matrix, photo.landmarks)
+        return crop(as_image(photo.wide), matrix, self._size)[0].clamp(0, 1)
 
 
 def _others(photos: Sequence[AlignedPhoto]) -> list[list[int]]:
