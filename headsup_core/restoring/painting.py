@@ -40,6 +40,11 @@ class Painting:
         if people is None:
             notes.append(f"{painter.name} paints faces of people whose photos it has, and nobody was named")
             return None
+        if not all(people.faces):
+            notes.append(
+                "faces with eyes less than 4 px apart are rarely found: cut such a face out, upright and square, and "
+                "restore it alone (--aligned)"
+            )
         factor = size[0] / people.faces.height
         found = tuple(
             split_known(people.known(index, torch.Size(size), 0), painter, factor) for index in range(len(people.faces))

@@ -20,6 +20,7 @@ from .finishing import finished, opacity_of
 from .headsup_model import HeadsUpModel
 from .options import SEEDS, RestoreOptions
 from .painting import Painting
+from .people.face_painter import looked_for
 from .people.gatekeeper import Gatekeeper, gatekeeper_of, score_lines, score_records
 from .people.recognise import FOR_PEOPLE, People, recognise, recogniser_for
 from .resolving import Resolved, resolve
@@ -94,7 +95,8 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         faces.check_pictures(image)
     model, options = session.one_step, session.options
     if faces is None and _looks_for_faces(session, image):
-        faces = recogniser_for(None, session.analyzer, session.host).detect(image, FOR_PEOPLE)
+        wanted = looked_for(session.model.painter, image.shape[-2], image.shape[-1], FOR_PEOPLE)
+        faces = recogniser_for(None, session.analyzer, session.host).detect(image, wanted)
     chosen = resolve((len(image), image.shape[-2], image.shape[-1]), model, options, session.host, faces)
     notes: list[str] = []
     prompt = prompt_embeddings(model, options, notes)

@@ -47,7 +47,7 @@ def test_one_loader_takes_every_name(handle: HeadsUpModel, tmp_path: Path) -> No
 def test_a_small_known_face_is_painted_and_nothing_else(handle: HeadsUpModel) -> None:
     small = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     faces, options = faces_of_aligned(16, 16, 1, somebody()), {"scale": 4, "identity_gate": "off"}
-    plain = hu.restore(small, hu.load_model("headsup-tiny"), scale=4)
+    plain = hu.restore(small, hu.load_model("headsup-tiny"), scale=4, faces=faces)
     painted = hu.restore(small, handle, people=[somebody()], faces=faces, **options)
     assert any("faces painted by unnamed: 1" in note for note in painted.report.notes)
     inside = face_location(aligned_face(64), 64, 64)[0, 0] > 0
@@ -55,7 +55,7 @@ def test_a_small_known_face_is_painted_and_nothing_else(handle: HeadsUpModel) ->
     assert (painted.image - plain.image)[..., inside].abs().max() > 0.05
     again = hu.restore(small, handle, people=[somebody()], faces=faces, **options)
     assert torch.equal(again.image, painted.image)
-    nobody = hu.restore(small, handle, scale=4)
+    nobody = hu.restore(small, handle, scale=4, faces=faces)
     assert torch.allclose(nobody.image, plain.image, atol=1e-6)
     assert any("nobody was named" in note for note in nobody.report.notes)
     with_none = hu.restore(small, handle.with_identities([somebody()], strength=0.0), faces=faces, **options)

@@ -27,7 +27,7 @@ from headsup_core.idfsr.network.idfsr_unet import IDFSRNetwork
 from headsup_core.idfsr.pretraining.aligned_photos import AlignedPhoto, FaceSource, margin_of, prepare_photos
 from headsup_core.idfsr.pretraining.face_samples import LOW, FaceDataset
 from headsup_core.idfsr.pretraining.idfsr_config import IDFSRConfig
-from headsup_core.idfsr.pretraining.idfsr_subject import IDFSRSubject
+from headsup_core.idfsr.pretraining.idfsr_subject import IDFSRSubject, take_over
 from headsup_core.models.file_formats.weights_files import write_safetensors
 from headsup_core.training.data.degradation import degrade
 from headsup_core.training.schedule import learning_rate
@@ -156,6 +156,61 @@ def config(folder: Path, **changes: Any) -> IDFSRConfig:
         "sample_every": 4,
     }
     return IDFSRConfig(**(fields | changes))
+
+
+def test_prepared_photos_take_no_memory_and_are_missed(folder: Path, tmp_path: Path, analyzer: FaceAnalyzer) -> None:
+    stored = tmp_path / "photos.safetensors"
+    made = prepare_photos([FaceSource(str(folder), 1.0)], 32, analyzer, None, stored)
+    assert isinstance(made[0][2].wide, np.memmap)
+    assert (stored.with_suffix(".0.pixels")).stat().st_size == 4 * 42 * 42 * 3
+    assert made[0][2].wide.mean(axis=(0, 1)).argmax() == 1  # b is green
+    stored.with_suffix(".0.pixels").write_bytes(b"")
+    with raises_naming(InputError, "photos.0.pixels", 4 * 42 * 42 * 3):
+        prepare_photos([FaceSource(str(folder), 1.0)], 32, analyzer, None, stored)
+
+
+def test_checkpointed_blocks_learn_the_same(folder: Path, tmp_path: Path) -> None:
+    runs = [
+        Trainer(
+            IDFSRSubject,
+            config(folder, steps=1, sample_every=9, gradient_checkpointing=less_memory),
+            tmp_path / str(less_memory),
+            torch.device("cpu"),
+        )
+        for less_memory in (False, True)
+    ]
+    for run in runs:
+        run.train()
+    one, other = (run.networks.state_dict() for run in runs)
+    assert all(torch.allclose(value, other[name], atol=1e-6) for name, value in one.items())
+
+
+def test_faces_that_a_step_believes_in_are_judged(folder: Path, tmp_path: Path, backbone: Path) -> None:
+    changes = {"architecture": replace(SMALL, size=64, predicts="residual"), "lpips": 0.5, "steps": 1}
+    settings = config(folder, **changes, lpips_backbone=str(backbone))
+    trainer = Trainer(IDFSRSubject, settings, tmp_path / "run", torch.device("cpu"))
+    trainer.train()
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["lpips"]) > 0
+    assert float(row["residual"]) > 0
+    with raises_naming(InputError, "lpips", "noise"):
+        config(folder, lpips=0.5, lpips_backbone=str(backbone))
+    with raises_naming(InputError, "identity", "recogniser"):
+        config(folder, architecture=changes["architecture"], identity=0.5)
+
+
+def test_another_prediction_begins_with_a_new_last_layer(tmp_path: Path) -> None:
+    network = IDFSRNetwork(SMALL)
+    torch.nn.init.ones_(network.out[2].bias)
+    save_idfsr(tmp_path / "noise.safetensors", IDFSRModel(network, SMALL))
+    residual = IDFSRNetwork(replace(SMALL, predicts="residual"))
+    assert take_over(residual, tmp_path / "noise.safetensors")
+    assert not residual.out[2].bias.any()
+    assert torch.allclose(residual.out[0].weight, network.out[0].weight)
+    same = IDFSRNetwork(SMALL)
+    take_over(same, tmp_path / "noise.safetensors")
+    assert torch.allclose(same.out[2].bias, torch.ones(()))
 
 
 def test_a_killed_run_goes_on_exactly(folder: Path, tmp_path: Path) -> None:

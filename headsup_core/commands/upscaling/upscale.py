@@ -21,6 +21,7 @@ from ...image_files import read_picture, write_picture
 from ...imaging.resizing import resize
 from ...models.loading import DEFAULT_MODEL, find_base, find_model_file
 from ...restoring.options import RestoreOptions
+from ...restoring.people.face_painter import looked_for
 from ...restoring.pipeline import restore_pictures
 from ...restoring.session import Session
 from ..hosting import add_host_arguments, check_folder, make_host
@@ -135,7 +136,10 @@ def _restore_file(
         height, width = picture.rgb.shape[-2:]
         faces = faces_of_aligned(height, width, len(picture.rgb), session.model.identities[0])
     elif analyzer is not None:
-        faces = analyzer.detect(picture.rgb, detection_options(args))
+        height, width = picture.rgb.shape[-2:]
+        faces = analyzer.detect(
+            picture.rgb, looked_for(session.model.painter, height, width, detection_options(args))
+        )
     if page is not None and faces is not None:
         page.faces_are(job.source, faces)
     if faces is not None and args.person:

@@ -23,7 +23,7 @@ class Fitted:
     """What came out.
 
     Attributes:
-        identity: with the embedding in `fitted`, under the model's id.
+        identity: with the embedding in `fitted`, under the model's id; as it was when the held-out photo did not gain.
         losses: of each step.
         held_out: (step, loss on the held-out photo); empty without one.
         best_step: whose result was taken; 0 is the start.
@@ -41,7 +41,7 @@ class Fitted:
             return f"{text}; no photo to hold out, the last step was taken"
         first, taken = f"held-out loss at first {held[0]:.4f}", held[self.best_step]
         if not self.best_step:
-            return f"{text}; {first}, no step was clearly better: the start was taken"
+            return f"{text}; {first}, no step was better: nothing was stored"
         return f"{text}; step {self.best_step} was taken: held-out loss {taken:.4f}, at first {held[0]:.4f}"
 
 
@@ -55,8 +55,9 @@ def fit_identity(
 ) -> Fitted:
     """Fit the embedding to the photos of `identity`, from their mean embedding; the same for the same seed.
 
-    With three photos or more the last, the weakest, is held out, and its loss decides which step is taken, the start
-    included, and when to stop; else it is the last step. It runs under `torch.inference_mode`, too.
+    With two photos or more the last, the weakest, is held out: its loss decides which step is taken and when to stop,
+    and nothing is stored when no step is better than the start. Of one photo the last step is taken. It runs under
+    `torch.inference_mode`, too.
 
     Args:
         analyzer: embeds the photos when the identity has no embedding of the model's recogniser.
@@ -74,5 +75,7 @@ def fit_identity(
         start = identity_vector(identity, model, analyzer, fitted=False).clone()
         task = IDFSRTask(model, photos, start, options, host.device)
         outcome = FittingLoop(task, options, host, state).run()
-    fitted = {**identity.fitted, model.model_id: outcome.embedding.cpu()}
+    fitted = {key: vector for key, vector in identity.fitted.items() if key != model.model_id}
+    if outcome.best_step or not outcome.held_out:
+        fitted[model.model_id] = outcome.embedding.cpu()
     return Fitted(replace(identity, fitted=fitted), outcome.losses, outcome.held_out, outcome.best_step)

@@ -27,8 +27,8 @@ class FittingOptions:
 
     steps: int = option(
         200,
-        "At most so many steps. With three photos or more one is held out, and fitting stops when that one no longer "
-        "gains.",
+        "At most so many steps. With two photos or more one is held out: fitting stops when that one no longer gains, "
+        "and nothing is stored when it never did.",
         minimum=1,
         maximum=10000,
     )

@@ -11,8 +11,8 @@ from .differentiable_copy import normal_copy
 from .fitting_examples import FittingExamples
 from .fitting_options import FittingOptions
 
-HELD_OUT_FROM = 3
-"""With this many photos one is held out: two are needed as target and reference."""
+HELD_OUT_FROM = 2
+"""With this many photos one is held out; the mirrored copy of a photo that is left alone is its reference."""
 CHECKS = 16
 """Draws of (t, noise) over which the held-out loss is a mean, always the same."""
 

@@ -105,9 +105,11 @@ class IDFSRArchitecture:
         return asdict(self)
 
 
-FFHQ128 = IDFSRArchitecture(128, 128, (1, 1, 2, 3, 4), (1, 1, 2, 3, 4, 4), attention_level=3)
+ARCFACE = "insightface_w600k_r50"
+"""Of insightface's default pack, buffalo_l: an ArcFace of 512 values, as the paper's, which it does not name."""
+FFHQ128 = IDFSRArchitecture(128, 128, (1, 1, 2, 3, 4), (1, 1, 2, 3, 4, 4), attention_level=3, embedder=ARCFACE)
 """DiffAE's FFHQ128, which the paper may have started from (it prints no size)."""
-FFHQ256 = IDFSRArchitecture(256, 128, (1, 1, 2, 2, 4, 4), (1, 1, 2, 2, 4, 4, 4), attention_level=4)
+FFHQ256 = IDFSRArchitecture(256, 128, (1, 1, 2, 2, 4, 4), (1, 1, 2, 2, 4, 4, 4), attention_level=4, embedder=ARCFACE)
 """DiffAE's FFHQ256, the same."""
 TINY = IDFSRArchitecture(
     128,

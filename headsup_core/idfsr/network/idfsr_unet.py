@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from .idfsr_architecture import IDFSRArchitecture
 from .idfsr_blocks import (
@@ -79,7 +82,12 @@ class IDFSRNetwork(nn.Module):
 
     Names and order of the layers are those of DiffAE's checkpoints, `encoder` being its semantic encoder; ours are
     `identity_tokens` and the `identity` layers of the attention blocks.
+
+    Attributes:
+        checkpointing: blocks of the UNet keep their inputs only, and compute the rest anew for the gradient.
     """
+
+    checkpointing: bool = False
 
     def __init__(self, architecture: IDFSRArchitecture) -> None:
         super().__init__()
@@ -150,12 +158,19 @@ class IDFSRNetwork(nn.Module):
         hidden = F.pixel_unshuffle(torch.cat([noisy, seen], dim=1), self.architecture.patch)
         kept: list[torch.Tensor] = []
         for block in self.input_blocks:
-            hidden = _run(block, hidden, conditions)
+            hidden = self._run(block, hidden, conditions)
             kept.append(hidden)
         hidden = self.middle_block.run(hidden, conditions)
         for block in self.output_blocks:
-            hidden = _run(block, torch.cat([hidden, kept.pop()], dim=1), conditions)
+            hidden = self._run(block, torch.cat([hidden, kept.pop()], dim=1), conditions)
         return F.pixel_shuffle(self.out(hidden), self.architecture.patch)
+
+    def _run(self, block: nn.Module, hidden: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+        assert isinstance(block, Layers)  # noqa: S101 - narrows the type of a ModuleList's element
+        if not self.checkpointing or not torch.is_grad_enabled():
+            return block.run(hidden, conditions)
+        computed: Any = checkpoint(block.run, hidden, conditions, use_reentrant=False)
+        return computed
 
     def _level(self, inputs: int, multiplier: int, level: int) -> Layers:
         outputs = self.architecture.channels * multiplier
@@ -170,8 +185,3 @@ class IDFSRNetwork(nn.Module):
 
     def _attention(self, channels: int) -> IdentityAttention:
         return IdentityAttention(channels, self.architecture.groups, self.architecture.token_width)
-
-
-def _run(block: nn.Module, hidden: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-    assert isinstance(block, Layers)  # noqa: S101 - narrows the type of a ModuleList's element
-    return block.run(hidden, conditions)

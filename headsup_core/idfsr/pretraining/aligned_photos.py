@@ -1,10 +1,10 @@
-"""Aligned, embedded portraits: prepared once for a run, kept in its folder."""
+"""Aligned, embedded portraits: prepared once for a run, kept in its folder, read from there when they are drawn."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,10 @@ from ...training.data.landmark_annotations import FindLandmarks
 from ...training.data.photos import list_photos
 from ...training.data.pixels import as_image
 from ...training.data.portraits import References
+from ...whole_files import whole_file
 
+FORMAT = 2
+"""Of the prepared files."""
 MARGIN = 0.15
 """What is kept about an aligned face, as a share of its side, so that it can be shifted and turned."""
 
@@ -51,7 +54,8 @@ class AlignedPhoto:
     """One photo of one person.
 
     Attributes:
-        wide: the face aligned to the FFHQ template with `MARGIN` about it, `[W,W,3]` of 8-bit RGB.
+        wide: the face aligned to the FFHQ template with `MARGIN` about it, `[W,W,3]` of 8-bit RGB; of a prepared photo
+            a view of its file, which takes no memory.
         landmarks: `[5,2]` in the pixels of `wide`.
         embedding: unit vector `[D]`.
     """
@@ -78,6 +82,8 @@ def prepare_photos(
 ) -> list[list[AlignedPhoto]]:
     """The photos of each source, from `path` where it holds just these, else made anew and written there.
 
+    Their pixels lie beside it, one file a source, and never all in memory: 1.3 MB a photo of 512 px.
+
     Args:
         side: of the aligned faces in pixels.
         analyzer: whose recogniser embeds the photos.
@@ -86,32 +92,33 @@ def prepare_photos(
     Raises:
         InputError: a folder without pictures or without faces, or photos that need a teacher.
     """
-    key = json.dumps([[asdict(source) for source in sources], side, analyzer.embedder_id])
+    key = json.dumps([FORMAT, [asdict(source) for source in sources], side, analyzer.embedder_id])
     if path.exists():
         file = read_weights(path)
         if file.metadata.get("key") == key:
-            return _unpack(file.content, len(sources))
+            return [_read(file.content, path, index, side) for index in range(len(sources))]
     log = logging.getLogger(__name__)
-    prepared = [_prepare(source, side, analyzer, teacher) for source in sources]
-    for source, photos in zip(sources, prepared, strict=True):
-        if not photos:
+    facts: dict[str, torch.Tensor] = {}
+    for index, source in enumerate(sources):
+        made = _aligned(source, side, analyzer, teacher)
+        found = _write(made, _pixels_file(path, index))
+        if not found["people"].numel():
             raise InputError(f"{source.folder} holds no picture with a face that can be used")
-        log.info("%s: %d photos of %d people", source.folder, len(photos), len({photo.person for photo in photos}))
-    write_safetensors(path, _packed(prepared), {"key": key})
-    return prepared
+        log.info("%s: %d photos", source.folder, len(found["embedding"]))
+        facts |= {f"{index}.{name}": values for name, values in found.items()}
+    write_safetensors(path, facts, {"key": key})
+    return [_read(facts, path, index, side) for index in range(len(sources))]
 
 
-def _prepare(
+def _aligned(
     source: FaceSource, side: int, analyzer: FaceAnalyzer, teacher: FindLandmarks | None
-) -> list[AlignedPhoto]:
+) -> Iterator[AlignedPhoto]:
     listed, _ = list_photos(Path(source.folder), source.hold_out)
-    photos: list[AlignedPhoto] = []
     for one in tqdm(listed, desc=Path(source.folder).name, disable=None, leave=False):
         picture = one.read(source.longest_side)
         image = as_image(np.asarray(picture))
         for person, landmarks in zip(one.people, one.faces(picture, teacher), strict=False):  # nobody may be found
-            photos.append(align_photo(person, image, landmarks, side, analyzer))
-    return photos
+            yield align_photo(person, image, landmarks, side, analyzer)
 
 
 def align_photo(
@@ -129,27 +136,36 @@ def align_photo(
     return AlignedPhoto(person, wide, transform_points(matrix, landmarks), embedding)
 
 
-def _packed(prepared: Sequence[Sequence[AlignedPhoto]]) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = {}
-    for index, photos in enumerate(prepared):
-        tensors[f"{index}.wide"] = torch.from_numpy(np.stack([photo.wide for photo in photos]))
-        tensors[f"{index}.landmarks"] = torch.stack([photo.landmarks for photo in photos])
-        tensors[f"{index}.embedding"] = torch.stack([photo.embedding for photo in photos])
-        names = "\n".join(photo.person for photo in photos).encode()
-        tensors[f"{index}.people"] = torch.from_numpy(np.frombuffer(names, dtype=np.uint8).copy())
-    return tensors
+def _pixels_file(path: Path, index: int) -> Path:
+    return path.with_suffix(f".{index}.pixels")
 
 
-def _unpack(content: Any, sources: int) -> list[list[AlignedPhoto]]:  # noqa: ANN401 - of a file
-    prepared: list[list[AlignedPhoto]] = []
-    for index in range(sources):
-        people = content[f"{index}.people"].numpy().tobytes().decode().split("\n")
-        parts = zip(
-            people,
-            content[f"{index}.wide"].numpy(),
-            content[f"{index}.landmarks"],
-            content[f"{index}.embedding"],
-            strict=True,
-        )
-        prepared.append([AlignedPhoto(*part) for part in parts])
-    return prepared
+def _write(photos: Iterable[AlignedPhoto], path: Path) -> dict[str, torch.Tensor]:
+    """Write the pixels of photos one after the other, and return all else of them."""
+    people: list[str] = []
+    landmarks: list[torch.Tensor] = []
+    embeddings: list[torch.Tensor] = []
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        for photo in photos:
+            file.write(np.ascontiguousarray(photo.wide).tobytes())
+            people.append(photo.person)
+            landmarks.append(photo.landmarks)
+            embeddings.append(photo.embedding)
+    names = np.frombuffer("\n".join(people).encode(), dtype=np.uint8).copy()
+    return {
+        "people": torch.from_numpy(names),
+        "landmarks": torch.stack(landmarks) if landmarks else torch.empty(0, 5, 2),
+        "embedding": torch.stack(embeddings) if embeddings else torch.empty(0, 0),
+    }
+
+
+def _read(content: Mapping[str, Any], path: Path, index: int, side: int) -> list[AlignedPhoto]:
+    """The photos of one source. Raises `InputError` when the file of their pixels is not as long as it was."""
+    people = content[f"{index}.people"].numpy().tobytes().decode().split("\n")
+    landmarks, embeddings = content[f"{index}.landmarks"], content[f"{index}.embedding"]
+    width = side + 2 * round(side * MARGIN)
+    file, size = _pixels_file(path, index), len(people) * width * width * 3
+    if not file.is_file() or file.stat().st_size != size:
+        raise InputError(f"{file} is not as it was written ({size} bytes): delete {path}, and the photos are made anew")
+    pixels = np.memmap(file, dtype=np.uint8, mode="r", shape=(len(people), width, width, 3))
+    return [AlignedPhoto(*each) for each in zip(people, pixels, landmarks, embeddings, strict=True)]

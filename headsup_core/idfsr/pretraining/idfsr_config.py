@@ -33,6 +33,7 @@ class IDFSRConfig(RunConfig):
             whose steps all believe in a face. 0 as the paper trains.
         identity: weight of `loss_terms.identity_loss` on them, as above.
         lpips_backbone, recogniser: the files that those two need.
+        gradient_checkpointing: less memory for about a third more time.
     """
 
     architecture: IDFSRArchitecture
@@ -48,6 +49,7 @@ class IDFSRConfig(RunConfig):
     identity: float = 0.0
     lpips_backbone: str = ""
     recogniser: str = ""
+    gradient_checkpointing: bool = False
     batch: int = 16
     learning_rate: float = 5e-4
     ema: float = 0.999

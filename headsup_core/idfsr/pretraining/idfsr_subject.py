@@ -43,6 +43,7 @@ class IDFSRSubject(Subject):
     def __init__(self, config: IDFSRConfig, place: Workplace) -> None:
         self.config, self._place = config, place
         self._network = IDFSRNetwork(config.architecture).train()
+        self._network.checkpointing = config.gradient_checkpointing
         self.networks: nn.Module = self._network
         self._photos = self._prepare(place.folder / "photos.safetensors")
         self._judges = FaceJudges(config, place.device)
@@ -108,7 +109,13 @@ class IDFSRSubject(Subject):
                 f"the architecture takes embeddings of {wanted!r}, {config.analyzer} gives {analyzer.embedder_id!r}"
             )
         teacher = LandmarkTeacher(Path(config.teacher)) if config.teacher else None
-        return prepare_photos(config.sources, OVERSAMPLING * config.architecture.size, analyzer, teacher, path)
+        processes = self._place.processes
+        if not processes.first:  # one prepares, the others read what it wrote
+            processes.wait()
+        photos = prepare_photos(config.sources, OVERSAMPLING * config.architecture.size, analyzer, teacher, path)
+        if processes.first:
+            processes.wait()
+        return photos
 
     def _dataset(self, length: int, seed: int) -> FaceDataset:
         config = self.config

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 
-from ...faces.analyzer import FaceAnalyzer
+from ...faces.analyzer import DetectionOptions, FaceAnalyzer
 from ...faces.face import Face
 from ...host import Host, Progress
 from ...identity.identity import Identity
@@ -32,6 +32,19 @@ class PaintedFace:
     person: Identity
     analyzer: FaceAnalyzer
     strength: float
+
+
+SMALLEST_EYES = 2.0
+"""Pixels between the eyes of the smallest faces that are looked for with a painter; of those few are found."""
+SEARCHED = 600 * 600
+"""Pixels of the largest picture in which they are looked for: the search takes as long as the eyes are near."""
+
+
+def looked_for(painter: FacePainter | None, height: int, width: int, options: DetectionOptions) -> DetectionOptions:
+    """`options` for a picture of that size, with smaller faces where nobody said how small and there is a painter."""
+    if painter is None or options.min_eye_distance or height * width > SEARCHED:
+        return options
+    return replace(options, min_eye_distance=SMALLEST_EYES)
 
 
 class FacePainter(Protocol):
