@@ -106,6 +106,25 @@ def test_the_bundled_model_makes_a_wiped_out_face_more_like_the_person(executor:
     assert scores[1] > scores[0] + 0.15, scores  # measured: 0.36 and 0.75
 
 
+def test_load_model_takes_it_like_every_other(executor: Executor, model_file: Path) -> None:
+    graph = Graph()
+    encoded = graph.encode(executor.values(graph, astronaut(200)), name="Eileen")
+    loaded = graph.add("HeadsUpLoadModel", model=FILE, dtype="auto", device="cpu")
+    known = graph.add(
+        "HeadsUpInjectIdentity", model=loaded[0], identities=encoded[0], strength=1.0, match_threshold=0.4
+    )
+    tiny = executor.values(graph, astronaut(40))  # eyes 6.7 px apart
+    found = graph.detect(tiny, min_eye_distance=5.0)
+    upscaled = [graph.upscale(model, tiny, faces=found[0], identity_gate="off") for model in (known[0], loaded[0])]
+    info, image, report, alone = finish(executor, graph, loaded[1], upscaled[0][0], upscaled[0][2], upscaled[1][0])
+
+    assert "known faces: unnamed (unknown) paints" in info
+    assert "headsup-tiny with unnamed" in report
+    assert "faces painted by unnamed: 1" in report
+    assert (image - alone).abs().max() > 0.05
+    assert torch.allclose(image[:, :4], alone[:, :4], atol=1e-5)  # above her hair
+
+
 def test_a_large_face_stays_unless_told_otherwise(executor: Executor, model_file: Path) -> None:
     graph = Graph()
     loaded, encoded, assigned, photo = known_face(graph, executor)

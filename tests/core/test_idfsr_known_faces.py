@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.cancelling import CancellingHost
 from harness.idfsr import SMALL, write_idfsr
 from harness.refusals import raises_naming
 from PIL import Image
@@ -15,10 +16,13 @@ import headsup_core as hu
 from headsup_core.cli import main
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces.reference import face_location
+from headsup_core.faces.registry import load_face_analyzer
 from headsup_core.identity.identity import Identity
 from headsup_core.idfsr.conditioning import aligned_face
 from headsup_core.idfsr.known_faces import IDFSRPainter, faces_of_aligned, is_idfsr, load_model
 from headsup_core.restoring.headsup_model import HeadsUpModel
+from headsup_core.restoring.people.conditions import KnownFace
+from headsup_core.restoring.people.face_painter import PaintedFace
 
 
 def somebody(name: str = "Ann") -> Identity:
@@ -55,11 +59,25 @@ def test_a_small_known_face_is_painted_and_nothing_else(handle: HeadsUpModel) ->
     assert (painted.image - plain.image)[..., inside].abs().max() > 0.05
     again = hu.restore(small, handle, people=[somebody()], faces=faces, **options)
     assert torch.equal(again.image, painted.image)
+    assert isinstance(handle.painter, IDFSRPainter)
+    fitted = replace(somebody(), fitted={handle.painter.model.model_id: torch.linspace(-1, 1, 128)})
+    personal = hu.restore(small, handle, people=[fitted], faces=faces, **options)
+    assert not torch.equal(personal.image, painted.image)  # the fitted embedding is taken
     nobody = hu.restore(small, handle, scale=4, faces=faces)
     assert torch.allclose(nobody.image, plain.image, atol=1e-6)
     assert any("nobody was named" in note for note in nobody.report.notes)
     with_none = hu.restore(small, handle.with_identities([somebody()], strength=0.0), faces=faces, **options)
     assert torch.allclose(with_none.image, plain.image, atol=1e-6)
+
+
+def test_painting_can_be_cancelled_between_its_steps(handle: HeadsUpModel) -> None:
+    painter = handle.painter
+    assert isinstance(painter, IDFSRPainter)
+    person, host = somebody(), CancellingHost(2, KeyboardInterrupt)
+    known = KnownFace(aligned_face(64), person.name, person.crops[:1])
+    task = PaintedFace(torch.rand(1, 3, 64, 64), known, person, load_face_analyzer("dlib"), 1.0)
+    with pytest.raises(KeyboardInterrupt), host.progress(2) as progress:
+        painter.paint(torch.rand(1, 3, 64, 64), task, host, progress)
 
 
 def test_large_faces_are_the_one_step_models(handle: HeadsUpModel) -> None:
@@ -92,5 +110,5 @@ def test_the_command_line_paints_an_aligned_face(
 
 
 def test_a_face_that_is_not_square_is_refused() -> None:
-    with raises_naming(InputError, 20, 16):
+    with raises_naming(InputError, "20x16"):
         faces_of_aligned(16, 20, 1, None)
