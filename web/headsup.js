@@ -11,6 +11,7 @@ import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 
 const PREFIX = "HeadsUp"
+const LOADER = "HeadsUpLoadModel"
 const WIDGET = "headsup_message"
 const LINE = 17 // pixels
 const MOST_LINES = 9 // more are scrolled to
@@ -115,6 +116,45 @@ function foldAdvanced(node) {
   node.setSize([node.size[0], node.computeSize()[1]])
 }
 
+/** Load Model: option -> the systems and face restorers that have it, as its tooltip says ("Only for PiSA-SR, S3Diff."). */
+const owners = {}
+const plain = (name) => String(name).toLowerCase().replace(/[^a-z0-9]/g, "")
+
+function readOwners(definition) {
+  for (const [name, spec] of Object.entries(definition.input?.optional ?? {})) {
+    const said = /^Only for ([^.]+)\./.exec(spec[1]?.tooltip ?? "")
+    if (said) owners[name] = said[1].split(", ").map(plain)
+  }
+}
+
+/** Hide the options of other models than the chosen one; of an adapter whose name says nothing, all may be meant. */
+function showOptionsOfModel(node) {
+  const value = (name) => plain(node.widgets.find((widget) => widget.name === name)?.value ?? "")
+  const [model, adapter, system] = [value("model"), value("adapter"), value("system")]
+  const known = [...new Set(Object.values(owners).flat())]
+  const chosen = system !== "auto" && system !== "" ? system : adapter !== "none" ? adapter : model
+  const unclear = chosen === adapter && !known.some((name) => chosen.includes(name))
+  for (const widget of node.widgets.filter((one) => one.name in owners)) {
+    widget.hidden = !unclear && !owners[widget.name].some((name) => chosen.includes(name))
+    if (widget.options) widget.options.hidden = widget.hidden
+  }
+  node.setDirtyCanvas?.(true, true)
+}
+
+function followModel(node) {
+  for (const name of ["model", "adapter", "system"]) {
+    const widget = node.widgets?.find((one) => one.name === name)
+    if (!widget) return
+    const callback = widget.callback
+    widget.callback = function (...values) {
+      const result = callback?.apply(this, values)
+      showOptionsOfModel(node)
+      return result
+    }
+  }
+  showOptionsOfModel(node)
+}
+
 /** An older ComfyUI has no Compare Images: our templates, which show both pictures beside it, do without. */
 function withoutCompare(workflow) {
   if (!workflow?.extra?.headsup || window.LiteGraph.registered_node_types.ImageCompare) return
@@ -133,12 +173,19 @@ function withoutCompare(workflow) {
 
 const extension = {
   name: "HeadsUp",
+  beforeRegisterNodeDef(_type, definition) {
+    if (definition.name === LOADER) readOwners(definition)
+  },
+  loadedGraphNode(node) {
+    if (node.comfyClass === LOADER) showOptionsOfModel(node)
+  },
   beforeConfigureGraph(workflow) {
     withoutCompare(workflow)
   },
   nodeCreated(node) {
     if (!isOurs(node)) return
     colorSockets()
+    if (node.comfyClass === LOADER) followModel(node)
     foldAdvanced(node)
   },
   setup() {

@@ -35,6 +35,8 @@ def blueprint(schemas: dict[str, Schema]) -> dict[str, Any]:
     found = sheet.add("HeadsUpDetectFaces", tall=230)
     sheet.column(SIDE)
     known = sheet.add("HeadsUpInjectIdentity", model=model["model"])
+    strength = next(entry for entry in known.entry["inputs"] if entry["name"] == "strength")
+    strength["label"] = "person_strength"  # from outside it would read as HeadsUp Upscale's
     sheet.add("HeadsUpUpscale", model=known["model"], faces=found["faces"])
     return as_blueprint(sheet, BLUEPRINT_ENDS["inputs"], BLUEPRINT_ENDS["outputs"], BLUEPRINT_WIDGETS)
 

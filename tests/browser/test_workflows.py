@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
 from harness.graph import ENCODE
 from harness.page import ComfyPage, skip_welcome
-from harness.workflows import BLUEPRINTS, NAMES, NOTES, workflow, write_pictures
+from harness.workflows import APPS, BLUEPRINTS, GRAPHS, NAMES, NOTES, workflow, write_pictures
 from playwright.sync_api import Browser
 from support.client import ComfyClient
 from support.server import ComfyServer
@@ -31,6 +31,21 @@ SHOW_ALL = """() => {
 }"""
 
 
+BOXES = """() => [...document.querySelectorAll('[data-node-id]')].map(box => {
+    const {x, y, width, height} = box.getBoundingClientRect()
+    return [window.app.graph.getNodeById(Number(box.dataset.nodeId))?.title, x, y, width, height]
+}).filter(box => box[3] > 20)"""
+WIRES = """() => [...window.app.graph.links.values()].map(link => {
+    const from = window.app.graph.getNodeById(link.origin_id), to = window.app.graph.getNodeById(link.target_id)
+    const points = []
+    for (let id = link.parentId; id !== undefined; id = window.app.graph.reroutes.get(id)?.parentId)
+        points.unshift([...window.app.graph.reroutes.get(id).pos])
+    return [[from.pos[0] + from.size[0], from.getConnectionPos(false, link.origin_slot)[1]], ...points,
+            [to.pos[0], to.getConnectionPos(true, link.target_slot)[1]]]
+})"""
+SWITCH = "async on => await window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
+
+
 @pytest.fixture(scope="module")
 def page(browser: Browser, comfy_server: ComfyServer) -> Iterator[ComfyPage]:
     """One page for all workflows, on a server with all files that they name."""
@@ -45,7 +60,7 @@ def page(browser: Browser, comfy_server: ComfyServer) -> Iterator[ComfyPage]:
     checkpoint.unlink()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", GRAPHS)
 def test_workflow_opens_without_a_problem(name: str, page: ComfyPage, client: ComfyClient, artifacts: Path) -> None:
     drawn = workflow(name)
 
@@ -60,6 +75,49 @@ def test_workflow_opens_without_a_problem(name: str, page: ComfyPage, client: Co
     assert page.problems() == []
     assert page.errors == []
     assert overlaps(page) == []
+    assert wires_behind_nodes(page) == []
+
+
+def test_nothing_overlaps_in_nodes_2(page: ComfyPage, artifacts: Path) -> None:
+    """There boxes are taller. The app is the same graph, and opens as an app."""
+    page.page.evaluate(SWITCH, True)
+    try:
+        found: dict[str, list[tuple[str, str]]] = {}
+        for name in GRAPHS:
+            drawn = workflow(name)
+            page.load_workflow(drawn, name)
+            page.page.evaluate(SHOW_ALL)
+            nodes = len(drawn["nodes"])
+            page.page.wait_for_function(f"() => ({BOXES})().length >= {nodes}", timeout=60_000)
+            page.settle()
+            page.screenshot(artifacts / f"workflow-2-{name}.png")
+            boxes = page.page.evaluate(BOXES)
+            pairs = combinations(boxes, 2)
+            found[name] = [(a[0], b[0]) for a, b in pairs if overlap(a[1:], b[1:], title=0)]
+        page.load_workflow(workflow(APPS[-1]), APPS[-1])
+        page.page.get_by_text("person_strength").first.wait_for(timeout=60_000)
+        page.screenshot(artifacts / "app.png")
+    finally:
+        page.page.evaluate(SWITCH, False)
+
+    assert {name: pairs for name, pairs in found.items() if pairs} == {}
+    assert page.errors == []
+
+
+def wires_behind_nodes(page: ComfyPage) -> list[tuple[str, float, float]]:
+    """Nodes behind which a wire runs, with a point of it: wires are taken as straight between their bends."""
+    nodes = page.page.evaluate("() => window.app.graph.nodes.map(n => [n.title, ...n.pos, ...n.size])")
+    behind: list[tuple[str, float, float]] = []
+    for wire in page.page.evaluate(WIRES):
+        for (x0, y0), (x1, y1) in pairwise(wire):
+            for part in range(1, 20):
+                x, y = x0 + (x1 - x0) * part / 20, y0 + (y1 - y0) * part / 20
+                behind += [
+                    (title, x, y)
+                    for title, left, top, width, height in nodes
+                    if left < x < left + width and top - TITLE < y < top + height
+                ]
+    return behind
 
 
 def overlaps(page: ComfyPage) -> list[tuple[str, str]]:
@@ -68,9 +126,9 @@ def overlaps(page: ComfyPage) -> list[tuple[str, str]]:
     return [(a[0], b[0]) for a, b in combinations(nodes, 2) if overlap(a[1:], b[1:])]
 
 
-def overlap(a: list[float], b: list[float]) -> bool:
-    """Whether two nodes (x, y, width, height), with their titles, overlap."""
-    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] - TITLE < b[1] + b[3] and b[1] - TITLE < a[1] + a[3]
+def overlap(a: list[float], b: list[float], title: float = TITLE) -> bool:
+    """Whether two nodes (x, y, width, height), with their titles above, overlap."""
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] - title < b[1] + b[3] and b[1] - title < a[1] + a[3]
 
 
 def test_template_browser_shows_all_and_asks_for_their_pictures(page: ComfyPage, artifacts: Path) -> None:
@@ -108,8 +166,8 @@ def test_blueprint_is_offered_and_runs(path: Path, page: ComfyPage, client: Comf
         f"{closed}:{node['id']}": node["type"] for node in inside["nodes"]
     }
     prompt |= {
-        "photo": {"class_type": "LoadImage", "inputs": {"image": "headsup_group.png"}},
-        "person": {"class_type": "LoadImage", "inputs": {"image": "headsup_person_1.png"}},
+        "photo": {"class_type": "LoadImage", "inputs": {"image": "headsup_group.jpg"}},
+        "person": {"class_type": "LoadImage", "inputs": {"image": "headsup_person_1.jpg"}},
         "known": {"class_type": "HeadsUpEncodeIdentity", "inputs": ENCODE | {"photos": ["person", 0]}},
     }
     for link in inside["links"]:

@@ -25,8 +25,8 @@ def test_portrait_before_and_after(root: Path, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     picture = np.asarray(Image.open(target).convert("RGB")).astype(float)
-    assert picture.shape == (512, 512 + 8 + 512, 3)
-    before, after = picture[:, :512], picture[:, 520:]
+    assert picture.shape == (576, 472 + 8 + 472, 3)
+    before, after = picture[:, :472], picture[:, 480:]
     assert 1 < np.abs(before - after).mean() < 20
     assert f"ComfyUI {CURRENT}" in done.stdout
     assert str(target) in done.stdout
