@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from .commands import benchmarks, download
 from .commands.identifying import find_faces, identities
 from .commands.learning import average, dataset, join, train
-from .commands.upscaling import plan, upscale
+from .commands.upscaling import plan, tag, upscale
 from .errors import HeadsUpError
 
 BROKEN_PIPE = 141
@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, module in (
         ("upscale", upscale),
         ("plan", plan),
+        ("tag", tag),
         ("faces", find_faces),
         ("identity", identities),
         ("download", download),

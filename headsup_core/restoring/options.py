@@ -30,15 +30,24 @@ _SAID_OTHERWISE = frozenset({
 
 
 @dataclass(frozen=True)
+class PictureText:
+    """What belongs to one picture, in place of the options of these names; None: theirs."""
+
+    prompt: str | None = None
+    tags: str | None = None
+
+
+@dataclass(frozen=True)
 class RestoreOptions:
     """What is asked of `restore()`. Sizes are in pixels of the result. None is chosen when pictures are restored.
 
-    Two fields are no options but belong to the pictures of the call:
+    Three fields are no options but belong to the pictures of the call:
 
     Attributes:
         conditioning: a prompt that is encoded already, `[1,n,D]` as the model's text encoder gives it, in place of
             `prompt`.
         mask: `[B or 1,1,h,w]` in 0..1, resized to the output; 1 = restore. None: everywhere.
+        texts: one for each picture; (): `prompt` and `tags` hold for all.
 
     Raises:
         InputError: an option is out of its range, or two contradict each other.
@@ -163,6 +172,7 @@ class RestoreOptions:
     )
     conditioning: torch.Tensor | None = field(default=None, compare=False, repr=False)
     mask: torch.Tensor | None = field(default=None, compare=False, repr=False)
+    texts: tuple[PictureText, ...] = ()
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -184,7 +194,22 @@ class RestoreOptions:
     def for_picture(self, index: int) -> RestoreOptions:
         """The options of picture `index` of a batch alone: with its mask and its start of the random numbers."""
         mask = self.mask if self.mask is None or len(self.mask) == 1 else self.mask[index : index + 1]
-        return replace(self, seed=(self.seed + index) % SEEDS, mask=mask)
+        text = self.text_of(index)
+        seed = (self.seed + index) % SEEDS
+        return replace(self, seed=seed, mask=mask, prompt=text.prompt, tags=text.tags, texts=())
+
+    def text_of(self, index: int) -> PictureText:
+        """The prompt and the tags of picture `index` of a batch."""
+        own = self.texts[index] if self.texts else PictureText()
+        prompt = self.prompt if own.prompt is None else own.prompt
+        return PictureText(prompt, self.tags if own.tags is None else own.tags)
+
+    def check_texts(self, pictures: int) -> None:
+        """Raise `InputError` unless there is no text of its own for any picture, or one for each."""
+        if self.texts and len(self.texts) != pictures:
+            raise InputError(
+                f"{len(self.texts)} texts for {pictures} pictures: give one text for all, or one for each picture"
+            )
 
     def settings(self) -> dict[str, Any]:
         """Option -> value, of all that can change a pixel; the seed is left out while nothing is drawn."""

@@ -18,7 +18,7 @@ from ..imaging.published import Prepared
 from ..models.one_step import OneStepModel
 from .finishing import finished, opacity_of
 from .headsup_model import HeadsUpModel
-from .options import SEEDS, RestoreOptions
+from .options import SEEDS, PictureText, RestoreOptions
 from .painting import Painting
 from .people.face_painter import looked_for
 from .people.gatekeeper import Gatekeeper, gatekeeper_of, score_lines, score_records
@@ -73,6 +73,7 @@ def restore(
             the default one.
         host: device, memory, progress and cancelling; None: a `PlainHost`.
         shortcuts: fields of `RestoreOptions`, in place of those of `options`: `restore(image, model, scale=4)`.
+            `prompt` and `tags` may be lists, one text for each picture.
 
     Nothing but these arguments decides a pixel, and with an automatic tile how much memory is free: the report has the
     options as they were resolved, which give the same bits again. The global random state is never touched.
@@ -80,7 +81,7 @@ def restore(
     Raises:
         InputError: a picture or an option that cannot be used; the message has the numbers and the remedy.
     """
-    options = replace(options or RestoreOptions(), **shortcuts)
+    options = replace(options or RestoreOptions(), **_with_texts(shortcuts))
     if people:
         model = model.with_identities(people, model.identity_strength, model.match_threshold)
     return restore_pictures(image, Session(model, options, host or PlainHost(), analyzer), faces)
@@ -93,13 +94,14 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
     check_image(image)
     if faces is not None:
         faces.check_pictures(image)
+    session.options.check_texts(len(image))
     model, options = session.one_step, session.options
     if faces is None and _looks_for_faces(session, image):
         wanted = looked_for(session.model.painter, image.shape[-2], image.shape[-1], FOR_PEOPLE)
         faces = recogniser_for(None, session.analyzer, session.host).detect(image, wanted)
     chosen = resolve((len(image), image.shape[-2], image.shape[-1]), model, options, session.host, faces)
     notes: list[str] = []
-    prompt = prompt_embeddings(model, options, notes)
+    prompts = _prompts(model, options, len(image), notes)
     notes += chosen.notes
     small = image.float().cpu().clamp(0, 1)
     prepared = chosen.way.prepare(small, *chosen.asked_size)
@@ -130,12 +132,12 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
             model,
             session.host,
             progress,
-            prompt,
+            prompts[0],
             strength=session.model.identity_strength,
             with_plain=gatekeeper is not None,
             references=session.references,
         )
-        batch = _Batch(small, before, prepared, chosen, people, gatekeeper, tones, painting)
+        batch = _Batch(small, before, prepared, chosen, people, gatekeeper, tones, painting, prompts)
         restored, tiling = _through_networks(batch, run, options)
     output = prepared.finish(tones.apply(finished(restored, before, report.options, opacity)))
     if gatekeeper is not None:
@@ -157,7 +159,7 @@ def _looks_for_faces(session: Session, image: torch.Tensor) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    """Pictures on their way: the input `[B,3,h,w]`, its enlargement, every choice, and who is in them."""
+    """Pictures on their way: the input `[B,3,h,w]`, its enlargement, every choice, who is in them, and the prompts."""
 
     small: torch.Tensor
     before: torch.Tensor
@@ -167,6 +169,7 @@ class _Batch:
     gatekeeper: Gatekeeper | None
     tones: Tones
     painting: Painting | None
+    prompts: Sequence[torch.Tensor]
 
 
 def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple[torch.Tensor, Tiling]:
@@ -175,7 +178,8 @@ def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple
     settled: list[torch.Tensor] = []
     for index, picture in enumerate(prepared.network.split(1)):
         noise = torch.Generator().manual_seed((options.seed + index) % SEEDS) if options.sample_posterior else None
-        here = replace(run, noise=noise, small=batch.small[index : index + 1])
+        prompt = batch.prompts[index]
+        here = replace(run, noise=noise, small=batch.small[index : index + 1], prompt=prompt)
         if chosen.faces is not None:
             one = restore_faces(picture, chosen.faces[index], here, tiling)
         else:
@@ -214,6 +218,33 @@ def _complete(report: RestoreReport, chosen: Resolved, tiling: Tiling, model: On
     ended = replace(chosen, tiling=tiling)
     report.options = ended.filled_in(report.options)
     report.tiles, report.work_ratio = len(ended.plan.tiles), ended.plan.work_ratio
+
+
+def _with_texts(shortcuts: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `RestoreOptions`, of which `prompt` and `tags` may be lists of texts."""
+    texts = {name: shortcuts.get(name) for name in ("prompt", "tags")}
+    lists = {name: tuple(given) for name, given in texts.items() if isinstance(given, list | tuple)}
+    if not lists:
+        return shortcuts
+    count = max(map(len, lists.values()))
+    if any(len(each) != count for each in lists.values()):
+        raise InputError(f"{len(lists['prompt'])} prompts and {len(lists['tags'])} tags: give as many of both")
+    each = [PictureText(**{name: texts[index] for name, texts in lists.items()}) for index in range(count)]
+    return {name: value for name, value in shortcuts.items() if name not in lists} | {"texts": tuple(each)}
+
+
+def _prompts(
+    model: OneStepModel, options: RestoreOptions, pictures: int, notes: list[str]
+) -> tuple[torch.Tensor, ...]:
+    """What the UNet is told of each picture; `notes` gets what the model cannot use, once."""
+    found: dict[PictureText, torch.Tensor] = {}
+    for index in range(pictures):
+        text = options.text_of(index)
+        if text not in found:
+            said: list[str] = []
+            found[text] = prompt_embeddings(model, options.for_picture(index), said)
+            notes += [line for line in said if line not in notes]
+    return tuple(found[options.text_of(index)] for index in range(pictures))
 
 
 def prompt_embeddings(model: OneStepModel, options: RestoreOptions, notes: list[str]) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...errors import InputError
 from ...image_files import picture_text
+from ...image_files.sidecars import read_sidecar
 from ...option_fields import declared_options
 from ...restoring.options import RestoreOptions
 
@@ -19,6 +20,7 @@ KEY = "headsup"
 """Key of the PNG's text."""
 NO_SETTINGS = frozenset({
     "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "models_dir",
+    "sidecars",
     "extra_model_paths", *declared_options(RestoreOptions),
 })  # fmt: skip
 """Arguments that say what is restored, where and how fast; every other one changes the result, new ones included.
@@ -32,21 +34,30 @@ class Settings:
 
     Attributes:
         values: option -> its value; of a file its `fingerprint`.
+        sidecars: whether the text beside a picture counts, too.
     """
 
     values: dict[str, Any]
+    sidecars: bool = False
 
     @classmethod
-    def of(cls, args: argparse.Namespace, options: RestoreOptions, files: dict[str, Path]) -> Settings:
+    def of(
+        cls, args: argparse.Namespace, options: RestoreOptions, files: dict[str, Path], *, sidecars: bool = False
+    ) -> Settings:
         """Those of a command.
 
         Args:
             files: arguments that name a model -> the file or folder that is meant.
+            sidecars: whether the text beside a picture counts, too.
         """
         values = {name: _value(value) for name, value in vars(args).items() if name not in NO_SETTINGS}
         values |= {name: fingerprint(path) for name, path in files.items()}
         values |= options.settings()
-        return cls(json.loads(json.dumps(values, sort_keys=True, default=str)))
+        return cls(json.loads(json.dumps(values, sort_keys=True, default=str)), sidecars)
+
+    def text_of(self, source: Path) -> str | None:
+        """The text beside the picture, where it counts. Raises `InputError` when it cannot be read."""
+        return read_sidecar(source) if self.sidecars else None
 
     def record(self, source: Path) -> dict[str, str]:
         """The texts to write into the result of the picture file `source`.
@@ -54,7 +65,9 @@ class Settings:
         Raises:
             InputError: the file cannot be read.
         """
-        return {KEY: json.dumps({**source_record(source), "settings": self.values}, sort_keys=True)}
+        text = self.text_of(source)
+        told = {} if text is None else {"text": text}
+        return {KEY: json.dumps({**source_record(source), **told, "settings": self.values}, sort_keys=True)}
 
     def differing(self, others: dict[str, Any]) -> str:
         """In words, what is set otherwise in `others`."""
@@ -108,6 +121,8 @@ def why_again(target: Path, source: Path, settings: Settings) -> str | None:
         ) from error
     if made_with != settings.values:
         return f"with other settings ({settings.differing(made_with)})"
+    if record.get("text") != settings.text_of(source):
+        return "with another text beside the picture"
     return None if picture == content_hash(source) else "from another picture"
 
 

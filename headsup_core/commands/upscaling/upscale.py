@@ -20,6 +20,7 @@ from ...idfsr.known_faces import faces_of_aligned, find_any_model
 from ...image_files import read_picture, write_picture
 from ...imaging.resizing import resize
 from ...models.loading import DEFAULT_MODEL, find_base, find_model_file
+from ...models.tagging.tagger import Tagger
 from ...restoring.options import RestoreOptions
 from ...restoring.people.face_painter import looked_for
 from ...restoring.pipeline import restore_pictures
@@ -39,6 +40,7 @@ from .html_report import HtmlReport, check_report_file
 from .records import Settings
 from .restoring import add_model_arguments, load_asked_model
 from .result_files import add_file_arguments, checked_suffix, manner_of
+from .tag import load_asked_tagger
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the pictures are aligned faces (FFHQ), look for none; with --reference or --identity: of that person",
     )
+    parser.add_argument(
+        "--sidecars",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="tags of photo.txt beside photo.jpg in place of --tags, for models that read text (default: yes)",
+    )
+    parser.add_argument(
+        "--tagger", metavar="RAM", help="ram_swin_large_14m.pth: tags each picture that has no photo.txt"
+    )
+    parser.add_argument("--dape", metavar="DAPE", help="DAPE.pth of SeeSR, with --tagger: for bad pictures")
     add_people_arguments(parser)
     add_faces_argument(parser)
     add_analyzer_arguments(parser)
@@ -75,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--no-faces with --reference or --identity: people are found by their faces, leave one out")
     if args.aligned and args.person:
         raise InputError("--aligned with --person: the one face is the one person's, leave --person out")
+    if args.dape is not None and args.tagger is None:
+        raise InputError("--dape without --tagger: DAPE goes over RAM's file, give both")
     if args.person and not names_people(args):
         raise InputError("--person without --reference or --identity: say whose photos there are, too")
     options = RestoreOptions(**given_arguments(RestoreOptions, args))
@@ -96,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
     if args.aligned and model.painter is not None and options.scale is None and options.long_edge is None:
         options = replace(options, long_edge=model.painter.side)
     session = Session(model, options, host, analyzer)
-    settings = Settings.of(args, options, _model_files(args, host))
+    reads = model.one_step.prompt.reads_text
+    tagger = load_asked_tagger(args.tagger, args.dape, host) if args.tagger is not None and reads else None
+    settings = Settings.of(args, options, _model_files(args, host), sidecars=args.sidecars and reads)
     with ExitStack() as stack:
         page = None
         if args.report is not None:
@@ -104,7 +120,8 @@ def run(args: argparse.Namespace) -> int:
         watchers: list[Watcher] = [JsonLines() if args.json else LogLines(), *([] if page is None else [page])]
 
         def restore_one(job: Job, texts: dict[str, str]) -> Restored:
-            return _restore_file(job, texts, session, args, page)
+            told = replace(session, options=_with_tags(options, job.source, settings, tagger, host))
+            return _restore_file(job, texts, told, args, page)
 
         run_batch(jobs, restore_one, settings, host, resume=args.resume, watchers=watchers)
     return 0
@@ -122,9 +139,21 @@ def _page(args: argparse.Namespace, jobs: Sequence[Job], analyzer: AnalyzerBase)
 
 def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
     """What the options that name a model mean."""
+    named = {name: given for name in ("tagger", "dape") if (given := getattr(args, name)) is not None}
+    taggers = {name: find_model_file(given, host) for name, given in named.items()}
     if args.adapter is None:
-        return {"model": find_any_model(args.model or DEFAULT_MODEL, host)}
-    return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host)}
+        return {"model": find_any_model(args.model or DEFAULT_MODEL, host), **taggers}
+    return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host), **taggers}
+
+
+def _with_tags(
+    options: RestoreOptions, source: Path, settings: Settings, tagger: Tagger | None, host: Host
+) -> RestoreOptions:
+    """The options with the picture's own tags: those beside it, else the tagger's."""
+    tags = settings.text_of(source)
+    if tags is None and tagger is not None:
+        tags = tagger.tags(read_picture(source).rgb, host=host)[0]
+    return options if tags is None else replace(options, tags=tags)
 
 
 def _restore_file(

@@ -30,12 +30,16 @@ class WeightsFile:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> WeightsFile:
+def read_weights(
+    path: Path, wanted: Callable[[str], bool] = lambda name: True, *, mapped: bool = False
+) -> WeightsFile:
     """Read `.safetensors`, or a pickle with `weights_only=True` and nothing else.
 
     Args:
         path: the file.
         wanted: which tensors of a safetensors file to read; a pickle is always read whole.
+        mapped: leave a pickle's tensors on the disk until they are used, where its format allows that: for large files
+            of which a part is wanted.
 
     Raises:
         ModelFileError: missing, empty, truncated, not a weights file, or a pickle that wants to run code.
@@ -49,7 +53,7 @@ def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     if path.suffix == ".safetensors":
         return _read_safetensors(path, size, wanted)
     if path.suffix in PICKLES:
-        return WeightsFile(path, _read_pickle(path, size))
+        return WeightsFile(path, _read_pickle(path, size, mapped=mapped and zipfile.is_zipfile(path)))
     raise ModelFileError(
         f"{path} is not a model file: expected .safetensors, {', '.join(sorted(PICKLES))}, found {path.suffix!r}"
     )
@@ -69,9 +73,9 @@ def _read_safetensors(path: Path, size: int, wanted: Callable[[str], bool]) -> W
         ) from error
 
 
-def _read_pickle(path: Path, size: int) -> Mapping[str, Any]:
+def _read_pickle(path: Path, size: int, *, mapped: bool) -> Mapping[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error: ")[-1].splitlines()[0]
         raise ModelFileError(
