@@ -150,7 +150,7 @@ class OneStepModel:
 
         Args:
             latent: encoded picture, scaled.
-            prompt: `[p,n,D]`, each used for the whole batch; passes name theirs by index.
+            prompt: `[p,n,D]`, each used for the whole batch, or `[p,B,n,D]`; passes name theirs by index.
             reference: encoded aligned reference face `[B,C,h,w]`; None: the model's "no reference".
             face_mask: `[B,1,h,w]` in 0..1, where the referenced face is; zero without a reference.
             observation: what the observer read off the whole picture.
@@ -161,7 +161,7 @@ class OneStepModel:
         weights = next(self.unet.parameters())
         parts = [latent]
         if self.takes_reference:
-            parts.append(self._empty_reference(latent) if reference is None else reference)
+            parts.append(self.empty_reference(latent) if reference is None else reference)
             parts.append(latent.new_zeros(latent[:, :1].shape) if face_mask is None else face_mask)
         elif reference is not None:
             raise ValueError("this model's UNet has no reference channels")
@@ -172,7 +172,8 @@ class OneStepModel:
         rule = self.record.rule
         prediction: torch.Tensor | None = None
         for term in self.passes:
-            hidden = prompt[term.prompt, None].to(weights.device, weights.dtype).expand(latent.shape[0], -1, -1)
+            told = prompt[term.prompt].to(weights.device, weights.dtype)
+            hidden = told if told.ndim == 3 else told.expand(latent.shape[0], -1, -1)
             options = {"encoder_hidden_states": hidden, "return_dict": False}
             output = call_adapted(self.unet, term.adapters, modulation, sample, rule.timestep, **options)[0].float()
             output = output if term.weight == 1.0 else term.weight * output
@@ -181,7 +182,8 @@ class OneStepModel:
             raise ValueError("a model without passes predicts nothing")
         return rule.x0(latent, prediction)
 
-    def _empty_reference(self, latent: torch.Tensor) -> torch.Tensor:
+    def empty_reference(self, latent: torch.Tensor) -> torch.Tensor:
+        """What fills the reference's channels beside `latent` `[B,C,h,w]` when nobody is known; of the same shape."""
         if self.record.no_reference == "zero_latent":
             return torch.zeros_like(latent)
         side_h, side_w = latent.shape[-2] * self.codec.factor, latent.shape[-1] * self.codec.factor

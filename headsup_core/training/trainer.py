@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 
+from ..errors import InputError
 from .processes import Processes
 from .run_config import RunConfig
 from .run_folder import RunFolder
@@ -36,12 +37,14 @@ class Trainer(Generic[ConfigT, SubjectT]):
         config: what to train and how.
         folder: where the run lives; an existing checkpoint there is continued, exactly to the step.
         device: of a single process; several take what accelerate gives them.
+        earlier: folder of a run of the same networks whose weights, averages, optimizer and learners (the critic, the
+            distillation's copy, with their optimizers) a new run goes on with, from its step 0; None: it begins anew.
 
     Attributes:
         average: `average.module` is a copy of the networks with exponentially averaged weights: what is exported.
 
     Raises:
-        InputError: accelerate is not installed, or the configuration cannot be.
+        InputError: accelerate is not installed, the configuration cannot be, or the earlier run is none or of others.
         ModelFileError: a file that the run starts from cannot be used.
     """
 
@@ -51,6 +54,7 @@ class Trainer(Generic[ConfigT, SubjectT]):
         config: ConfigT,
         folder: Path,
         device: torch.device,
+        earlier: Path | None = None,
     ) -> None:
         self.config = config
         self.step = 0
@@ -60,10 +64,11 @@ class Trainer(Generic[ConfigT, SubjectT]):
         self._processes = Processes(device, config.precision)
         self.device = self._processes.device
         state = self._run.load(self.device)
+        before = None if state is not None or earlier is None else _checkpoint_of(earlier, self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.subject = make_subject(config, Workplace(self._processes, folder))
-            if state is None:
+            if state is None and before is None:
                 self.subject.begin()
         self.networks = self.subject.networks.to(self.device)
         self.average = AveragedModel(self.networks, avg_fn=partial(warm_average, config.ema))
@@ -72,6 +77,8 @@ class Trainer(Generic[ConfigT, SubjectT]):
         )
         if state is not None:
             self._resume(state)
+        elif before is not None and earlier is not None:
+            self._go_on(before, earlier)
 
     def train(self) -> None:
         """Run to `config.steps`, or to the end of `config.minutes`, writing a checkpoint every `checkpoint_every` steps
@@ -175,19 +182,44 @@ class Trainer(Generic[ConfigT, SubjectT]):
 
     def _resume(self, state: dict[str, Any]) -> None:
         self.step, self._seconds = state["step"], state["seconds"]
+        self._take(state)
+        log.info("resumed at step %d of %s", self.step, self._run.checkpoint)
+
+    def _take(self, state: dict[str, Any]) -> None:
+        """Weights, averages, optimizer and learners of a checkpoint."""
         self.networks.load_state_dict(state["networks"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         for name, learner in self.subject.learners.items():
             if name in state["learners"]:  # else its term is new in this run
                 learner.load(state["learners"][name])
-        log.info("resumed at step %d of %s", self.step, self._run.checkpoint)
+
+    def _go_on(self, state: dict[str, Any], earlier: Path) -> None:
+        """Take over everything that the earlier run learned; the count of steps and the settings are this run's own."""
+        try:
+            self._take(state)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{earlier} trained other networks than this configuration ({str(error)[:300]}): continue a run of the "
+                "same adapter and losses, or start from its exported file with init"
+            ) from error
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.config.weight_decay
+        log.info("goes on with %s, which ended at step %d", earlier, state["step"])
 
     @torch.no_grad()
     def _write_samples(self) -> None:
         sheet = self.subject.sheet(self.average.module)
         if sheet is not None:
             self._run.write_samples(self.step, sheet)
+
+
+def _checkpoint_of(folder: Path, device: torch.device) -> dict[str, Any]:
+    """The checkpoint of another run. Raises `InputError` when there is none."""
+    state = RunFolder(folder).load(device) if folder.is_dir() else None
+    if state is None:
+        raise InputError(f"{folder} holds no checkpoint of a run to continue: name the --run folder of that training")
+    return state
 
 
 def one_thread(worker: int) -> None:

@@ -6,6 +6,7 @@ import csv
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,8 +17,11 @@ from harness.training import CONFIGS, killed_after_a_checkpoint, people_folder
 import headsup_core as hu
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.models.bases.base import Base, load_base
+from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ModelCard, ModelRecord
+from headsup_core.training.losses.companions import Restoration
 from headsup_core.training.losses.differentiable_recognisers import MobileFaceNet
+from headsup_core.training.restorer.objective import restore
 from headsup_core.training.restorer.restorer_config import LossWeights, RestorerConfig, read_config
 from headsup_core.training.restorer.restorer_networks import AdapterConfig
 from headsup_core.training.restorer.restorer_samples import SourceConfig
@@ -170,4 +174,107 @@ def test_shipped_configurations_are_the_papers(stage: str, portraits: tuple[floa
     assert (loss.face, loss.face_lpips, loss.identity) == (1, 0.8, 4)
     assert (config.distillation.guidance, config.distillation.low, config.distillation.high) == (7.5, 20, 980)
     assert Path(config.base).is_relative_to(tmp_path)
-    assert (config.init == "") == (stage == "1")
+    assert {source.references for source in config.sources} == {"other_photo_or_none", "none"}
+    assert config.init == ""  # stage 2 continues the run of stage 1
+    assert all(Path(file).is_relative_to(tmp_path) for file in (config.tagger, config.dape, config.teacher))
+
+
+def test_a_second_stage_goes_on_with_everything_that_the_first_learned(config: RestorerConfig, tmp_path: Path) -> None:
+    first = Trainer(RestorerSubject, replace(config, steps=1), tmp_path / "first", CPU)
+    first.train()
+    second = Trainer(RestorerSubject, replace(config, learning_rate=3e-3), tmp_path / "second", CPU, tmp_path / "first")
+    assert second.step == 0
+    pairs = [(first.networks, second.networks), (first.average, second.average)]
+    mine, taken = first.subject.learners, second.subject.learners
+    pairs += [(mine[name].network, taken[name].network) for name in ("adversarial", "distillation")]
+    for one, other in pairs:
+        assert all(torch.equal(value, one.state_dict()[name]) for name, value in other.state_dict().items())
+    for one, other in ((first.optimizer, second.optimizer), *((mine[n].optimizer, taken[n].optimizer) for n in mine)):
+        before, after = one.state_dict()["state"], other.state_dict()["state"]
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[key]["exp_avg"], after[key]["exp_avg"]) for key in before)
+    second.train()
+    assert second.step == 2
+    third = Trainer(RestorerSubject, config, tmp_path / "second", CPU, tmp_path / "first")
+    assert third.step == 2  # the run's own checkpoint comes first
+
+
+def test_what_cannot_be_continued_is_refused(config: RestorerConfig, tmp_path: Path) -> None:
+    small = replace(config, steps=1, loss=LossWeights(l1=1, l2=0, lpips=0, codec=0, periodic=0))
+    Trainer(RestorerSubject, small, tmp_path / "first", CPU).train()
+    other = replace(small, adapter=replace(small.adapter or AdapterConfig(), rank=2))
+    with pytest.raises(InputError) as caught:
+        Trainer(RestorerSubject, other, tmp_path / "second", CPU, tmp_path / "first")
+    assert str(tmp_path / "first") in str(caught.value)
+    with pytest.raises(InputError):
+        Trainer(RestorerSubject, small, tmp_path / "third", CPU, tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_an_adapter_stores_what_the_configuration_sets(config: RestorerConfig, tmp_path: Path) -> None:
+    settings = {
+        "scale": 2, "trained_eyes": (20.0, 200.0), "minimum_side": 96, "margin": 16, "default_color_fix": "lab",
+        "no_reference": "encoded_zero_image", "reference_placement": "warped", "trained_size": 512, "timestep": 399,
+    }  # fmt: skip
+    adapter = AdapterConfig(card=ModelCard("mine", "MIT"), rule="latent_residual", **settings)
+    small = replace(config, adapter=adapter, steps=1, loss=LossWeights(l1=1, lpips=0, codec=0, periodic=0))
+    trainer = Trainer(RestorerSubject, small, tmp_path / "run", CPU)
+    trainer.train()
+    trainer.export(tmp_path / "mine.safetensors")
+    record = hu.load_model(adapter=tmp_path / "mine.safetensors", base=config.base).one_step.record
+    stored = {name: value for name, value in settings.items() if name != "timestep"}
+    assert {name: getattr(record, name) for name in stored} == stored
+    assert (record.rule.kind, record.rule.timestep) == ("latent_residual", 399)
+
+
+@torch.no_grad()
+def test_without_a_reference_the_model_is_trained_as_it_is_used(config: RestorerConfig, tmp_path: Path) -> None:
+    adapter = replace(config.adapter or AdapterConfig(), no_reference="encoded_zero_image")
+    small = replace(config, adapter=adapter, loss=LossWeights(l1=1, lpips=0, codec=0, periodic=0))
+    model = Trainer(RestorerSubject, small, tmp_path / "run", CPU).subject.model
+    conv_in = model.unet_adapters[0].replacements()["conv_in.weight"]
+    conv_in[:, 4:8] = 0.1  # else the reference's channels count nothing yet
+    batch = {
+        "bad": picture(), "reference": torch.rand(1, 3, *picture().shape[-2:]), "has_reference": torch.zeros(1),
+        "mask": torch.ones(1, 1, *picture().shape[-2:]),
+    }  # fmt: skip
+    latent = model.codec.encode(batch["bad"])
+    grey = model.codec.encode(torch.full_like(batch["bad"], 0.5))
+    states = model.prompt.embeddings(None)
+    expected = model.denoise(latent, states, grey, torch.zeros_like(latent[:, :1]))
+    assert torch.allclose(restore(model, batch).latent, expected, atol=1e-5)
+    zero = model.denoise(latent, states, torch.zeros_like(latent), torch.zeros_like(latent[:, :1]))
+    assert not torch.allclose(expected, zero, atol=1e-3)
+
+
+def test_texts_beside_the_photos_reach_the_model_and_the_distillation(config: RestorerConfig, tmp_path: Path) -> None:
+    """The bad picture's words with the configured text behind them, and the good picture's words alone."""
+    folder = Path(config.sources[0].folder)
+    for photo in folder.glob("*.png"):
+        (folder / f"{photo.stem}.txt").write_text("red square")
+        (folder / f"{photo.stem}.lq.txt").write_text("blur")
+    trainer = Trainer(RestorerSubject, replace(config, steps=1), tmp_path / "run", CPU)
+    base = trainer.subject.learners["distillation"]
+    heard: dict[str, list[torch.Tensor]] = {"model": [], "distillation": []}
+    term = base.term
+
+    def listening(restored: Restoration, chance: torch.Generator) -> torch.Tensor | None:
+        assert restored.prompts is not None
+        heard["distillation"].append(restored.prompts)
+        return term(restored, chance)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, "term", listening)
+        patch.setattr(OneStepModel, "denoise", _noting(heard["model"], OneStepModel.denoise))
+        trainer.train()
+    states = load_base(Path(config.base)).text
+    assert torch.allclose(heard["model"][0], states.encode("blur, a face,")[None], atol=1e-5)
+    assert torch.allclose(heard["distillation"][0], states.encode("red square"), atol=1e-5)
+
+
+def _noting(heard: list[torch.Tensor], denoise: Any) -> Any:
+    def noting(model: OneStepModel, latent: torch.Tensor, prompt: torch.Tensor, *rest: Any, **more: Any) -> Any:
+        heard.append(prompt)
+        return denoise(model, latent, prompt, *rest, **more)
+
+    return noting

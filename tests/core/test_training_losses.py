@@ -36,7 +36,7 @@ from headsup_core.training.processes import Processes
 
 
 def _half_as_far(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return (a - b).abs().mean() / 2
+    return (a - b).abs().flatten(1).mean(1) / 2
 
 
 def test_squared_error_is_in_the_range_of_the_networks() -> None:

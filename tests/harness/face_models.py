@@ -86,6 +86,27 @@ def make_arcface(path: Path, *, size: int = 512, seed: int = 0, faces: str | int
     return _write(path, nodes, constants, [_tensor("input.1", [faces, 3, 112, 112])], [_tensor("683", ["rows", size])])
 
 
+def make_recogniser_with_landmarks(path: Path, *, landmarks_first: bool = False) -> Path:
+    """An ONNX file of the form of CVLFace's with KP-RPE: faces `[B,3,112,112]` and landmarks `[B,5,2]` -> the mean of
+    each colour and the first landmark, `[B,5]`."""
+    from onnx import helper
+
+    constants = {
+        "pick": np.eye(2, 10, dtype=np.float32).T.copy(), "none": np.zeros(2, np.float32),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input.1"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["colours"]),
+        helper.make_node("Flatten", ["keypoints"], ["row"]),
+        helper.make_node("Gemm", ["row", "pick", "none"], ["first"]),
+        helper.make_node("Concat", ["colours", "first"], ["683"], axis=1),
+    ]
+    inputs = [_tensor("input.1", ["n", 3, 112, 112]), _tensor("keypoints", ["n", 5, 2])]
+    if landmarks_first:
+        inputs.reverse()
+    return _write(path, nodes, constants, inputs, [_tensor("683", ["n", 5])])
+
+
 def make_residual_recogniser(path: Path, *, odd: str = "", seed: int = 0) -> Path:
     """A small ONNX file of the layers that w600k_r50 consists of, exported as it is: Conv, PRelu, BatchNormalization,
     Add, Flatten, Gemm.

@@ -16,7 +16,7 @@ from ...faces.analyzer import FaceAnalyzer, unit
 from ...faces.face import Face
 from ...faces.faces import Faces
 from ...identity.similarity import ASSUMED, CALIBRATIONS, Calibration
-from ...training.losses.differentiable_recognisers import SIDE, load_recogniser
+from ...training.losses.differentiable_recognisers import SIDE, aligned_landmarks, load_recogniser, told_embedding
 from ..figures import TO_REFERENCE
 
 
@@ -89,4 +89,5 @@ class NetworkRecogniser:
     @torch.no_grad()
     def embed(self, image: torch.Tensor, face: Face) -> torch.Tensor:
         aligned = crop(image, align_matrix(face.landmarks, SIDE, "arcface"), SIDE)
-        return unit(self.network(aligned.clamp(0, 1))[0])
+        points = aligned_landmarks(face.landmarks[None])
+        return unit(told_embedding(self.network, points, aligned.clamp(0, 1))[0])

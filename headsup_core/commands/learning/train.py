@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,13 @@ RESTORER = "restorer"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, help="YAML, see headsup_core/training/configs")
     parser.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run (checkpoint, log)")
+    parser.add_argument(
+        "--continue",
+        dest="earlier",
+        type=Path,
+        metavar="RUN",
+        help="begin with all that another run has learned: weights, averages, optimizer, critic, distillation's copy",
+    )
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the averaged model as .safetensors")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override one field (YAML)")
     parser.add_argument("--data", type=Path, help="folder that the paths of the configuration start from")
@@ -26,26 +34,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import yaml
-
     from ...training.run_config import read_record
     from ...training.trainer import Trainer
 
-    pairs = [setting.partition("=") for setting in args.set]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
-    record = read_record(args.config, {name: yaml.safe_load(value) for name, _, value in pairs})
+    record = read_record(args.config, overrides_of(args.set))
     kinds, trains = kinds_of_training(), record.pop("trains", RESTORER)
     if trains not in kinds:
         raise InputError(f"{args.config} trains {trains!r}: choose one of {', '.join(kinds)}")
     make_config, make_subject = kinds[trains]
     config = make_config.from_record(record, args.data or Path())
-    trainer = Trainer(make_subject, config, args.folder, pick_device(args.device))
+    trainer = Trainer(make_subject, config, args.folder, pick_device(args.device), args.earlier)
     trainer.train()
     if args.export:
         trainer.export(args.export)
     trainer.finish()
     return 0
+
+
+def overrides_of(settings: Sequence[str]) -> dict[str, Any]:
+    """What `--set FIELD=VALUE` says, values as YAML. Raises `InputError` for one of another form."""
+    import yaml
+
+    pairs = [setting.partition("=") for setting in settings]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
+    return {name: yaml.safe_load(value) for name, _, value in pairs}
 
 
 def kinds_of_training() -> dict[str, tuple[type[RunConfig], type[Any]]]:

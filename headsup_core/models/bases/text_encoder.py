@@ -14,6 +14,8 @@ import torch
 from ..file_formats.weights_files import WeightsFile, load_network
 
 TOKENS = 77
+MOST_KEPT = 256
+"""Prompts whose states are kept: 0.3 MB each."""
 MERGES = Path(__file__).parent / "clip_vocabulary" / "merges.txt.gz"
 PADDING_TOKEN = "!"  # noqa: S105 - Stable Diffusion 2 pads with token 0, which is "!"
 
@@ -31,7 +33,8 @@ SD2_TEXT: Mapping[str, Any] = {
 
 
 class TextEncoder:
-    """Text -> last hidden states `[1,77,D]`, fp32 on the CPU; weights are held only while a new prompt is encoded.
+    """Text -> last hidden states `[1,77,D]`, fp32 on the CPU; weights are held only while a new prompt is encoded,
+    unless `hold` was called.
 
     Args:
         config: arguments of `CLIPTextConfig`.
@@ -46,6 +49,13 @@ class TextEncoder:
         self._read = read
         self._tokenizer = tokenizer
         self._cache: dict[str, torch.Tensor] = {}
+        self._held: Any = None
+        self._held_tokenizer: Any = None
+
+    def hold(self, device: torch.device) -> None:
+        """Keep the weights on `device` from now on: for a training, in which every picture has a prompt of its own."""
+        self._held = self._load().to(device)
+        self._held_tokenizer = self._load_tokenizer()
 
     @property
     def width(self) -> int:
@@ -54,15 +64,25 @@ class TextEncoder:
 
     def encode(self, text: str) -> torch.Tensor:
         """States of `text`, cut after 77 tokens. Raises `ModelFileError` when the weights cannot be used."""
-        if text not in self._cache:
-            self._cache[text] = self._compute(text)
-        return self._cache[text]
+        states = self._cache.pop(text, None)
+        if states is None:
+            states = self._compute(text)
+        self._cache[text] = states  # the last one used stands last
+        if len(self._cache) > MOST_KEPT:
+            del self._cache[next(iter(self._cache))]
+        return states
 
     @torch.no_grad()
     def _compute(self, text: str) -> torch.Tensor:
+        tokenizer = self._held_tokenizer or self._load_tokenizer()
+        encoded = tokenizer([text], max_length=TOKENS, padding="max_length", truncation=True, return_tensors="pt")
+        model = self._held or self._load()
+        device = next(model.parameters()).device
+        return model(encoded.input_ids.to(device)).last_hidden_state.float().cpu()
+
+    def _load(self) -> Any:  # noqa: ANN401 - transformers' CLIPTextModel
         from transformers import CLIPTextConfig, CLIPTextModel
 
-        tokens = self._tokenize(text)
         with torch.device("meta"):
             model: Any = CLIPTextModel(CLIPTextConfig(**self._config))
         file = self._read()
@@ -76,20 +96,16 @@ class TextEncoder:
                     module.register_buffer(name, torch.arange(buffer.shape[-1])[None], persistent=False)
                 elif buffer.is_meta:
                     raise RuntimeError(f"buffer {path}.{name} of the text encoder was not filled")
-        return model(tokens).last_hidden_state.float()
+        return model
 
-    def _tokenize(self, text: str) -> torch.Tensor:
-        """Token ids `[1,77]`."""
+    def _load_tokenizer(self) -> Any:  # noqa: ANN401 - transformers' CLIPTokenizer
         from transformers import CLIPTokenizer
 
         if self._tokenizer is not None:
-            tokenizer: Any = CLIPTokenizer.from_pretrained(str(self._tokenizer), local_files_only=True)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                write_vocabulary(Path(folder))
-                tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        encoded = tokenizer([text], max_length=TOKENS, padding="max_length", truncation=True, return_tensors="pt")
-        return encoded.input_ids
+            return CLIPTokenizer.from_pretrained(str(self._tokenizer), local_files_only=True)
+        with tempfile.TemporaryDirectory() as folder:
+            write_vocabulary(Path(folder))
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def write_vocabulary(folder: Path) -> None:

@@ -15,6 +15,8 @@ from .pixels import as_image
 
 FindLandmarks = Callable[[torch.Tensor], torch.Tensor | None]
 """Landmarks `[5,2]` of the best face of `[1,3,H,W]` in 0..1, None without one."""
+FindEveryone = Callable[[torch.Tensor], Sequence[torch.Tensor]]
+"""Landmarks `[5,2]` of every face of `[1,3,H,W]` in 0..1."""
 
 MIRROR = [1, 0, 2, 4, 3]
 """Which landmark each one is in the mirrored picture."""

@@ -6,15 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 
 from ...faces.analyzer import Pixels
 from .face_index import SUFFIX, IndexedPicture, read_index
-from .landmark_annotations import FindLandmarks, find_landmarks
+from .landmark_annotations import FindEveryone, FindLandmarks, find_landmarks
 from .people_by_name import list_pictures, person_of, split_by_person
-from .portraits import align_portrait
+from .pixels import as_image
+from .portraits import REFERENCE_EYES, align_portrait
 
+FINER = 1.3
+"""How much finer than it is kept a reference's face is read."""
 Place = tuple[int, int]
 """(index of a picture, index of a face in it)."""
 
@@ -35,9 +39,17 @@ class ListedPhoto:
     def read(self, longest_side: int) -> Image.Image:
         """RGB, upright, reduced to `longest_side` px where it is larger."""
         with Image.open(self.file) as opened:
+            opened.draft("RGB", (longest_side, longest_side))  # a JPEG is decoded at no more than twice that
             picture = ImageOps.exif_transpose(opened).convert("RGB")
         picture.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
         return picture
+
+    def longest(self, longest_side: int) -> int:
+        """The longer side in pixels of what `read` gives."""
+        if self.indexed is not None:
+            return min(longest_side, max(self.indexed.width, self.indexed.height))
+        with Image.open(self.file) as opened:
+            return min(longest_side, max(opened.size))
 
     def faces(self, picture: Image.Image, teacher: FindLandmarks | None) -> tuple[torch.Tensor, ...]:
         """Landmarks `[5,2]` of each of the people, in pixels of `picture`, as `read` gave it; empty when the teacher
@@ -89,9 +101,10 @@ class Photos:
     Args:
         longest_side: larger pictures are reduced to this.
         hold_out: as for `list_photos`.
-        with_faces: whether faces are wanted.
+        with_faces: whether faces are wanted, for references; those of an index are known in any case.
         in_memory: read everything once, now.
         teacher: finds the faces in a folder's pictures that nobody annotated.
+        everyone: finds the faces in a folder's pictures without references, when they are asked for; None: nobody.
 
     Raises:
         InputError: as for `list_photos`, or a face that nobody can find.
@@ -106,12 +119,15 @@ class Photos:
         with_faces: bool = False,
         in_memory: bool = True,
         teacher: FindLandmarks | None = None,
+        everyone: FindEveryone | None = None,
     ) -> None:
         self._longest_side = longest_side
+        self._everyone = None if with_faces else everyone
         self._photos, others = list_photos(source, hold_out)
         self._pictures = [photo.read(longest_side) for photo in self._photos] if in_memory else None
         self._aligned: dict[Place, Pixels] = {}
-        self._faces: list[tuple[torch.Tensor, ...]] = [()] * len(self._photos)
+        self._faces = [photo.indexed_faces(longest_side) for photo in self._photos]
+        self._looked: set[int] = {index for index, photo in enumerate(self._photos) if photo.indexed is not None}
         if with_faces:
             self._faces = [self._find_faces(index, teacher) for index in range(len(self._photos))]
         self._others = {
@@ -119,7 +135,7 @@ class Photos:
             for place, found in others.items()
             if self._is_known(place)
         }
-        if in_memory:
+        if in_memory and with_faces:
             places = [(index, face) for index, faces in enumerate(self._faces) for face in range(len(faces))]
             self._aligned = {place: self._align(place) for place in places}
 
@@ -132,7 +148,14 @@ class Photos:
 
     def faces(self, index: int) -> tuple[torch.Tensor, ...]:
         """Landmarks `[5,2]` of each known face, in pixels of `picture`."""
+        if self._everyone is not None and index not in self._looked:
+            self._faces[index] = tuple(self._everyone(as_image(np.asarray(self.picture(index)))))
+            self._looked.add(index)
         return self._faces[index]
+
+    def file(self, index: int) -> Path:
+        """The picture's file."""
+        return self._photos[index].file
 
     def others(self, place: Place) -> Sequence[Place]:
         """The same person in other photos."""
@@ -144,7 +167,14 @@ class Photos:
         return self._align(place) if found is None else found
 
     def _align(self, place: Place) -> Pixels:
-        return align_portrait(self.picture(place[0]), self._faces[place[0]][place[1]])
+        index, landmarks = place[0], self._faces[place[0]][place[1]]
+        if self._pictures is not None:
+            return align_portrait(self._pictures[index], landmarks)
+        # a large photo is read no larger than its face is kept
+        photo, eyes = self._photos[index], float((landmarks[1] - landmarks[0]).norm())
+        whole = photo.longest(self._longest_side)
+        side = min(whole, max(1, round(whole * FINER * REFERENCE_EYES / max(eyes, 1.0))))
+        return align_portrait(photo.read(side), (landmarks + 0.5) * (side / whole) - 0.5)
 
     def _find_faces(self, index: int, teacher: FindLandmarks | None) -> tuple[torch.Tensor, ...]:
         photo = self._photos[index]

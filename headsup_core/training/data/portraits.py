@@ -18,7 +18,7 @@ from ...models.record import ReferencePlacement
 from .degradation import resize_as
 from .pixels import as_image
 
-References = Literal["none", "other_photo", "augmented_copy"]
+References = Literal["none", "other_photo", "other_photo_or_none", "augmented_copy"]
 
 REFERENCE_EYES = 126.0
 """Eye distance in pixels of aligned faces of 512 px; references of small photos are kept at half of it."""

@@ -21,6 +21,7 @@ class Restoration:
     Attributes:
         latent: x0 `[B,C,h,w]`, scaled, as the UNet gave it.
         picture: `[B,3,S,S]` around 0..1, decoded from it.
+        prompts: of the true crops, `[B,n,D]`; None: the one of the training.
         truth: the true crops `[B,3,S,S]` in 0..1, None where nobody knows them.
         faces, true_faces: `[F,3,s,s]` in 0..1, aligned to the FFHQ template, of the samples that show a whole face;
             None without any, or where no loss asks for them.
@@ -31,6 +32,7 @@ class Restoration:
     faces: torch.Tensor | None = None
     true_faces: torch.Tensor | None = None
     truth: torch.Tensor | None = None
+    prompts: torch.Tensor | None = None
 
 
 class Companion(ABC):

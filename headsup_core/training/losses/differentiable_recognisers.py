@@ -1,4 +1,7 @@
-"""Differentiable face recognisers for the identity loss: MobileFaceNet (arXiv 1804.07573), and any ONNX file."""
+"""Differentiable face recognisers for the identity loss: MobileFaceNet (arXiv 1804.07573), and any ONNX file.
+
+Some want the landmarks beside the face: CVLFace's with KP-RPE (arXiv 2403.14852), which HeadsUp was trained with.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import nn
 
 from ...errors import ModelFileError
-from ...faces.alignment import align_matrix, crop
+from ...faces.alignment import align_matrix, crop, template, transform_points
 from ...libraries import need
 from ...models.file_formats.weights_files import read_weights
 
@@ -46,11 +49,13 @@ def load_recogniser(path: Path) -> nn.Module:
 
 
 def load_onnx_recogniser(path: Path) -> nn.Module:
-    """A frozen network in the form of InsightFace's: one input, aligned faces `[B,3,112,112]`, RGB in -1..1 (or in
-    0..255, when it subtracts and multiplies first), and one output of float32.
+    """A frozen network in the form of InsightFace's: aligned faces `[B,3,112,112]`, RGB in -1..1 (or in 0..255, when it
+    subtracts and multiplies first), and one output of float32. A second input `[B,5,2]` are the landmarks in the
+    aligned face, 0..1 of its sides, as KP-RPE takes them.
 
     Returns:
-        Faces `[B,3,112,112]` in 0..1 -> embeddings `[B,D]` of any length.
+        Faces `[B,3,112,112]` in 0..1, and perhaps their landmarks (see `told_embedding`) -> embeddings `[B,D]` of any
+        length.
 
     Raises:
         InputError: onnx2torch is not installed.
@@ -66,16 +71,19 @@ def load_onnx_recogniser(path: Path) -> nn.Module:
         raise ModelFileError(f"{path} is no ONNX file: {str(error)[:300]}") from error
     weights = {each.name for each in model.graph.initializer}
     inputs = [each for each in model.graph.input if each.name not in weights]
-    if len(inputs) != 1 or len(model.graph.output) != 1:
+    ranks = [len(each.type.tensor_type.shape.dim) for each in inputs]
+    if sorted(ranks) not in ([4], [3, 4]) or len(model.graph.output) != 1:
         raise ModelFileError(
-            f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs: a recogniser has one of each"
+            f"{path} has {len(inputs)} inputs and {len(model.graph.output)} outputs: a recogniser has one of each, or "
+            f"landmarks [B, 5, 2] beside the faces [B, 3, 112, 112] (found: {ranks} dimensions)"
         )
-    dims = inputs[0].type.tensor_type.shape.dim
+    dims = inputs[ranks.index(4)].type.tensor_type.shape.dim
     try:
         network = _OnnxRecogniser(
             onnx2torch.convert(model),
             one_by_one=bool(dims) and dims[0].dim_value == 1,
             normalises=_normalises([each.name for each in model.graph.node]),
+            order=tuple("landmarks" if rank == 3 else "faces" for rank in ranks),
         )
         with torch.no_grad():
             vectors = network.eval()(torch.zeros(2, 3, SIDE, SIDE))
@@ -103,17 +111,44 @@ class _OnnxRecogniser(nn.Module):
 
     Args:
         one_by_one: it was exported for one face, and may count on that inside.
+        order: its inputs, "faces" and perhaps "landmarks".
+
+    Attributes:
+        takes_landmarks: whether it wants the landmarks, too.
     """
 
-    def __init__(self, network: nn.Module, *, one_by_one: bool, normalises: bool) -> None:
+    def __init__(
+        self, network: nn.Module, *, one_by_one: bool, normalises: bool, order: tuple[str, ...] = ("faces",)
+    ) -> None:
         super().__init__()
         self._network = network
         self._one_by_one = one_by_one
         self._scale, self._shift = (255, 0) if normalises else (2, -1)
+        self._order = order
+        self.takes_landmarks = "landmarks" in order
 
-    def forward(self, faces: torch.Tensor) -> torch.Tensor:
-        parts = (faces * self._scale + self._shift).split(1 if self._one_by_one else len(faces))
-        return torch.cat([self._network(part) for part in parts]).flatten(1)
+    def forward(self, faces: torch.Tensor, landmarks: torch.Tensor | None = None) -> torch.Tensor:
+        """`landmarks` `[B,5,2]` in 0..1 of the faces' sides; None: those of ArcFace's template."""
+        if landmarks is None:
+            landmarks = (template("arcface", SIDE) + 0.5) / SIDE
+        given = {
+            "faces": faces * self._scale + self._shift,
+            "landmarks": landmarks.to(faces).expand(len(faces), 5, 2),
+        }
+        size = 1 if self._one_by_one else len(faces)
+        parts = zip(*(given[name].split(size) for name in self._order), strict=True)
+        return torch.cat([self._network(*part) for part in parts]).flatten(1)
+
+
+def told_embedding(network: nn.Module, landmarks: torch.Tensor, faces: torch.Tensor) -> torch.Tensor:
+    """`[B,D]` of aligned faces `[B,3,112,112]`, with their landmarks (`aligned_landmarks`) if `network` wants them."""
+    return network(faces, landmarks) if getattr(network, "takes_landmarks", False) else network(faces)
+
+
+def aligned_landmarks(landmarks: torch.Tensor) -> torch.Tensor:
+    """Where landmarks `[B,5,2]` of pictures lie in the faces that `aligned_faces` cuts by them, `[B,5,2]` in 0..1."""
+    placed = [transform_points(align_matrix(points, SIDE, "arcface"), points) for points in landmarks]
+    return (torch.stack(placed) + 0.5) / SIDE
 
 
 def aligned_faces(

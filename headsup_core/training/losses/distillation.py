@@ -95,7 +95,7 @@ class Distillation(Companion):
 
     Args:
         base: its UNet is shared, on `device`, and never changed.
-        prompt: text of p, what good pictures show.
+        prompt: text of p, what good pictures show, where a sample has none of its own.
     """
 
     def __init__(self, base: Base, prompt: str, config: DistillationConfig, device: torch.device) -> None:
@@ -112,8 +112,9 @@ class Distillation(Companion):
         timesteps = self._draw(config.low, config.high, len(latent), chance)
         with torch.no_grad():
             noisy = add_noise(latent, self._noise(latent, chance), timesteps, self._alpha_bars)
-            updated = self._unet_call(noisy, timesteps, self._prompt, (self._copy,))
-            positive = self._unet_call(noisy, timesteps, self._prompt)
+            prompt = self._prompt_of(restored)
+            updated = self._unet_call(noisy, timesteps, prompt, (self._copy,))
+            positive = self._unet_call(noisy, timesteps, prompt)
             negative = self._unet_call(noisy, timesteps, self._negative)
             guided = negative + config.guidance * (positive - negative)
             clean = [clean_latent(noisy, noise, timesteps, self._alpha_bars) for noise in (updated, guided)]
@@ -125,9 +126,13 @@ class Distillation(Companion):
         timesteps = self._draw(0, len(self._alpha_bars), len(latent), chance)
 
         def denoise(noisy: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-            return self._unet_call(noisy, at, self._prompt, (self._copy,))
+            return self._unet_call(noisy, at, self._prompt_of(restored), (self._copy,))
 
         return diffusion_loss(latent, self._noise(latent, chance), timesteps, self._alpha_bars, denoise)
+
+    def _prompt_of(self, restored: Restoration) -> torch.Tensor:
+        """What good pictures show: that of each sample, or the one of the training."""
+        return self._prompt if restored.prompts is None else restored.prompts
 
     def _unet_call(
         self,

@@ -18,16 +18,26 @@ def squared_error(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def face_fidelity(
-    restored: torch.Tensor, truth: torch.Tensor, lpips: Distance, lpips_weight: float = 0.8
+    restored: torch.Tensor,
+    truth: torch.Tensor,
+    lpips: Distance,
+    lpips_weight: float = 0.8,
+    shares: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """HeadsUp's L_fid on aligned faces `[B,3,S,S]` in 0..1 (arXiv 2510.09924, 3.2), scalar.
+    """HeadsUp's L_fid on aligned faces `[F,3,S,S]` in 0..1 (arXiv 2510.09924, 3.2), scalar.
 
     |x - gt|_2 + lam_LPIPS LPIPS(x, gt), the norm taken as the mean squared error that OSEDiff's L2 is.
 
     Args:
-        lpips: scalar distance of two batches in 0..1.
+        lpips: distances `[F]` of two batches in 0..1.
+        shares: how much each face counts, `[F]`; None: the mean over the faces.
     """
-    return squared_error(restored, truth) + lpips_weight * lpips(restored, truth)
+    errors = 4 * (restored - truth).square().flatten(1).mean(1)  # as `squared_error`
+    return _weighed(errors + lpips_weight * lpips(restored, truth), shares)
+
+
+def _weighed(each: torch.Tensor, shares: torch.Tensor | None) -> torch.Tensor:
+    return each.mean() if shares is None else (each * shares).sum()
 
 
 def hinge_critic(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
@@ -47,8 +57,10 @@ def identity_loss(
     truth: torch.Tensor,
     reference: torch.Tensor | None = None,
     known: torch.Tensor | None = None,
+    shares: torch.Tensor | None = None,
+    embed_reference: Embed | None = None,
 ) -> torch.Tensor:
-    """HeadsUp's L_id on aligned faces `[B,3,h,w]` (arXiv 2510.09924, 3.2), mean over the faces, scalar.
+    """HeadsUp's L_id on aligned faces `[B,3,h,w]` (arXiv 2510.09924, 3.2), scalar.
 
     -log((phi(x, gt) + 1) / 2) - phi(gt, ref) log((phi(x, ref) + 1) / 2), phi the cosine of `embed`'s vectors `[B,D]`.
     The reference's term counts as much as the reference is like the truth, and not at all without one or where
@@ -56,16 +68,18 @@ def identity_loss(
 
     Args:
         known: `[B]`, 1 where there is a reference; None: everywhere.
+        shares: how much each face counts, `[B]`; None: the mean over the faces.
+        embed_reference: of the references, whose landmarks are others; None: the same.
     """
     vector, true = embed(restored), embed(truth).detach()
     loss = _surprise(F.cosine_similarity(vector, true))
     if reference is not None:
-        other = embed(reference).detach()
+        other = (embed_reference or embed)(reference).detach()
         alike = F.cosine_similarity(true, other).clamp_min(0)
         if known is not None:
             alike = alike * known
         loss = loss + alike * _surprise(F.cosine_similarity(vector, other))
-    return loss.mean()
+    return _weighed(loss, shares)
 
 
 def _surprise(cosine: torch.Tensor) -> torch.Tensor:

@@ -58,7 +58,10 @@ class RestorerConfig(RunConfig):
         init: exported file to start from, read only when the run begins: for a whole model tensors of the same name and
             shape are taken over and others start anew. "" starts from random weights, or adapters that change nothing.
         reference_drop: how often a reference is left out.
-        teacher: YuNet's file, which finds the landmarks of sources with references; "" without such sources.
+        teacher: YuNet's file, which finds the faces of folders: those whose people are to have references, and those of
+            any other folder, for the face losses; "": nobody is looked for.
+        tagger: RAM's file, which says what each picture shows (`picture_texts`); "": only photo.txt beside it does.
+        dape: DAPE's file over it, for what the bad picture shows; "": RAM alone.
         recognisers: files for the identity loss (`recogniser.load_recogniser`), which is the mean over them; in YAML
             `recogniser`, one file or a list.
         lpips_net: squeeze, vgg (OSEDiff's) or alex.
@@ -78,6 +81,8 @@ class RestorerConfig(RunConfig):
     base: str = ""
     init: str = ""
     teacher: str = ""
+    tagger: str = ""
+    dape: str = ""
     recognisers: tuple[str, ...] = ()
     lpips_net: LpipsNet = "squeeze"
     reference_drop: float = 0.2
@@ -95,7 +100,7 @@ class RestorerConfig(RunConfig):
 
     @classmethod
     def fields_of(cls, record: Mapping[str, Any], data: Path) -> dict[str, Any]:
-        fields = {**record, **rooted(record, ("base", "lpips_backbone", "teacher"), data)}
+        fields = {**record, **rooted(record, ("base", "lpips_backbone", "teacher", "tagger", "dape"), data)}
         architecture, adapter = record.get("architecture"), record.get("adapter")
         fields["architecture"] = None if architecture is None else ModelRecord.from_json(architecture)
         if adapter is not None:

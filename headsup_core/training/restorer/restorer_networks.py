@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
@@ -22,9 +22,17 @@ from ...models.file_formats.weights_files import read_weights
 from ...models.load_options import NoOptions
 from ...models.lora.branches import Adapter
 from ...models.one_step import OneStepModel, Pass
-from ...models.prediction import Epsilon
+from ...models.prediction import Epsilon, LatentResidual
 from ...models.prompts import CachedPrompt, TextUse
-from ...models.record import TAGS_FIRST, AdaptedLayers, ModelCard, ModelRecord
+from ...models.record import (
+    TAGS_FIRST,
+    AdaptedLayers,
+    ModelCard,
+    ModelRecord,
+    NoReference,
+    ReferencePlacement,
+    eye_range,
+)
 from ...models.systems import headsup
 from ..fresh_adapters import DEFAULT_ALPHA, ENCODER_LAYERS, UNET_LAYERS, fresh_adapter
 
@@ -99,10 +107,14 @@ class AdapterConfig:
     Attributes:
         rank, alpha: of all branches.
         timestep: t of the one step.
-        prompt: the one text of the training and the file's default. The paper's text is a tagger's (DAPE) for each
-            picture, which is not here.
+        prompt: the text that stands behind a picture's tags, the text of pictures that have none, and the file's
+            default.
         base: name of the base, for people.
         card: as in the file.
+        scale, trained_eyes, minimum_side, margin, no_reference, reference_placement, default_color_fix: as in
+            `ModelRecord`; they are stored in the file.
+        trained_size: stored in the file; None: the side of the training crops.
+        rule: how the prediction becomes x0, "epsilon" or "latent_residual" (`models.prediction`).
     """
 
     rank: int = 4
@@ -111,13 +123,34 @@ class AdapterConfig:
     prompt: str = ""
     base: str = "Stable Diffusion 2.1-base"
     card: ModelCard = field(default_factory=lambda: ModelCard("unnamed", "unknown"))
+    scale: int = 4
+    trained_size: int | None = None
+    trained_eyes: tuple[float, float] | None = None
+    minimum_side: int = 0
+    margin: int = 0
+    no_reference: NoReference = "zero_latent"
+    reference_placement: ReferencePlacement = "aligned"
+    default_color_fix: str = "adain"
+    rule: Literal["epsilon", "latent_residual"] = "epsilon"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "trained_eyes", eye_range(self.trained_eyes))
+        if self.rule not in ("epsilon", "latent_residual"):
+            raise ValueError(f"adapter.rule is {self.rule!r}, expected epsilon or latent_residual")
+
+
+STORED = (
+    "base", "scale", "trained_eyes", "minimum_side", "margin", "no_reference", "reference_placement",
+    "default_color_fix",
+)  # fmt: skip
+"""Settings of an adapter that stand in its file under their own name."""
 
 
 class AdaptedBase:
     """HeadsUp: adapters on UNet and VAE encoder and a conv_in of 2C+1 channels; decoder and base are frozen."""
 
-    def __init__(self, config: AdapterConfig, base: Path, trained_size: int) -> None:
-        self.base: Base = load_base(base)
+    def __init__(self, config: AdapterConfig, base: Path | Base, trained_size: int) -> None:
+        self.base: Base = base if isinstance(base, Base) else load_base(base)
         for network in (self.base.unet, self.base.vae):
             network.eval().requires_grad_(False)
         self._prompt = CachedPrompt(self.base.text.encode(config.prompt))
@@ -127,14 +160,15 @@ class AdaptedBase:
             self.base.vae, ENCODER_LAYERS, config.rank, scale, within="encoder.", also=("quant_conv",)
         )
         self.networks: nn.Module = nn.ModuleDict({"unet": unet, "encoder": encoder})
+        rule = LatentResidual(config.timestep) if config.rule == "latent_residual" else Epsilon(config.timestep)
         self._record = replace(
             headsup.RECORD,
             card=config.card,
-            rule=Epsilon(config.timestep, self.base.betas, self.base.steps),
+            rule=rule.on_schedule(self.base.betas, self.base.steps),
             layers=AdaptedLayers(unet.paths, encoder.paths, config.rank, config.alpha),
-            base=config.base,
-            trained_size=trained_size,
+            trained_size=config.trained_size or trained_size,
             prompt=TextUse(config.prompt, TAGS_FIRST),
+            **{name: getattr(config, name) for name in STORED},
         )
 
     def model(self, networks: nn.Module) -> OneStepModel:
