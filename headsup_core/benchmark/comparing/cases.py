@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -33,6 +33,38 @@ class Case:
     bad: torch.Tensor
     truth: torch.Tensor
     person: str
+
+
+class Cases(Protocol):
+    """Pictures to measure on: `CleanFolder`, `PairFolders`, `indexed_cases.IndexedCases`."""
+
+    def files(self) -> list[Path]:
+        """The pictures. Raises `InputError` when there are none."""
+        ...
+
+    def person_of(self, path: Path) -> str:
+        """Who is in a picture, of `files()` or a photo of them."""
+        ...
+
+    def reference_of(self, path: Path) -> Path | None:
+        """Another photo of the same person, None without one."""
+        ...
+
+    def stranger_of(self, path: Path) -> Path | None:
+        """A photo of somebody else, None without one."""
+        ...
+
+    def clean(self, path: Path) -> torch.Tensor:
+        """What the picture should become, `[1,3,H,W]`. Raises `InputError` when it cannot be read."""
+        ...
+
+    def photo(self, path: Path) -> torch.Tensor:
+        """A reference photo `[1,3,H,W]`. Raises `InputError` when it cannot be read."""
+        ...
+
+    def load(self, path: Path) -> Case:
+        """The case of one of `files()`. Raises `InputError` when it cannot be read."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,10 +115,10 @@ class CleanFolder:
         people = self._people
         restored = [pictures[:1] if self.one_each else pictures for pictures in people.values()]
         if not self.pairs:
-            return _spread([path for pictures in restored for path in pictures], self.limit)
+            return spread([path for pictures in restored for path in pictures], self.limit)
         mean = sum(map(len, restored)) / len(restored)
         wanted = None if self.limit is None else max(1, round(self.limit / mean))
-        return [path for pictures in _spread(restored, wanted) for path in pictures]
+        return [path for pictures in spread(restored, wanted) for path in pictures]
 
     @cached_property
     def _people(self) -> dict[str, list[Path]]:
@@ -103,7 +135,7 @@ class CleanFolder:
                 raise InputError(
                     f"{self.folder}: nobody has two pictures, whose names must be alike up to the first underscore"
                 )
-        return {name: people[name] for name in _spread(list(people), self.people)}
+        return {name: people[name] for name in spread(list(people), self.people)}
 
     def reference_of(self, path: Path) -> Path | None:
         """Another picture of the same person, the next in turn; None without `pairs`."""
@@ -119,6 +151,10 @@ class CleanFolder:
         files = self.files()
         at = files.index(path)
         return next((other for other in files[at:] + files[:at] if person_of(other) != person_of(path)), None)
+
+    def person_of(self, path: Path) -> str:
+        """Who is in a picture, by its name."""
+        return person_of(path)
 
     def clean(self, path: Path) -> torch.Tensor:
         """The clean picture `[1,3,H,W]` of one of `files()`. Raises `InputError` when it cannot be read."""
@@ -150,6 +186,10 @@ class PairFolders:
 
     def files(self) -> list[Path]:
         return list_pictures(self.bad)
+
+    def person_of(self, path: Path) -> str:
+        """Who is in a picture, by its name."""
+        return person_of(path)
 
     def clean(self, path: Path) -> torch.Tensor:
         """What the picture of one of `files()` should become. Raises `InputError` when that cannot be read."""
@@ -187,8 +227,8 @@ def _partner(path: Path, folder: Path) -> Path:
 T = TypeVar("T")
 
 
-def _spread(items: Sequence[T], limit: int | None) -> list[T]:
-    """At most `limit` of them, evenly spread."""
+def spread(items: Sequence[T], limit: int | None) -> list[T]:
+    """At most `limit` of the items, evenly spread."""
     if limit is None or limit >= len(items):
         return list(items)
     return [items[index * len(items) // limit] for index in range(limit)]

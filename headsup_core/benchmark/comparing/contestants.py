@@ -70,6 +70,12 @@ class Restorer:
         result = restored.image
         return result if result.shape[-2:] == (height, width) else resize(result, height, width)
 
+    def with_tags(self, tags: str) -> Restorer:
+        """The same system told what the picture shows, unless its name says so or it reads no text."""
+        if "tags" in self.options or not self.model.one_step.prompt.reads_text:
+            return self
+        return replace(self, options={**self.options, "tags": tags})
+
     def remarks(self) -> list[str]:
         """How often it could not use the photo."""
         failed = len(self.recognised) - sum(self.recognised)

@@ -13,12 +13,13 @@ from tqdm import tqdm
 from ...errors import HeadsUpError, InputError
 from ...identity.identity import Identity
 from ...identity.similarity import Calibration
+from ...image_files.sidecars import read_sidecar
 from ...imaging.resizing import resize
 from ..metrics.all_metrics import Metrics
 from ..metrics.frechet import Frechet
 from ..recognising.face_region import FaceRegion, Region, around_box
 from ..recognising.likeness import KnownFace, Likeness
-from .cases import Case, CleanFolder, PairFolders
+from .cases import Case, Cases
 from .contestants import Restorer, System
 from .known_photos import References
 
@@ -106,7 +107,7 @@ class Judges:
 
 
 def evaluate(
-    cases: CleanFolder | PairFolders, systems: Sequence[System], judges: Judges, keep: int, *, quiet: bool = False
+    cases: Cases, systems: Sequence[System], judges: Judges, keep: int, *, quiet: bool = False
 ) -> Outcome:
     """Run everything.
 
@@ -130,7 +131,7 @@ def evaluate(
 class _Run:
     def __init__(
         self,
-        cases: CleanFolder | PairFolders,
+        cases: Cases,
         systems: Sequence[System],
         judges: Judges,
         frechet: Frechet,
@@ -170,6 +171,9 @@ class _Run:
     def _measured(self, path: Path, case: Case, system: System, region: Region | None) -> tuple[torch.Tensor, Record]:
         photo = self._cases.stranger_of(path) if system.tells == "stranger" else self._cases.reference_of(path)
         people = self._people(photo, system)
+        tags = read_sidecar(path)
+        if tags is not None and isinstance(system, Restorer):
+            system = system.with_tags(tags)
         height, width = case.truth.shape[-2:]
         started = time.perf_counter()
         result = system.upscale(case.bad, height, width, people)

@@ -13,10 +13,11 @@ import torch
 
 from ...downloads import sha256_of
 from ...training.data.degradation import find_degradation
-from .cases import CleanFolder, PairFolders
+from .cases import Cases, CleanFolder, PairFolders
 from .contestants import System
+from .indexed_cases import IndexedCases
 
-UNTOLD = ("folder", "analyzer")
+UNTOLD = ("folder", "index", "analyzer")
 """Fields of the cases that are left out: a path, and what is no text."""
 LIBRARIES = (
     "torch",
@@ -33,7 +34,7 @@ LIBRARIES = (
 
 
 def provenance(
-    cases: CleanFolder | PairFolders, systems: Sequence[System], weights: Sequence[Path | None]
+    cases: Cases, systems: Sequence[System], weights: Sequence[Path | None]
 ) -> Mapping[str, Any]:
     """What made the figures of one run, for `results.json`; files by name and sha256.
 
@@ -49,13 +50,16 @@ def provenance(
     }
 
 
-def _cases(cases: CleanFolder | PairFolders) -> dict[str, Any]:
+def _cases(cases: Cases) -> dict[str, Any]:
     names = [path.name for path in cases.files()]
     if isinstance(cases, PairFolders):
         return {"bad": cases.bad.name, "truth": cases.truth.name, "pictures": names}
+    if not isinstance(cases, CleanFolder | IndexedCases):
+        return {"pictures": names}
     described = {each.name: getattr(cases, each.name) for each in fields(cases) if each.name not in UNTOLD}
     parameters = asdict(find_degradation(cases.degradation))
-    return {"folder": cases.folder.name, **described, "parameters": parameters, "pictures": names}
+    place = cases.folder if isinstance(cases, CleanFolder) else cases.index
+    return {"folder": place.name, **described, "parameters": parameters, "pictures": names}
 
 
 def _file_of(system: System) -> Path | None:

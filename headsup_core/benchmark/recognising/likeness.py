@@ -15,8 +15,7 @@ from ...faces.alignment import align_matrix, scale_of
 from ...faces.analyzer import DetectionOptions, FaceAnalyzer
 from ...faces.face import Face
 from ...identity.similarity import Calibration, measure
-from ...training.data.people_by_name import person_of
-from ..comparing.cases import CleanFolder, PairFolders
+from ..comparing.cases import Cases
 from ..figures import ANGLE, COSINE, IDENTITY, LANDMARKS, LMD, MISSED, TO_REFERENCE
 from .face_detection import landmark_error, same_place
 from .recognisers import Recogniser
@@ -52,7 +51,7 @@ class Likeness:
     calibrations: Mapping[str, Calibration] = field(default_factory=dict[str, Calibration])
     placed: Face | None = None
 
-    def of(self, cases: CleanFolder | PairFolders) -> Likeness:
+    def of(self, cases: Cases) -> Likeness:
         """With the faces of the clean pictures and photos of `cases`, and recognisers without published means
         calibrated on them.
 
@@ -67,7 +66,7 @@ class Likeness:
                     known[photo] = self._know(cases.photo(photo))
             except HeadsUpError as error:
                 log.debug("%s", error)
-        calibrations = {each.name: self._calibrated(each, known) for each in self.recognisers}
+        calibrations = {each.name: self._calibrated(each, known, cases) for each in self.recognisers}
         return replace(self, known=known, calibrations=calibrations)
 
     def _know(self, image: torch.Tensor) -> KnownFace | None:
@@ -77,13 +76,15 @@ class Likeness:
             return None
         return KnownFace(faces[0], {each.name: each.embed(image, faces[0]) for each in self.recognisers})
 
-    def _calibrated(self, recogniser: Recogniser, known: Mapping[Path, KnownFace | None]) -> Calibration:
+    def _calibrated(
+        self, recogniser: Recogniser, known: Mapping[Path, KnownFace | None], cases: Cases
+    ) -> Calibration:
         if recogniser.calibration.measured:
             return recogniser.calibration
         people: dict[str, list[torch.Tensor]] = {}
         for path, face in known.items():
             if face is not None:
-                people.setdefault(person_of(path), []).append(face.vectors[recogniser.name])
+                people.setdefault(cases.person_of(path), []).append(face.vectors[recogniser.name])
         try:
             means = measure(list(people.values()))
         except HeadsUpError:  # too few people, or nobody with two photos

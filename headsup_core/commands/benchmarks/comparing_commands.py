@@ -17,13 +17,14 @@ from .shared_arguments import (
     add_subcommand,
     clean_folder,
     finish,
+    indexed_cases,
     judges,
     measure_and_report,
     named,
 )
 
 if TYPE_CHECKING:
-    from ...benchmark.comparing.cases import CleanFolder, PairFolders
+    from ...benchmark.comparing.cases import Cases
 
 SYSTEMS = (
     "comma-separated: bicubic, lanczos, realesrgan-x4plus, models, MODEL@detail=0.5 (options of loading), "
@@ -47,7 +48,12 @@ def add_subcommands(subcommands: Subcommands) -> None:
 
 
 def _add_pictures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("pictures", nargs="?", type=Path, help="folder of clean pictures, degraded with --degradation")
+    parser.add_argument(
+        "pictures",
+        nargs="?",
+        type=Path,
+        help="folder of clean pictures, or an index of `dataset build`, degraded with --degradation",
+    )
     parser.add_argument("--pairs", nargs=2, type=Path, metavar=("BAD", "TRUTH"), help="folders of pairs instead")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="with --pairs: a reference photo of each name")
     add_cases_arguments(parser)
@@ -57,9 +63,10 @@ def _add_systems(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--systems", default=default, help=f"{SYSTEMS}; default {default}")
 
 
-def _cases(args: argparse.Namespace) -> tuple[CleanFolder | PairFolders, str]:
+def _cases(args: argparse.Namespace) -> tuple[Cases, str]:
     """And a title. Raises `InputError` unless there is one source of pictures."""
     from ...benchmark.comparing.cases import PairFolders
+    from ...training.data.face_index import SUFFIX
 
     if (args.pictures is None) == (args.pairs is None):
         found = "nothing to measure" if args.pairs is None else "two sources of pictures"
@@ -71,6 +78,8 @@ def _cases(args: argparse.Namespace) -> tuple[CleanFolder | PairFolders, str]:
         return PairFolders(bad, truth, args.photos), f"{bad.name} against {truth.name}"
     people = f"every {args.hold_out}th person, held out in training, " if args.hold_out else ""
     title = f"{args.pictures.name}, {people}{args.degradation} (seed {args.seed}), {args.size} px"
+    if args.pictures.suffix == SUFFIX:
+        return indexed_cases(args, args.pictures), title
     return clean_folder(args, args.pictures), title
 
 

@@ -29,6 +29,12 @@ def add_subcommands(subcommands: Subcommands) -> None:
     plans.add_argument("--sides", default=SIDES, metavar="LIST", help=f"output sizes in px (default {SIDES})")
     plans.add_argument("--tile", type=int, default=0, metavar="N", help="as upscale's --tile")
 
+    rehearsal = add_subcommand(subcommands, "rehearsal", _rehearsal)
+    rehearsal.add_argument("config", type=Path, help="of a training of adapters, as headsup-sd21-stage1.yaml")
+    rehearsal.add_argument("--steps", type=int, default=2, metavar="N", help="of the training (default 2)")
+    rehearsal.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="as of `train`")
+    rehearsal.add_argument("--quarter", action="store_true", help="a base of a quarter of the width")
+
     artefacts = add_subcommand(subcommands, "artefacts", _artefacts)
     artefacts.add_argument("model", help="as for performance")
     artefacts.add_argument("pictures", type=Path, help="folder of clean pictures")
@@ -40,6 +46,17 @@ def add_subcommands(subcommands: Subcommands) -> None:
     groups.add_argument("pictures", type=Path, help="folder of clean portraits, one person in each")
     groups.add_argument("--people", type=int, nargs="+", default=[5, 40], metavar="N", help="in each picture")
     groups.add_argument("--size", type=int, default=512, help="width of the pictures")
+
+
+def _rehearsal(args: argparse.Namespace) -> int:
+    """Seconds and memory of a training, part by part, on random weights of Stable Diffusion 2.1's shape."""
+    from ...benchmark.measuring.training_rehearsal import rehearse
+    from ..learning.train import overrides_of
+
+    if args.steps < 1:
+        raise InputError(f"--steps {args.steps}: must be at least 1")
+    done = rehearse(args.config, args.steps, make_host(args).device, overrides_of(args.set), quarter=args.quarter)
+    return finish(args.output, "rehearsal.md", done.table())
 
 
 def _performance(args: argparse.Namespace) -> int:

@@ -14,9 +14,10 @@ from ...faces.registry import BACKENDS, DEFAULT_ANALYZER
 from ..hosting import add_host_arguments, check_folder
 
 if TYPE_CHECKING:
-    from ...benchmark.comparing.cases import CleanFolder, PairFolders
+    from ...benchmark.comparing.cases import Cases, CleanFolder
     from ...benchmark.comparing.contestants import System
     from ...benchmark.comparing.evaluate import Judges, Outcome
+    from ...benchmark.comparing.indexed_cases import IndexedCases
     from ...benchmark.recognising.likeness import Likeness
     from ...host import Host
 
@@ -59,7 +60,8 @@ def add_cases_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference-pairs",
         action="store_true",
-        help="people with several pictures (PERSON_anything) only; each in turn, another one as its reference",
+        help="people with several pictures (PERSON_anything, or as an index says) only; each in turn, another one as "
+        "its reference",
     )
     add_selection_arguments(parser)
 
@@ -70,6 +72,23 @@ def clean_folder(args: argparse.Namespace, folder: Path) -> CleanFolder:
 
     return CleanFolder(
         folder,
+        args.degradation,
+        args.size,
+        args.hold_out,
+        args.limit,
+        args.seed,
+        pairs=args.reference_pairs,
+        people=args.people,
+        one_each=args.one_each,
+    )
+
+
+def indexed_cases(args: argparse.Namespace, index: Path) -> IndexedCases:
+    """The same of an index of faces."""
+    from ...benchmark.comparing.indexed_cases import IndexedCases
+
+    return IndexedCases(
+        index,
         args.degradation,
         args.size,
         args.hold_out,
@@ -184,7 +203,7 @@ def add_report_arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure_and_report(
     args: argparse.Namespace,
-    cases: CleanFolder | PairFolders,
+    cases: Cases,
     systems: Sequence[System],
     judging: Judges,
     title: str,
