@@ -54,7 +54,7 @@ class Painting:
         return cls(painter, people, session, tuple(faces for _, faces in found)) if painted else None
 
     def left_over(self, index: int, known: Mapping[int, KnownFace]) -> dict[int, KnownFace]:
-        """Of the known faces of picture `index` those that are the one-step model's."""
+        """Those of the `known` faces of picture `index` that are the one-step model's."""
         return {number: one for number, one in known.items() if number not in self.faces[index]}
 
     def painted(

@@ -20,7 +20,7 @@ from .shared_arguments import (
 )
 
 MISPLACED = 0.03
-"""Of a face with eyes 4 px apart that is a quarter of a pixel."""
+"""A quarter of a pixel where the eyes lie 4 px apart."""
 
 
 def add_subcommands(subcommands: Subcommands) -> None:

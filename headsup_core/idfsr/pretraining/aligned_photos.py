@@ -26,7 +26,7 @@ from ...training.data.portraits import References
 from ...whole_files import whole_file
 
 FORMAT = 2
-"""Of the prepared files."""
+"""Changes with what the prepared files hold."""
 MARGIN = 0.15
 """What is kept about an aligned face, as a share of its side, so that it can be shifted and turned."""
 

@@ -55,7 +55,7 @@ class FacePainter(Protocol):
 
     @property
     def side(self) -> int:
-        """Of the upright faces that it paints, in pixels."""
+        """Pixels a side of the upright faces that it paints."""
         ...
 
     @property
