@@ -106,7 +106,7 @@ class IDFSRArchitecture:
 
 
 ARCFACE = "insightface_w600k_r50"
-"""The recogniser of insightface's default pack, buffalo_l: an ArcFace of 512 values. The paper does not name its own."""
+"""The recogniser of insightface's default pack, buffalo_l: an ArcFace of 512 values; the paper names none."""
 FFHQ128 = IDFSRArchitecture(128, 128, (1, 1, 2, 3, 4), (1, 1, 2, 3, 4, 4), attention_level=3, embedder=ARCFACE)
 """DiffAE's FFHQ128, which the paper may have started from (it prints no size)."""
 FFHQ256 = IDFSRArchitecture(256, 128, (1, 1, 2, 2, 4, 4), (1, 1, 2, 2, 4, 4, 4), attention_level=4, embedder=ARCFACE)
