@@ -1,6 +1,6 @@
 """Telling the user something where a node did its work all the same.
 
-`web/headsup.js` shows it on the node until the node runs again. ComfyUI keeps what a node shows with its results, and
+`page/headsup.js` shows it on the node until the node runs again. ComfyUI keeps what a node shows with its results, and
 gives it again when they come from its cache: from 0.10 on for nodes with `has_intermediate_output`.
 """
 

@@ -10,6 +10,7 @@ from ...headsup_core.idfsr.restore_faces import PersonOptions, restore_people
 from ...headsup_core.option_fields import declared_options
 from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.messages import said
 from ..bridge.option_inputs import advanced_input, given_options, option_input
 from ..bridge.pictures import Canvas, Pictures
 from ..bridge.precision import outgoing
@@ -32,6 +33,7 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
         return schema(
             group="tiny faces",
             node_id="HeadsUpRestoreFacesIDFSR",
+            has_intermediate_output=True,
             display_name="HeadsUp Restore Faces (IDFSR)",
             description="Makes very small faces of known people anew: each face that a person is assigned to is cut "
             "out, restored after the person's photos and laid back. All other faces keep every bit. The face that "
@@ -87,4 +89,6 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
             if alpha is not None:
                 canvas.image[index, ..., 3] = alpha[0, 0]
         report = "\n".join(map(str, result.outcomes)) or "no faces"
-        return io.NodeOutput(outgoing(canvas.image), report)
+        left = [str(one) for one in result.outcomes if one.identity and not one.restored]
+        ui = said(left if result.outcomes else ["no faces: nothing was restored"])
+        return io.NodeOutput(outgoing(canvas.image), report, ui=ui)

@@ -205,7 +205,7 @@ def test_oldest_comfyui_has_all_nodes() -> None:
     core = {kind for kind in kinds - NOTES if not kind.startswith("HeadsUp")}
 
     assert len(core) > 10
-    # there web/headsup.js leaves it out
+    # there page/headsup.js leaves it out
     assert {kind for kind in core if f'"{kind}"' not in source} == {"ImageCompare"}
 
 

@@ -44,7 +44,7 @@ def test_required_fields(metadata: dict[str, Any]) -> None:
 
 def test_files_that_are_named_are_there(root: Path, metadata: dict[str, Any]) -> None:
     assert (root / metadata["project"]["license"]["file"]).is_file()
-    assert (root / metadata["tool_comfy"]["web"] / "docs").is_dir()
+    assert (root / metadata["tool_comfy"]["web"] / "headsup.js").is_file()
     icon = Image.open(root / "docs" / "images" / "icon.png")
     assert icon.size == (400, 400)
 

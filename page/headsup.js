@@ -202,7 +202,7 @@ const extension = {
   },
 }
 
-// ComfyUI may serve this file twice, under the name of the folder and under that of the project
+// two copies of the pack may be there
 if (!window.headsupRegistered) {
   window.headsupRegistered = true
   app.registerExtension(extension)
