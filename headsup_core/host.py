@@ -9,6 +9,7 @@ import ctypes
 import logging
 import sys
 import time
+import weakref
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -201,16 +202,28 @@ class PlainHost:
         self._models_dir = models_dir
         self._extra_paths = extra_paths or {}
         self._quiet = quiet
+        self._loaded: list[weakref.ref[nn.Module]] = []
 
     @property
     def device(self) -> torch.device:
         return self._device
 
     def load(self, modules: Sequence[nn.Module], bytes_needed: int) -> None:
-        del bytes_needed
         trim_heap()
+        if self._device.type != "cpu":
+            self._make_room(modules, bytes_needed)
         for module in modules:
             module.to(self._device)
+
+    def _make_room(self, modules: Sequence[nn.Module], bytes_needed: int) -> None:
+        """Where memory on the device is short, bring back what was loaded longest ago: other models' networks."""
+        alive = [module for each in self._loaded if (module := each()) is not None]
+        others = [module for module in alive if not any(module is wanted for wanted in modules)]
+        coming = sum(_bytes_of(module, self._device) for module in modules)
+        while others and self.free_memory() < coming + bytes_needed:
+            others.pop(0).to("cpu")
+            self.release_memory()
+        self._loaded = [weakref.ref(module) for module in (*others, *modules)]
 
     def free_memory(self) -> int:
         if self._device.type == "cuda":
@@ -248,6 +261,11 @@ class PlainHost:
                 return path
         looked = ", ".join(map(str, folders)) or "no folder (give --models-dir)"
         raise ModelFileError(f"model {name!r} not found; looked in {looked}")
+
+
+def _bytes_of(module: nn.Module, device: torch.device) -> int:
+    """What the weights of `module` take on `device` that are not there yet."""
+    return sum(each.numel() * each.element_size() for each in module.parameters() if each.device.type != device.type)
 
 
 def pick_device(device: str | torch.device | None) -> torch.device:

@@ -48,7 +48,7 @@ class RestoreResult:
 
 def restore(
     image: torch.Tensor,
-    model: HeadsUpModel,
+    model: HeadsUpModel | Sequence[HeadsUpModel],
     options: RestoreOptions | None = None,
     *,
     faces: Faces | None = None,
@@ -61,7 +61,8 @@ def restore(
 
     Args:
         image: `[B,3,H,W]`, float, 0..1.
-        model: from `load_model`.
+        model: from `load_model`; or several, the preferred one first: each face is taken from the result that is most
+            like its person and still explains the picture, and the report says whose that was (`several_models`).
         options: size, tiles, strength and so on; None: the defaults.
         faces: of `image`, from a face analyzer. Tiles are planned around them, and faces that are larger or smaller
             than the model was trained on, or larger than a tile, are restored in tiles of their own. Models of aligned
@@ -82,9 +83,18 @@ def restore(
         InputError: a picture or an option that cannot be used; the message has the numbers and the remedy.
     """
     options = replace(options or RestoreOptions(), **_with_texts(shortcuts))
+    host = host or PlainHost()
+    models = [model] if isinstance(model, HeadsUpModel) else list(model)
+    if not models:
+        raise InputError("no model was given: give one, or several in a list")
     if people:
-        model = model.with_identities(people, model.identity_strength, model.match_threshold)
-    return restore_pictures(image, Session(model, options, host or PlainHost(), analyzer), faces)
+        models = [each.with_identities(people, each.identity_strength, each.match_threshold) for each in models]
+    sessions = [Session(each, options, host, analyzer) for each in models]
+    if len(sessions) > 1:
+        from .several_models import restore_by_several  # which goes by way of this module
+
+        return restore_by_several(image, sessions, faces)
+    return restore_pictures(image, sessions[0], faces)
 
 
 @torch.no_grad()

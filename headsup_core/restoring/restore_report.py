@@ -22,6 +22,9 @@ class RestoreReport:
         gate: a line for each face that the identity gate scored.
         identity_scores: the same in numbers.
         sent_back: of `gate`, the lines of faces whose photo was not used, or would not have been.
+        chosen: with several models, a line for each face: whose result was taken, and why.
+        candidates: the same in numbers.
+        failed_models: with several models, a line for each that failed; they stand in `notes`, too.
     """
 
     model: str
@@ -36,6 +39,9 @@ class RestoreReport:
     gate: list[str] = field(default_factory=list[str])
     identity_scores: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     sent_back: list[str] = field(default_factory=list[str])
+    chosen: list[str] = field(default_factory=list[str])
+    candidates: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    failed_models: list[str] = field(default_factory=list[str])
 
     @property
     def tile(self) -> int:
@@ -54,7 +60,11 @@ class RestoreReport:
 
     def text(self) -> str:
         """A few lines for a person."""
-        return "\n".join([self.summary(), *self.faces, *self.gate])
+        return "\n".join([self.summary(), *self.face_lines()])
+
+    def face_lines(self) -> list[str]:
+        """What is said of faces: who they are, how alike, and whose result was taken."""
+        return [*self.faces, *self.gate, *self.chosen]
 
     def summary(self) -> str:
         """The same without the faces."""

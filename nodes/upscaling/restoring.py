@@ -12,12 +12,14 @@ from ...headsup_core.faces import Face, Faces
 from ...headsup_core.imaging.resizing import resize
 from ...headsup_core.restoring.people.recognise import FOR_PEOPLE
 from ...headsup_core.restoring.pipeline import restore_pictures
+from ...headsup_core.restoring.several_models import restore_by_several
 from ...headsup_core.restoring.tiling.tile_memory import check_picture_fits
 from ..bridge.pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ...headsup_core import HeadsUpModel, RestoreOptions
     from ...headsup_core.restoring.session import Session
     from ..bridge.host import ComfyHost
 
@@ -30,7 +32,7 @@ class RestoredBatch:
         after, before: restored, and plainly enlarged, `[B,H,W,C]`.
         faces: of the restored pictures; none where nobody looked for any.
         failures: of the report, the lines of pictures that were not restored.
-        sent_back: of the report, a line for each face whose photo was not used.
+        sent_back: of the report, a line for each face whose photo was not used, and for each model that failed.
     """
 
     after: torch.Tensor
@@ -42,7 +44,13 @@ class RestoredBatch:
 
 
 def restore_batch(
-    image: torch.Tensor, session: Session, host: ComfyHost, faces: Faces | None = None, *, keep_going: bool
+    image: torch.Tensor,
+    session: Session,
+    host: ComfyHost,
+    faces: Faces | None = None,
+    *,
+    keep_going: bool,
+    others: Sequence[HeadsUpModel] = (),
 ) -> RestoredBatch:
     """Restore an IMAGE `[B,H,W,C]`.
 
@@ -52,6 +60,7 @@ def restore_batch(
     Args:
         host: in place of the session's; shares the progress among the pictures.
         faces: of the pictures of the batch.
+        others: models whose results are compared with that of the session's, face by face.
 
     Raises:
         InputError: an option that fits no picture; without `keep_going` also a picture that cannot be used.
@@ -72,15 +81,19 @@ def restore_batch(
             raise
         return _unchanged(pictures, faces, f"not enlarged, the picture is as it was: {error}")
     after, before = Canvas(pictures, *size), Canvas(pictures, *size)
+    models = (session.model, *others)
     given, kept = faces, _faces_at(faces, size, len(pictures))
     shown: list[tuple[Face, ...]] = []
     sent_back: list[str] = []
     report = BatchReport(len(pictures))
     for index in range(len(pictures)):
-        here = replace(session, host=host.for_picture(index, len(pictures)), options=options.for_picture(index))
+        here = [
+            replace(each, host=host.for_picture(len(models) * index + number, len(models) * len(pictures)))
+            for number, each in enumerate(_sessions(session, models, options.for_picture(index)))
+        ]
         try:
-            own = _faces_of(here, pictures.one(index)) if given is None else replace(given, pictures=(given[index],))
-            result = restore_pictures(pictures.one(index), here, own)
+            own = _faces_of(here[0], pictures.one(index)) if given is None else replace(given, pictures=(given[index],))
+            result = restore_by_several(pictures.one(index), here, own)
         except HeadsUpError as error:
             if not keep_going:
                 raise type(error)(report.place(index) + str(error)) from error
@@ -95,8 +108,9 @@ def restore_batch(
             if result.faces is not None:
                 kept = replace(kept, analyzer=result.faces.analyzer)
             shown.append(kept[index] if result.faces is None else result.faces[0])
-            report.add(index, result.report.summary(), [*result.report.faces, *result.report.gate])
-            sent_back += [report.place(index) + line for line in result.report.sent_back]
+            report.add(index, result.report.summary(), result.report.face_lines())
+            said = (*result.report.failed_models, *result.report.sent_back)
+            sent_back += [report.place(index) + line for line in said]
     wanted = replace(options, max_megapixels=None).size_of(height, width, own_scale)
     if wanted != size:
         report.note(
@@ -105,6 +119,14 @@ def restore_batch(
         )
     kept = replace(kept, pictures=tuple(shown))
     return RestoredBatch(after.image, before.image, report.text(), kept, tuple(report.failures), tuple(sent_back))
+
+
+def _sessions(session: Session, models: Sequence[HeadsUpModel], options: RestoreOptions) -> list[Session]:
+    """One for each model; of the first the session's own, whose references are shared by the pictures."""
+    return [
+        replace(session, model=model, options=options, references={} if number else session.references)
+        for number, model in enumerate(models)
+    ]
 
 
 def _faces_of(session: Session, picture: torch.Tensor) -> Faces | None:

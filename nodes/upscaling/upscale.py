@@ -94,6 +94,9 @@ class HeadsUpUpscale(ComfyNode):
         conditioning: Conditioning | None = None,
         mask: torch.Tensor | None = None,
         faces: Faces | None = None,
+        model_2: HeadsUpModel | None = None,
+        model_3: HeadsUpModel | None = None,
+        model_4: HeadsUpModel | None = None,
         **widgets: Any,  # noqa: ANN401 - those of the options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         options = RestoreOptions(
@@ -102,9 +105,11 @@ class HeadsUpUpscale(ComfyNode):
             mask=None if mask is None else mask_planes(mask, len(image)),
         )
         host = ComfyHost.on(model.device)
-        analyzer = recogniser_of(faces) if model.identities or model.one_step.size_rule.fixed else None
+        others = [each for each in (model_2, model_3, model_4) if each is not None]
+        known = any(each.identities or each.one_step.size_rule.fixed for each in (model, *others))
+        analyzer = recogniser_of(faces) if known or others else None
         session = Session(model, options, host, analyzer)
-        done = restore_batch(image, session, host, faces, keep_going=on_error != STOP)
+        done = restore_batch(image, session, host, faces, keep_going=on_error != STOP, others=others)
         preview = outgoing(_preview(done.after, done.faces))
         pictures = (outgoing(done.after), outgoing(done.before))
         ui = said([*done.failures, *done.sent_back])
@@ -191,4 +196,15 @@ def _optional_inputs() -> list[Any]:
         option_input(declared["identity_gate"], optional=True),
     ]
     later = [name for name in declared if name not in (*SIZES, *TILES, *PLACED, *NOT_HERE)]
-    return inputs + option_inputs(RestoreOptions, later, optional=True)
+    more = [
+        HeadsUpModelSocket.Input(
+            f"model_{number}",
+            optional=True,
+            tooltip="One more model, from HeadsUp Load Model. With several, each restores the picture, one after the "
+            "other, and each face is taken from the result that is most like its person and still explains the "
+            "picture; of nobody known, from the first model. The rest of the picture is the first model's. The report "
+            "says whose each face is.",
+        )
+        for number in (2, 3, 4)
+    ]
+    return [*inputs, *option_inputs(RestoreOptions, later, optional=True), *more]

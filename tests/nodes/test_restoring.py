@@ -23,8 +23,8 @@ from comfyui_headsup.headsup_core.imaging.resizing import resize
 from comfyui_headsup.headsup_core.models.building import build_model
 from comfyui_headsup.headsup_core.models.prediction import LatentResidual
 from comfyui_headsup.headsup_core.models.record import Architecture, ModelCard, ModelRecord
-from comfyui_headsup.headsup_core.restoring.pipeline import restore_pictures
 from comfyui_headsup.headsup_core.restoring.session import Session
+from comfyui_headsup.headsup_core.restoring.several_models import restore_by_several
 from comfyui_headsup.nodes.upscaling.restoring import BatchReport, check_options_fit, restore_batch
 from harness.refusals import raises_naming
 from torch import nn
@@ -108,14 +108,14 @@ def test_batch_is_what_the_core_makes_of_each_picture(model: HeadsUpModel) -> No
 def test_pictures_of_a_batch_share_encoded_references(model: HeadsUpModel, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
-    def spy(image: torch.Tensor, session: Session, faces: Faces | None = None) -> RestoreResult:
-        given.append(session.references)
-        return restore_pictures(image, session, faces)
+    def spy(image: torch.Tensor, sessions: Sequence[Session], faces: Faces | None = None) -> RestoreResult:
+        given.append(sessions[0].references)
+        return restore_by_several(image, sessions, faces)
 
-    monkeypatch.setattr("comfyui_headsup.nodes.upscaling.restoring.restore_pictures", spy)
+    monkeypatch.setattr("comfyui_headsup.nodes.upscaling.restoring.restore_by_several", spy)
     for _ in range(2):
         run(torch.rand(2, 8, 8, 3), model)
-    _, first, second, _, third, fourth = given  # the options are tried out once an execution
+    first, second, third, fourth = given
     assert first is second
     assert third is fourth
     assert first is not third, "another execution may have other people"
@@ -254,14 +254,41 @@ def test_faces_go_with_their_pictures(model: HeadsUpModel, monkeypatch: pytest.M
     faces = Faces(tuple((Face((0.0, 0.0, 4.0, 4.0), torch.zeros(5, 2), score),) for score in (0.1, 0.2)), 9, 14)
     seen: list[float] = []
 
-    def spy(image: torch.Tensor, session: Session, faces: Faces | None = None) -> RestoreResult:
+    def spy(image: torch.Tensor, sessions: Sequence[Session], faces: Faces | None = None) -> RestoreResult:
         if faces is not None:
             seen.extend(face.score for face in faces[0])
-        return restore_pictures(image, session, faces)
+        return restore_by_several(image, sessions, faces)
 
-    monkeypatch.setattr("comfyui_headsup.nodes.upscaling.restoring.restore_pictures", spy)
+    monkeypatch.setattr("comfyui_headsup.nodes.upscaling.restoring.restore_by_several", spy)
     _, _, report = run(torch.rand(2, 9, 14, 3), model, faces=faces)
     assert seen == [0.1, 0.2]
     assert "tiles planned around 1 face" in report
     with raises_naming(InputError, 2, 1):
         run(torch.rand(1, 9, 14, 3), model, faces=faces)
+
+
+def test_further_models_share_the_progress_and_say_what_failed(model: HeadsUpModel) -> None:
+    """Of two pictures and two models there are four parts of the bar; a model that fails is said for each picture."""
+
+    class Broken(nn.Module):
+        config: Any = model.one_step.unet.config
+
+        def forward(self, *_: object, **__: object) -> None:
+            raise HeadsUpError("out of luck")
+
+        def parameters(self, recurse: bool = True) -> Any:
+            return model.one_step.unet.parameters(recurse)
+
+    network: Any = Broken()
+    other = replace(model, one_step=replace(model.one_step, unet=network))
+    host, image = Host(), torch.rand(2, 24, 24, 3)
+    session = Session(model, OPTIONS, host)
+    faces = Faces(((), ()), 24, 24)
+    alone = restore_batch(image, session, host, faces, keep_going=True)
+    host.places.clear()
+    done = restore_batch(image, session, host, faces, keep_going=True, others=[other])
+    assert host.places == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert torch.equal(done.after, alone.after)
+    assert len(done.sent_back) == 2
+    assert all("out of luck" in line for line in done.sent_back)
+    assert not done.failures

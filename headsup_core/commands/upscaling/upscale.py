@@ -23,8 +23,8 @@ from ...models.loading import DEFAULT_MODEL, find_base, find_model_file
 from ...models.tagging.tagger import Tagger
 from ...restoring.options import RestoreOptions
 from ...restoring.people.face_painter import looked_for
-from ...restoring.pipeline import restore_pictures
 from ...restoring.session import Session
+from ...restoring.several_models import restore_by_several
 from ..hosting import add_host_arguments, check_folder, make_host
 from ..identifying.analyzing import (
     add_analyzer_arguments,
@@ -38,7 +38,13 @@ from ..option_arguments import add_option_arguments, given_arguments
 from .batch import Job, JsonLines, LogLines, Restored, Watcher, plan_jobs, run_batch
 from .html_report import HtmlReport, check_report_file
 from .records import Settings
-from .restoring import add_model_arguments, load_asked_model
+from .restoring import (
+    add_candidates_argument,
+    add_model_arguments,
+    candidate_files,
+    load_asked_model,
+    load_candidates,
+)
 from .result_files import add_file_arguments, checked_suffix, manner_of
 from .tag import load_asked_tagger
 
@@ -48,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     add_file_arguments(parser)
     add_model_arguments(parser)
+    add_candidates_argument(parser)
     add_option_arguments(parser, RestoreOptions)
     parser.add_argument("--recursive", action="store_true", help="pictures of the folders in a folder, too")
     parser.add_argument(
@@ -91,6 +98,9 @@ def run(args: argparse.Namespace) -> int:
         raise InputError("--dape without --tagger: DAPE goes over RAM's file, give both")
     if args.person and not names_people(args):
         raise InputError("--person without --reference or --identity: say whose photos there are, too")
+    if args.candidate and (args.aligned or not args.faces):
+        flag = "--aligned" if args.aligned else "--no-faces"
+        raise InputError(f"--candidate with {flag}: results are compared at the faces that are found, leave one out")
     options = RestoreOptions(**given_arguments(RestoreOptions, args))
     host = make_host(args)
     jobs = plan_jobs(args.pictures, args.output, recursive=args.recursive, ending=checked_suffix(args))
@@ -99,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
         check_folder(args.report.parent, "--report")
         check_report_file(args.report)
     model = load_asked_model(args, host)
+    others = load_candidates(args, host)
+    cuts = any(each.one_step.aligned_face for each in (model, *others))
     analyzer: AnalyzerBase | None = None
     if names_people(args):
         analyzer = make_analyzer(args, host)
@@ -106,11 +118,11 @@ def run(args: argparse.Namespace) -> int:
         if args.aligned and len(model.identities) > 1:
             raise InputError(f"--aligned with {len(model.identities)} people: a face is one person's, name one")
     elif args.faces and not args.aligned and options.sizing == "pad" and options.strength > 0:
-        analyzer = make_analyzer(args, host) if model.one_step.aligned_face else analyzer_if_there(args, host)
+        analyzer = make_analyzer(args, host) if cuts or others else analyzer_if_there(args, host)
     if args.aligned and model.painter is not None and options.scale is None and options.long_edge is None:
         options = replace(options, long_edge=model.painter.side)
-    session = Session(model, options, host, analyzer)
-    reads = model.one_step.prompt.reads_text
+    sessions = [Session(each, options, host, analyzer) for each in (model, *others)]
+    reads = any(each.one_step.prompt.reads_text for each in (model, *others))
     tagger = load_asked_tagger(args.tagger, args.dape, host) if args.tagger is not None and reads else None
     settings = Settings.of(args, options, _model_files(args, host), sidecars=args.sidecars and reads)
     with ExitStack() as stack:
@@ -120,8 +132,8 @@ def run(args: argparse.Namespace) -> int:
         watchers: list[Watcher] = [JsonLines() if args.json else LogLines(), *([] if page is None else [page])]
 
         def restore_one(job: Job, texts: dict[str, str]) -> Restored:
-            told = replace(session, options=_with_tags(options, job.source, settings, tagger, host))
-            return _restore_file(job, texts, told, args, page)
+            told = _with_tags(options, job.source, settings, tagger, host)
+            return _restore_file(job, texts, [replace(each, options=told) for each in sessions], args, page)
 
         run_batch(jobs, restore_one, settings, host, resume=args.resume, watchers=watchers)
     return 0
@@ -140,10 +152,10 @@ def _page(args: argparse.Namespace, jobs: Sequence[Job], analyzer: AnalyzerBase)
 def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
     """What the options that name a model mean."""
     named = {name: given for name in ("tagger", "dape") if (given := getattr(args, name)) is not None}
-    taggers = {name: find_model_file(given, host) for name, given in named.items()}
+    others = {name: find_model_file(given, host) for name, given in named.items()} | candidate_files(args, host)
     if args.adapter is None:
-        return {"model": find_any_model(args.model or DEFAULT_MODEL, host), **taggers}
-    return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host), **taggers}
+        return {"model": find_any_model(args.model or DEFAULT_MODEL, host), **others}
+    return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host), **others}
 
 
 def _with_tags(
@@ -157,25 +169,25 @@ def _with_tags(
 
 
 def _restore_file(
-    job: Job, texts: dict[str, str], session: Session, args: argparse.Namespace, page: HtmlReport | None
+    job: Job, texts: dict[str, str], sessions: Sequence[Session], args: argparse.Namespace, page: HtmlReport | None
 ) -> Restored:
-    picture, analyzer = read_picture(job.source), session.analyzer
-    faces = None
-    if args.aligned and session.model.identities:
+    picture, analyzer = read_picture(job.source), sessions[0].analyzer
+    faces, model = None, sessions[0].model
+    if args.aligned and model.identities:
         height, width = picture.rgb.shape[-2:]
-        faces = faces_of_aligned(height, width, len(picture.rgb), session.model.identities[0])
+        faces = faces_of_aligned(height, width, len(picture.rgb), model.identities[0])
     elif analyzer is not None:
         height, width = picture.rgb.shape[-2:]
         faces = analyzer.detect(
-            picture.rgb, looked_for(session.model.painter, height, width, detection_options(args))
+            picture.rgb, looked_for(model.painter, height, width, detection_options(args))
         )
     if page is not None and faces is not None:
         page.faces_are(job.source, faces)
     if faces is not None and args.person:
-        names = [identity.name for identity in session.model.identities]
+        names = [identity.name for identity in sessions[0].model.identities]
         faces = with_overrides(faces, "\n".join(args.person), names, missing=True)
     # references are not shared: pictures of many sizes would fill the memory with them
-    result = restore_pictures(picture.rgb, replace(session, references={}), faces)
+    result = restore_by_several(picture.rgb, [replace(each, references={}) for each in sessions], faces)
     alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
     if picture.frames > 1:
         result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")

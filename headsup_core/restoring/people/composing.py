@@ -38,11 +38,11 @@ def composed(
     height, width = restored.shape[-2:]
     claimed = torch.zeros(1, 1, height, width)
     for face, _ in scored:
-        rows, columns = _window(face, height, width, spill)
+        rows, columns = face_window(face, height, width, spill)
         claimed[..., rows, columns] += region(face, rows, columns, spill)
     result = restored.clone()
     for face in fallen:
-        rows, columns = _window(face, height, width, spill)
+        rows, columns = face_window(face, height, width, spill)
         share = region(face, rows, columns, spill) / claimed[..., rows, columns].clamp(min=1)
         result[..., rows, columns] += share * (plain[..., rows, columns] - restored[..., rows, columns])
     return result
@@ -58,7 +58,7 @@ def region(face: Face, rows: slice, columns: slice, spill: float = 0.0) -> torch
     return faces_mask(here, grow=GROW + spill / max(face.eye_distance, 1.0), feather=FEATHER)
 
 
-def _window(face: Face, height: int, width: int, spill: float = 0.0) -> tuple[slice, slice]:
+def face_window(face: Face, height: int, width: int, spill: float = 0.0) -> tuple[slice, slice]:
     """Rows and columns of the picture around a face; empty when it lies outside."""
     x, y = face.landmarks.mean(0).tolist()
     reach = SURROUNDINGS * face.eye_distance + 2 * spill  # an ellipse grows up to 1.4 times as far along its long axis
