@@ -34,10 +34,15 @@ def test_they_are_offered_load_and_restore(executor: Executor, restorer: str) ->
         graph.upscale(loader[0], executor.values(graph, photo), scale=1.0, tile=0, overlap=0, on_error="stop")
         for photo in (square, wide)
     ]
-    recorded = [executor.record(graph, output) for output in (made[0][0], made[1][0], made[1][2], loader[1])]
+    tiny = graph.load_model()
+    both = graph.upscale(loader[0], executor.values(graph, wide), scale=1.0, tile=0, overlap=0, model_2=tiny)
+    outputs = (made[0][0], made[1][0], made[1][2], loader[1], both[0], both[2])
+    recorded = [executor.record(graph, output) for output in outputs]
     result = executor.run(graph)
     assert result.status == "success", result.complaint
-    restored, untouched, report, info = (executor.recorded(path)[0] for path in recorded)
+    restored, untouched, report, info, of_both, both_report = (executor.recorded(path)[0] for path in recorded)
+    assert torch.allclose(of_both, wide, atol=1e-6)  # no face, no contest: all is the first model's
+    assert "GPEN, headsup-tiny" in both_report
     assert torch.allclose(restored, 0.75 - 0.5 * square, atol=1e-5)
     assert torch.allclose(untouched, wide, atol=1e-6)
     assert "no face was found" in report

@@ -268,7 +268,7 @@ def test_faces_go_with_their_pictures(model: HeadsUpModel, monkeypatch: pytest.M
 
 
 def test_further_models_share_the_progress_and_say_what_failed(model: HeadsUpModel) -> None:
-    """Of two pictures and two models there are four parts of the bar; a model that fails is said for each picture."""
+    """Two pictures and two models make four parts of the bar; a model that fails is said for each picture."""
 
     class Broken(nn.Module):
         config: Any = model.one_step.unet.config
