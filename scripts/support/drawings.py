@@ -137,7 +137,7 @@ def compare_models(schemas: dict[str, Schema]) -> Drawing:
 
 def tiny_faces(schemas: dict[str, Schema]) -> Drawing:
     said = "Faces of 8 to 16 px: a model is fitted to the person's photos once, and used again."
-    sheet = begin("Restore a tiny face (IDFSR)", schemas, said, 520)
+    sheet = begin("Restore a tiny face (IDFSR)", schemas, said, 580)
     sheet.column(SIDE)
     with sheet.group("1 · Photos of the person", GREEN):
         photo = load_image(sheet, "headsup_fit.jpg", "A good photo")

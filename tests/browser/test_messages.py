@@ -103,4 +103,4 @@ def test_options_of_other_models_are_hidden(comfy_page: ComfyPage) -> None:
 
     assert alone == again
     assert {"model", "detail"} <= set(alone)
-    assert set(pisa) - set(alone) == {"lambda_pix", "lambda_sem"}
+    assert set(pisa) - set(alone) == {"lambda_pix", "lambda_sem", "process_size"}
