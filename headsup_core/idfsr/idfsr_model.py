@@ -74,6 +74,23 @@ class IDFSRModel:
         faces = _unsigned(base + spread * given.float()) if predicts == "residual" else None
         return Attempt(F.mse_loss(given, wanted[predicts]()), faces)
 
+    def taken(self, steps: int | None) -> int:
+        """How many steps of DDIM are taken where so many are asked for; None: as many as the model's record says.
+
+        A model that predicts residuals knows its own timesteps alone: it takes the most steps up to `steps` that fall
+        on them, a divisor of the record's.
+
+        Raises:
+            InputError: no or too many steps.
+        """
+        own = self.architecture.steps
+        steps = own if steps is None else steps
+        if not 1 <= steps <= STEPS:
+            raise InputError(f"{steps} steps: must be from 1 to {STEPS}")
+        if self.architecture.predicts != "residual":
+            return steps
+        return next(fewer for fewer in range(min(steps, own), 0, -1) if own % fewer == 0)
+
     @torch.no_grad()
     def restore(
         self,
@@ -87,15 +104,13 @@ class IDFSRModel:
 
         Args:
             identity: z_id `[B,D]`.
-            steps: of DDIM; None: as the model's record says.
+            steps: of DDIM, as for `taken`.
             after: called after each step with the faces so far `[B,3,S,S]` in 0..1.
 
         Raises:
             InputError: no or too many steps, or an embedding of another width.
         """
-        steps = self.architecture.steps if steps is None else steps
-        if not 1 <= steps <= STEPS:
-            raise InputError(f"{steps} steps: must be from 1 to {STEPS}")
+        steps = self.taken(steps)
         if identity.shape[-1] != self.architecture.embedding:
             wanted = f"{self.architecture.embedding} ({self.architecture.embedder})"
             raise InputError(f"identity embedding of {identity.shape[-1]} values: this model takes {wanted}")

@@ -161,7 +161,7 @@ class _Call:
 
     @property
     def steps(self) -> int:
-        return self.options.steps or self.model.architecture.steps
+        return self.model.taken(self.options.steps)
 
     def person(self, face: Face) -> Identity | None:
         return None if face.identity is None else self.people.get(face.identity)

@@ -203,6 +203,15 @@ def test_residuals_take_few_steps_from_the_end_and_are_their_own_goal() -> None:
     assert torch.allclose(attempt.faces, (inputs.warped + 0.125 * found).clamp(0, 1), atol=1e-5)
 
 
+def test_a_model_of_residuals_takes_steps_that_it_was_trained_at() -> None:
+    model, inputs, identity = small_model(predicts="residual", steps=8), seen(1), torch.randn(1, 6)
+    assert [model.taken(asked) for asked in (None, 1, 3, 7, 8, 20)] == [8, 1, 2, 4, 8, 8]
+    assert small_model(steps=8).taken(20) == 20
+    believed: list[torch.Tensor] = []
+    model.restore(inputs, identity, steps=20, after=believed.append)
+    assert len(believed) == 8
+
+
 def test_who_knows_the_residual_gets_the_picture_within_range() -> None:
     residual = torch.randn(1, 3, 4, 4) * 3
     believed: list[torch.Tensor] = []
