@@ -29,7 +29,7 @@ from .restore_faces import BYTES_PER_VALUE
 
 SMALL_EYES = 8.0
 """Pixels of the input between the eyes of a face, from which on the one-step model restores it with the photo."""
-COARSEST = 2.0
+COARSEST = 2.5
 """A face is not painted where the picture shows it so many times as fine as the model."""
 
 
@@ -53,7 +53,7 @@ class IDFSRPainter:
 
     def wants(self, face: Face, factor: float) -> bool:
         own = aligned_face(self.side).eye_distance
-        return face.eye_distance < SMALL_EYES * factor and face.eye_distance <= COARSEST * own * 1.01
+        return face.eye_distance < SMALL_EYES * factor and face.eye_distance <= COARSEST * own
 
     def paint(self, onto: torch.Tensor, task: PaintedFace, host: Host, progress: Progress) -> torch.Tensor:
         """Raises `InputError` when the person has no embedding of the model's recogniser and no photo to embed."""

@@ -86,7 +86,7 @@ def test_large_faces_are_the_one_step_models(handle: HeadsUpModel) -> None:
     face = aligned_face(64)  # eyes 15.7 px apart
     assert painter.wants(face, 4)
     assert not painter.wants(face, 1)  # it is as large in the input
-    assert not painter.wants(aligned_face(256), 16)  # twice as fine as the model is not enough
+    assert not painter.wants(aligned_face(256), 16)  # four times as fine as the model
 
 
 def test_the_command_line_paints_an_aligned_face(
