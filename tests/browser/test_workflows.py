@@ -95,7 +95,7 @@ def test_nothing_overlaps_in_nodes_2(page: ComfyPage, artifacts: Path) -> None:
             pairs = combinations(boxes, 2)
             found[name] = [(a[0], b[0]) for a, b in pairs if overlap(a[1:], b[1:], title=0)]
         page.load_workflow(workflow(APPS[-1]), APPS[-1])
-        page.page.get_by_text("person_strength").first.wait_for(timeout=60_000)
+        page.page.get_by_text("person_strength").locator("visible=true").first.wait_for(timeout=60_000)
         page.screenshot(artifacts / "app.png")
     finally:
         page.page.evaluate(SWITCH, False)
