@@ -14,7 +14,7 @@ import pytest
 import torch
 from harness.checkpoint import write_checkpoint
 from harness.idfsr import write_idfsr
-from harness.workflows import APPS, GRAPHS, NAMES, NOTES, workflow, write_pictures
+from harness.workflows import APPS, GRAPHS, NAMES, NOTES, as_drawn, workflow, write_pictures
 from PIL import Image
 from support.blueprint import BLUEPRINT, blueprint
 from support.client import ComfyClient, PromptResult
@@ -249,7 +249,7 @@ def without(prompt: Prompt, nodes: set[str]) -> Prompt:
 
 def test_files_are_what_the_script_draws(client: ComfyClient, root: Path) -> None:
     """When this fails: .venv/bin/python scripts/draw_workflows, and look at what changed."""
-    schemas = client.object_info()
+    schemas = as_drawn(client.object_info())
     drawn = {drawing.name: drawing.to_json() for drawing in (draw(schemas) for draw in WORKFLOWS)}
 
     assert drawn == {name: workflow(name) for name in NAMES}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from support.paths import ROOT
 from support.portrait import read_workflow
+from support.workflow import PAGE_ONLY
 
 from headsup_core.image_files import write_picture
 
@@ -25,6 +26,26 @@ FRIEND = (20, 230, 210, 420)  # left, top, right, bottom of somebody in insightf
 def workflow(name: str) -> dict[str, Any]:
     """The JSON of a workflow."""
     return read_workflow(ROOT / "workflows" / f"{name}.json")
+
+
+def as_drawn(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Schemas without the optional inputs that came since the workflows were drawn: in files these have defaults."""
+    files = [read_workflow(path) for path in (*WORKFLOWS, *BLUEPRINTS)]
+    graphs = [graph for file in files for graph in (file, *file.get("definitions", {}).get("subgraphs", []))]
+    known: dict[str, set[str]] = {}
+    for node in (node for graph in graphs for node in graph["nodes"]):
+        names = {socket["name"].split(".")[0] for socket in node.get("inputs", [])}
+        known.setdefault(node["type"], set()).update(names)
+    return {kind: schema if kind not in known else _with(schema, known[kind]) for kind, schema in schemas.items()}
+
+
+def _with(schema: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """A schema whose optional inputs are those of these names, and those that have neither socket nor widget."""
+    optional = schema["input"].get("optional", {})
+    kept = {name: spec for name, spec in optional.items() if name in names or str(spec[0]) in PAGE_ONLY}
+    order = schema.get("input_order", {})
+    order = order | {"optional": [name for name in order.get("optional", optional) if name in kept]}
+    return schema | {"input": schema["input"] | {"optional": kept}, "input_order": order}
 
 
 def write_pictures(folder: Path) -> None:
