@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from harness.executor import Executor
+from support.texts import FILE_LISTS
 from support.workflow import input_spec
 
 pytestmark = pytest.mark.every_comfyui
@@ -28,7 +29,7 @@ def summary(info: dict[str, Any]) -> dict[str, Any]:
         "display_name": info["display_name"],
         "output_node": info["output_node"],
         "inputs": {
-            section: [[name.split(".")[0], *input_summary(specs[name])] for name in info["input_order"][section]]
+            section: [[name.split(".")[0], *input_summary(name, specs[name])] for name in info["input_order"][section]]
             for section, specs in info["input"].items()
             if section in ("required", "optional")
         },
@@ -36,14 +37,16 @@ def summary(info: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def input_summary(spec: Any) -> list[Any]:
-    """Type and options of an input."""
+def input_summary(name: str, spec: Any) -> list[Any]:
+    """Type and options of an input; of one that lists the user's files, not which there are."""
     kind, options = input_spec(spec)
     if isinstance(kind, list):
         kind, options = "COMBO", {**options, "options": kind}
     if kind == "COMFY_AUTOGROW_V3":  # an older version has the first socket alone
         kind = next(iter(options["template"]["input"]["required"].values()))[0]
     kept = {key: options[key] for key in KEPT_OPTIONS if options.get(key) is not None}
+    if name in FILE_LISTS:
+        kept.pop("options", None)
     if options.get("control_after_generate"):  # True or a word, depending on the version
         kept["control_after_generate"] = True
     return [kind, kept]
