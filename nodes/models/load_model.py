@@ -52,9 +52,9 @@ class HeadsUpLoadModel(ComfyNode):
                     "model",
                     options=[*choices(), *face_restorer_choices()],
                     default=DEFAULT_CHOICE,
-                    tooltip="headsup-tiny comes with the pack (MIT licence; x4; runs on a CPU). idfsr-tiny is "
-                    "headsup-tiny, and paints very small faces (eyes less than 8 px apart) of people whose photos you "
-                    "have. The other names are the files in models/headsup, and the face restorers in "
+                    tooltip="headsup-tiny comes with the pack (MIT licence; x4; runs on a CPU). idfsr-tiny, an "
+                    "experiment, is headsup-tiny and paints very small faces (eyes less than 8 px apart) of people "
+                    "whose photos you have. The other names are the files in models/headsup, and the face restorers in "
                     "models/facerestore_models: GFPGAN, RestoreFormer, CodeFormer (NON-COMMERCIAL) and GPEN "
                     "(NON-COMMERCIAL), which restore each face and leave the rest plainly enlarged. Licences are in "
                     "the output info.",
