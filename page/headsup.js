@@ -158,7 +158,10 @@ function followModel(node) {
 /** An older ComfyUI has no Compare Images: our templates, which show both pictures beside it, do without. */
 function withoutCompare(workflow) {
   if (!workflow?.extra?.headsup || window.LiteGraph.registered_node_types.ImageCompare) return
-  const gone = new Set(workflow.nodes.filter((node) => node.type === "ImageCompare").map((node) => node.id))
+  const compares = workflow.nodes.filter((node) => node.type === "ImageCompare")
+  const holds = ([left, top, width, height], [x, y]) => left < x && x < left + width && top < y && y < top + height
+  workflow.groups = workflow.groups?.filter((group) => !compares.some((node) => holds(group.bounding, node.pos)))
+  const gone = new Set(compares.map((node) => node.id))
   const links = new Set(workflow.links.filter((link) => gone.has(link[3])).map((link) => link[0]))
   workflow.nodes = workflow.nodes.filter((node) => !gone.has(node.id))
   workflow.links = workflow.links.filter((link) => !links.has(link[0]))

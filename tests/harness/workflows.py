@@ -16,7 +16,7 @@ from .people import astronaut, group_photo, hanks
 
 WORKFLOWS = sorted((ROOT / "workflows").glob("*.json"))
 BLUEPRINTS = sorted((ROOT / "subgraphs").glob("*.json"))
-NAMES = [path.stem for path in WORKFLOWS]
+NAMES = sorted(path.stem for path in WORKFLOWS)
 APPS = [name for name in NAMES if name.startswith("App - ")]
 GRAPHS = [name for name in NAMES if name not in APPS]
 NOTES = {"Note", "MarkdownNote"}
