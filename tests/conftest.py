@@ -22,6 +22,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-snapshot", action="store_true", help=words)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What only repeats another case with other sizes or precisions runs when it is asked for: `-m matrix`."""
+    if "matrix" in config.getoption("-m"):
+        return
+    left = [item for item in items if item.get_closest_marker("matrix")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
 SECONDS: defaultdict[str, float] = defaultdict(float)
 
 

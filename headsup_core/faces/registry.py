@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from ..errors import InputError
 from ..host import Host, PlainHost
 from .analyzer import AnalyzerBase
-from .backends.dlib import DlibAnalyzer
+from .backends.bundled import BundledAnalyzer
+from .backends.dlib import LIBRARIES, DlibAnalyzer
 from .backends.facexlib import FacexlibAnalyzer
 from .backends.insightface import InsightFaceAnalyzer
 from .backends.opencv import OpenCvAnalyzer
 from .faces import Faces
 
 BACKENDS: Mapping[str, type[AnalyzerBase]] = {
-    backend.name: backend for backend in (DlibAnalyzer, InsightFaceAnalyzer, OpenCvAnalyzer, FacexlibAnalyzer)
+    backend.name: backend
+    for backend in (DlibAnalyzer, InsightFaceAnalyzer, OpenCvAnalyzer, FacexlibAnalyzer, BundledAnalyzer)
 }
-"""The default first. Importing them imports none of their libraries: the constructors do."""
-DEFAULT_ANALYZER = DlibAnalyzer.name
+"""Importing them imports none of their libraries: the constructors do."""
 
 
-def load_face_analyzer(name: str = DEFAULT_ANALYZER, host: Host | None = None, **options: Any) -> AnalyzerBase:  # noqa: ANN401 - as the backend takes them
+def default_analyzer() -> str:
+    """Name of the analyzer that needs no file: dlib's, or our own where dlib is not installed."""
+    there = all(find_spec(library) is not None for library in LIBRARIES)
+    return DlibAnalyzer.name if there else BundledAnalyzer.name
+
+
+DEFAULT_ANALYZER = default_analyzer()
+
+
+def load_face_analyzer(
+    name: str = DEFAULT_ANALYZER, host: Host | None = None, **options: Any  # noqa: ANN401 - as the backend takes them
+) -> AnalyzerBase:
     """A face analyzer.
 
     Args:
-        name: one of `BACKENDS`: "dlib" needs nothing; the others need files, which `python -m headsup_core download`
-            gets where their licences allow it.
+        name: one of `BACKENDS`: "dlib" and "bundled" need no file; the others need some, which `python -m headsup_core
+            download` gets where their licences allow it.
         host: where to look for model files and on which device to compute; None: the CPU or GPU, no model folder.
         options: "insightface": `pack`; "opencv": `detector`, `recogniser`; "facexlib": `detector` (file names).
 

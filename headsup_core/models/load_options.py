@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import InputError
 from ..option_fields import declared_options, option
@@ -33,6 +33,19 @@ class DetailOptions:
 
 
 @dataclass(frozen=True)
+class AdaptedOptions:
+    """The options of every adapter that goes beside Stable Diffusion."""
+
+    decoder: Literal["own", "taesd"] = option(
+        "own",
+        "What makes the picture of the result. own: the base's decoder. taesd: the small one that ComfyUI has for "
+        "previews, taesd_decoder.safetensors or .pth in models/vae_approx; much faster, and softer in fine detail. Not "
+        "for S3Diff files with skip connections.",
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True)
 class ProcessSizeOptions:
     """The option of OSEDiff's and PiSA-SR's scripts, which enlarge small pictures in the same way."""
 
@@ -44,6 +57,13 @@ class ProcessSizeOptions:
         step=8,
         unit="px",
     )
+
+
+def split_options(declared: type, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of `given` a dataclass declares, and the rest."""
+    known = declared_options(declared)
+    ours = {name: value for name, value in given.items() if name in known}
+    return ours, {name: value for name, value in given.items() if name not in known}
 
 
 def choose_options(declared: type[Chosen], given: Mapping[str, Any], owner: str) -> Chosen:

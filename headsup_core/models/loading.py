@@ -11,6 +11,7 @@ import torch
 from ..errors import InputError, ModelFileError
 from ..host import Host
 from .bases.base import NEEDED, Base, load_base
+from .codecs.quick_decoder import LATENTS, find_taesd, load_taesd
 from .face_restorers.known_restorers import FOLDER as FACE_RESTORER_FOLDER
 from .face_restorers.through_onnx import SUFFIX as ONNX
 from .face_restorers.through_onnx import load_onnx_restorer
@@ -18,7 +19,7 @@ from .face_restorers.through_spandrel import find_face_restorer, load_through_sp
 from .file_formats.headsup_adapter import is_headsup_adapter, read_adapter_record
 from .file_formats.headsup_file import is_headsup_file, load_headsup, read_model_record
 from .file_formats.weights_files import WeightsFile, checksum, read_weights
-from .load_options import DetailOptions, NoOptions, choose_options
+from .load_options import AdaptedOptions, DetailOptions, NoOptions, choose_options, split_options
 from .one_step import OneStepModel
 from .systems import find_system
 
@@ -53,8 +54,8 @@ def load_one_step(
         dtype: "auto" (float32; float16 for files over 200 MB on a GPU), "float32", "bfloat16", "float16"; a shared
             `Base` keeps its own.
         host: finds files and says which device will compute; None: files by path only, CPU.
-        options: what the system or face restorer declares (`models.systems`, `models.face_restorers`), or the file:
-            `detail` (`load_options.DetailOptions`).
+        options: what the system or face restorer declares (`models.systems`, `models.face_restorers`), or every adapter
+            (`load_options.AdaptedOptions`), or the file: `detail` (`load_options.DetailOptions`).
 
     Raises:
         ModelFileError: nothing of that name, or a file that is not a usable model: what was found and expected.
@@ -112,7 +113,25 @@ def _load_adapted(
         weights = base
     else:
         weights = load_base(find_base(base, host), resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1))
-    return _named(found.build(file, weights, options, merge=merge), file)
+    own, systems = split_options(AdaptedOptions, options)
+    chosen = choose_options(AdaptedOptions, own, found.name)
+    model = _named(found.build(file, weights, systems, merge=merge), file)
+    return model if chosen.decoder == "own" else _quickly_decoded(model, host)
+
+
+def _quickly_decoded(model: OneStepModel, host: Host | None) -> OneStepModel:
+    """The model with TAESD's decoder. Raises as `load_one_step`."""
+    if model.codec.skips is not None:
+        raise InputError(f"{model.card.name}'s decoder reads the encoder's activations: use decoder own")
+    config: Any = model.codec.vae.config
+    found = (model.codec.channels, model.codec.factor, round(config.scaling_factor, 5))
+    if found != LATENTS:
+        raise InputError(
+            f"decoder taesd is for latents of {LATENTS[0]} channels, {LATENTS[1]} px each and scaled by {LATENTS[2]}, "
+            f"this base's have {found[0]}, {found[1]} and {found[2]}: use decoder own"
+        )
+    decoder = load_taesd(find_taesd(host), model.dtype)
+    return replace(model, codec=model.codec.with_quick_decoder(decoder))
 
 
 def _named(model: OneStepModel, file: WeightsFile) -> OneStepModel:

@@ -71,7 +71,7 @@ class Epsilon:
     Attributes:
         timestep: t of the one step.
         betas, steps: ends and length of the `scaled_linear` noise schedule; Stable Diffusion's by default.
-        double: do the arithmetic in fp64 (OSDFace does); the result is fp32 all the same.
+        double: do the arithmetic in fp64 on a CPU (OSDFace does); the result is fp32 all the same.
     """
 
     timestep: int
@@ -90,7 +90,7 @@ class Epsilon:
 
     def x0(self, latent: torch.Tensor, prediction: torch.Tensor) -> torch.Tensor:
         alpha, beta = self.alpha_bar**0.5, (1.0 - self.alpha_bar) ** 0.5
-        if self.double and latent.device.type != "mps":  # which has no fp64
+        if self.double and latent.device.type == "cpu":  # GPUs are slow in fp64, MPS has none
             return ((latent.double() - beta * prediction.double()) / alpha).float()
         return (latent.float() - beta * prediction.float()) / alpha
 

@@ -46,7 +46,7 @@ def codec_stages(model: OneStepModel, observation: Observation | None) -> tuple[
     """The encoder, which gives mean and deviation of 2C channels, and the decoder."""
     codec = model.codec
     f, channels, dtype = codec.factor, codec.channels, model.dtype
-    encoder_radius, decoder_radius = codec.receptive_radius or (None, None)
+    encoder_radius = None if codec.receptive_radius is None else codec.receptive_radius[0]
 
     def encode(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
         del places
@@ -65,5 +65,5 @@ def codec_stages(model: OneStepModel, observation: Observation | None) -> tuple[
     in_latents = None if encoder_radius is None else math.ceil(encoder_radius / f)
     return (
         Stage("the encoder", encode, 2 * channels, f, 1, in_latents),
-        Stage("the decoder", decode, 3, 1, f, decoder_radius),
+        Stage("the decoder", decode, 3, 1, f, codec.decoder_radius),
     )

@@ -54,7 +54,7 @@ def restore_picture(
     model, host = run.model, run.host
     conditions = run.conditions(known)
     # the cautious guess also where the model was measured: a host that moves models gains nothing by a close fit
-    needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model)
+    needed = tiling.tile_pixels**2 * tiling.batch * bytes_per_pixel(model, host.device)
     observation = _observe(run, picture, needed)
     encode, decode = codec_stages(model, observation)
     host.load(model.codec.networks, needed)
@@ -77,18 +77,22 @@ def restore_picture(
     else:
         _encode_references(conditions, tiling, latent, host, needed)
         denoise = told_unet_stage(run, observation, conditions, needed)
-    host.load(model.denoisers, needed)
-    denoised, tiling = run_tiled(denoise, latent, tiling, host, run.progress)
+    shown, previewer = (), None
+    if model.codec.quick_decoder is not None:
+        shown, previewer = model.codec.decoders, _latent_previewer(picture, model, host)
+    host.load([*model.denoisers, *shown], needed)
+    denoised, tiling = run_tiled(denoise, latent, tiling, host, run.progress, previewer)
     _check_finite(denoised, "the UNet", model)
     clean = denoised.split(model.codec.channels, dim=1)
-    host.load([model.codec.vae] if model.codec.skips is None else model.codec.networks, needed)
+    host.load(model.codec.decoders, needed)
 
     def decoded(latents: torch.Tensor, tiling: Tiling) -> tuple[torch.Tensor, Tiling]:
         if model.codec.skips is not None:  # the decoder looks at the picture as well, cut into the same tiles
             latents = torch.cat([latents, F.pixel_unshuffle(picture, model.codec.factor)], dim=1)
-        restored = _exact(lambda way: model.codec.decode_in_parts(latents.to(model.dtype), way), parts, host)
+        whole = None if model.codec.quick_decoder is not None else parts  # which sees only so far: tiles do as well
+        restored = _exact(lambda way: model.codec.decode_in_parts(latents.to(model.dtype), way), whole, host)
         if restored is None:
-            tiling = replace(tiling, codec_way=RAN_OUT if parts else tiling.codec_way)
+            tiling = replace(tiling, codec_way=RAN_OUT if whole else tiling.codec_way)
             restored, tiling = run_tiled(decode, latents, tiling, host, run.progress, _previewer(picture))
         _check_finite(restored, "the decoder", model)
         return restored, tiling
@@ -190,6 +194,21 @@ def _previewer(picture: torch.Tensor) -> Callable[[Tile, torch.Tensor], torch.Te
         return canvas
 
     return paste
+
+
+def _latent_previewer(
+    picture: torch.Tensor, model: OneStepModel, host: Host
+) -> Callable[[Tile, torch.Tensor], torch.Tensor]:
+    """The same of the UNet's tiles `[C or 2C,h,w]`, decoded by the quick decoder at about the size of the preview."""
+    paste, factor, channels = _previewer(picture), model.codec.factor, model.codec.channels
+    coarser = max(1, int(max(picture.shape[-2:]) / PREVIEW_SIDE))
+
+    def show(tile: Tile, latent: torch.Tensor) -> torch.Tensor:
+        small = F.avg_pool2d(latent[None, :channels], min(coarser, *latent.shape[-2:]), ceil_mode=True)
+        decoded = model.codec.decode(small.to(host.device, model.dtype)).float().cpu()
+        return paste(tile.scaled(factor), decoded[0].clamp(0, 1))
+
+    return show
 
 
 def _check_finite(values: torch.Tensor, part: str, model: OneStepModel) -> None:

@@ -46,8 +46,8 @@ class HeadsUpLoadFaceAnalyzer(ComfyNode):
                     options=list(DEVICES),
                     default="auto",
                     tooltip="Where the networks of insightface and facexlib compute. auto (default): the device that "
-                    "ComfyUI uses, as far as the library can. cpu: slower, but takes no GPU memory. dlib and opencv "
-                    "always use the CPU.",
+                    "ComfyUI uses, as far as the library can. cpu: slower, but takes no GPU memory. dlib, opencv "
+                    "and bundled always use the CPU.",
                 ),
             ],
             outputs=[
@@ -85,7 +85,8 @@ def _backends() -> str:
     lines = [
         f"{name}: needs {backend.needs or 'nothing'}; {backend.licence}" for name, backend in BACKENDS.items()
     ]
-    return "What finds and recognises faces. Default dlib. " + ". ".join(lines) + ". facexlib recognises nobody."
+    before = "What finds and recognises faces. Default dlib; bundled where dlib cannot be had. "
+    return before + ". ".join(lines) + ". facexlib and bundled recognise nobody."
 
 
 def describe(analyzer: AnalyzerBase, files: list[Path]) -> str:

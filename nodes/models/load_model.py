@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...headsup_core import InputError
 from ...headsup_core.idfsr.known_faces import SMALL_EYES, IDFSRPainter
 from ...headsup_core.models.loading import DTYPES
+from ...headsup_core.models.precision import offered
 from ...headsup_core.models.systems import load_options
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
@@ -203,6 +204,7 @@ def describe(model: HeadsUpModel, path: Path, needs: str = ALONE) -> str:
         "known faces": _known_faces(model),
         "scale": f"x{weights.scale}; any other scale works, too",
         "weights": f"{str(weights.dtype).removeprefix('torch.')}, {megabytes:.1f} MB in memory",
+        "faster": offered("auto", weights.dtype, ComfyHost.on(model.device).device),
         "prompt": "text or conditioning" if reads_text else "none: text is ignored",
         "detail": "" if detail is None else f"{detail:g}, of 0 (faithful) to 1 (crisp)",
         "notes": card.notes,

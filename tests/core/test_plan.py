@@ -137,7 +137,7 @@ def test_sizes_without_pixels_are_those_with(way: PublishedSizing, size: tuple[i
 
 
 def test_calibration_is_kept_and_damage_is_ignored(toy_model: OneStepModel, cache: Path) -> None:
-    found = Calibration(_cost(10), _cost(20), _cost(30), PartsCost(3.0, 1e-6, 2e-6))
+    found = Calibration(_cost(10), _cost(20), _cost(30), PartsCost((65536,), (3.0,), 1e-6, 2e-6))
     assert read_calibration(toy_model, HOST.device) is None
     write_calibration(found, toy_model, HOST.device)
     assert read_calibration(toy_model, HOST.device) == found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,9 @@ def projection_tensors(base: Base) -> dict[str, torch.Tensor]:
     return {name: torch.randn(*shape, generator=random) for name, shape in shapes.items()}
 
 
-def dictionary_tensors() -> dict[str, torch.Tensor]:
+def dictionary_tensors(
+    widths: Sequence[tuple[int, int]] = WIDTHS, entries: int = ENTRIES, feature: int = FEATURE
+) -> dict[str, torch.Tensor]:
     random = torch.Generator().manual_seed(42)
     tensors: dict[str, torch.Tensor] = {}
 
@@ -77,21 +80,21 @@ def dictionary_tensors() -> dict[str, torch.Tensor]:
         for part in ("q", "k", "v", "proj_out"):
             layer(f"{name}.{part}", width, width, 1)
 
-    layer("encoder.conv_in", 32, 3, 3)
-    for level, (into, out) in enumerate(WIDTHS):
+    layer("encoder.conv_in", widths[0][0], 3, 3)
+    for level, (into, out) in enumerate(widths):
         residual(f"encoder.down.{level}.block.0", into, out)
-        if level < len(WIDTHS) - 1:
+        if level < len(widths) - 1:
             layer(f"encoder.down.{level}.downsample.conv", out, out, 3)
         else:
             attention(f"encoder.down.{level}.attn.0", out)
-    width = WIDTHS[-1][1]
+    width = widths[-1][1]
     residual("encoder.mid.block_1", width, width)
     attention("encoder.mid.attn_1", width)
     residual("encoder.mid.block_2", width, width)
     norm("encoder.norm_out", width)
     layer("encoder.conv_out", 24, width, 3)
-    layer("quant_conv", FEATURE, 24, 1)
-    tensors["quantize.embedding.weight"] = torch.randn(ENTRIES, FEATURE, generator=random)
+    layer("quant_conv", feature, 24, 1)
+    tensors["quantize.embedding.weight"] = torch.randn(entries, feature, generator=random)
     return tensors
 
 

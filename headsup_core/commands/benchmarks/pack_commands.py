@@ -62,6 +62,7 @@ def _rehearsal(args: argparse.Namespace) -> int:
 def _performance(args: argparse.Namespace) -> int:
     """Time and memory against the picture's size, tiles, overlap and the codec's ways."""
     from ...benchmark.measuring.codec_ways import codec_table
+    from ...benchmark.measuring.decoders import decoder_table
     from ...benchmark.measuring.performance import overlap_table, ratio_table, size_table
     from ...benchmark.measuring.random_model import NAME
 
@@ -71,11 +72,12 @@ def _performance(args: argparse.Namespace) -> int:
         "ratios": lambda: ratio_table(model, 1),
         "overlap": lambda: overlap_table(model, 1024, 512, (32, 64, 96, 128)),
         "codec": lambda: codec_table(sides[: len(sides) - 1] or sides),
+        "decoders": lambda: decoder_table(sides[-1], sides[0]),
     }
     asked: list[str] = args.tables.split(",")
     if unknown := [table for table in asked if table not in makers]:
         raise InputError(f"--tables {unknown[0]}: choose from {', '.join(makers)}")
-    tables = [makers[table]() for table in asked if table != "codec" or args.model == NAME]
+    tables = [makers[table]() for table in asked if table not in ("codec", "decoders") or args.model == NAME]
     return finish(args.output, f"performance-{Path(model).stem}.md", "\n\n".join(tables) + "\n")
 
 

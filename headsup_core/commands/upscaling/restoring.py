@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ from ...errors import InputError
 from ...host import Host
 from ...idfsr.known_faces import load_model
 from ...models.loading import DEFAULT_MODEL, find_model_file
+from ...models.precision import offered
 from ...models.systems import SYSTEMS, load_options
 from ...restoring.headsup_model import HeadsUpModel
 from ..option_arguments import add_option_argument
 
 if TYPE_CHECKING:
     from ...benchmark.comparing.system_names import SystemName
+
+log = logging.getLogger(__name__)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +70,7 @@ def _candidate_names(args: argparse.Namespace) -> list[SystemName]:
 
 def load_asked_model(args: argparse.Namespace, host: Host) -> HeadsUpModel:
     """The model of those options. Raises `ModelFileError` and `InputError` as `load_model`."""
-    return load_model(
+    model = load_model(
         args.model,
         adapter=args.adapter,
         base=args.base,
@@ -75,3 +79,6 @@ def load_asked_model(args: argparse.Namespace, host: Host) -> HeadsUpModel:
         host=host,
         **{name: value for name in load_options() if (value := getattr(args, name)) is not None},
     )
+    if offer := offered(args.dtype, model.one_step.dtype, host.device):
+        log.info("%s", offer)
+    return model

@@ -19,6 +19,7 @@ from ...identity.overrides import with_overrides
 from ...idfsr.known_faces import faces_of_aligned, find_any_model
 from ...image_files import read_picture, write_picture
 from ...imaging.resizing import resize
+from ...models.codecs.quick_decoder import find_taesd
 from ...models.loading import DEFAULT_MODEL, find_base, find_model_file
 from ...models.tagging.tagger import Tagger
 from ...restoring.options import RestoreOptions
@@ -155,7 +156,8 @@ def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:
     others = {name: find_model_file(given, host) for name, given in named.items()} | candidate_files(args, host)
     if args.adapter is None:
         return {"model": find_any_model(args.model or DEFAULT_MODEL, host), **others}
-    return {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host), **others}
+    files = {"adapter": find_model_file(args.adapter, host), "base": find_base(args.base, host), **others}
+    return files | ({"decoder": find_taesd(host)} if args.decoder == "taesd" else {})
 
 
 def _with_tags(

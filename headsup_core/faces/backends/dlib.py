@@ -21,6 +21,7 @@ from ..analyzer import AnalyzerBase, DetectionOptions, Licence, to_bytes
 from ..face import Face
 from ..landmarks import Candidate, find_landmarks
 
+LIBRARIES = ("dlib", "face_recognition_models")
 HOG_FACE = 80
 """Side in pixels of the smallest box that the HOG detector can find."""
 BOX_PER_EYES = 2.4

@@ -17,6 +17,8 @@ import torch
 
 Local = Callable[..., torch.Tensor]
 SAME = Fraction(1)
+CHANNELS_AT_ONCE = 32
+"""Channels whose statistics are taken together."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,10 @@ class Moments:
 
     def add(self, part: torch.Tensor) -> None:
         """Take in `part` `[1,C,h,w]`."""
-        values = part[0].flatten(1).float()
-        variance, mean = (moment.double().cpu() for moment in torch.var_mean(values, dim=1, correction=0))
-        count = values.shape[1]
+        pieces = part[0].split(CHANNELS_AT_ONCE)  # in half precision a copy in fp32 of all would be the largest map
+        found = [torch.var_mean(piece.flatten(1).float(), dim=1, correction=0) for piece in pieces]
+        variance, mean = (torch.cat(column).cpu().double() for column in zip(*found, strict=True))
+        count = part.shape[-2] * part.shape[-1]
         step, total = mean - self._mean, self._count + count
         self._mean = self._mean + step * (count / total)
         self._squares = self._squares + variance * count + step.square() * (self._count * count / total)

@@ -25,6 +25,7 @@ class Codec:
         vae: a diffusers `AutoencoderKL` or `AutoencoderTiny`, our `BlockTransformAutoencoder`, or `PixelAutoencoder`.
         adapters: beside the encoder.
         skips: from the encoder to the decoder, or None.
+        quick_decoder: an `AutoencoderTiny` that decodes in place of `vae` (`quick_decoder.load_taesd`), or None.
 
     Attributes:
         factor: pixels per latent along each axis (f; 8 for Stable Diffusion).
@@ -35,15 +36,17 @@ class Codec:
 
     adapters: tuple[Adapter, ...] = ()
     skips: SkipConvolutions | None = None
+    quick_decoder: nn.Module | None = None
 
     def __init__(
         self,
         vae: AutoencoderKL | AutoencoderTiny | BlockTransformAutoencoder | PixelAutoencoder,
         adapters: tuple[Adapter, ...] = (),
         skips: SkipConvolutions | None = None,
+        quick_decoder: nn.Module | None = None,
     ) -> None:
         self.vae: nn.Module = vae
-        self.adapters, self.skips = adapters, skips
+        self.adapters, self.skips, self.quick_decoder = adapters, skips, quick_decoder
         config: Any = vae.config
         self.channels: int = config.latent_channels
         self._scale: float = config.scaling_factor
@@ -56,10 +59,7 @@ class Codec:
             self.factor, self.receptive_radius = 1, vae.receptive_radius
         elif type(vae).__name__ == "AutoencoderTiny":
             self.factor = 2 ** (len(config.encoder_block_out_channels) - 1)
-            self.receptive_radius = (
-                _tiny_encoder_radius(config.num_encoder_blocks),
-                _tiny_decoder_radius(config.num_decoder_blocks, config.upsampling_scaling_factor),
-            )
+            self.receptive_radius = (_tiny_encoder_radius(config.num_encoder_blocks), _tiny_decoder_radius(config))
         else:
             self.factor = 2 ** (len(config.block_out_channels) - 1)
 
@@ -109,10 +109,38 @@ class Codec:
     @property
     def networks(self) -> tuple[nn.Module, ...]:
         """The autoencoder, and what goes beside it."""
-        return (self.vae, *self.adapters, *(() if self.skips is None else (self.skips,)))
+        beside = (*self.adapters, self.skips, self.quick_decoder)
+        return (self.vae, *(network for network in beside if network is not None))
+
+    @property
+    def encoders(self) -> tuple[nn.Module, ...]:
+        """What `encode_posterior` calls."""
+        return (self.vae, *self.adapters)
+
+    @property
+    def decoders(self) -> tuple[nn.Module, ...]:
+        """What `decode`, or with skips `decode_with_skips`, calls."""
+        if self.quick_decoder is not None:
+            return (self.quick_decoder,)
+        return (self.vae,) if self.skips is None else self.networks
+
+    @property
+    def decoder_radius(self) -> int | None:
+        """The decoder's part of `receptive_radius`; that of the quick decoder where there is one."""
+        if self.quick_decoder is not None:
+            return _tiny_decoder_radius(self.quick_decoder.config)
+        return None if self.receptive_radius is None else self.receptive_radius[1]
+
+    def with_quick_decoder(self, decoder: nn.Module) -> Codec:
+        """The same codec, decoding by an `AutoencoderTiny`."""
+        vae: Any = self.vae
+        return Codec(vae, self.adapters, self.skips, decoder)
 
     def decode(self, latent: torch.Tensor) -> torch.Tensor:
         """Picture `[B,3,f*h,f*w]` around 0..1 (not clamped) of a scaled latent `[B,C,h,w]`."""
+        if self.quick_decoder is not None:
+            quick: Any = self.quick_decoder
+            return (quick.decode(latent).sample + 1) / 2
         vae: Any = self.vae
         return (vae.decode(latent / self._scale + self._shift).sample + 1) / 2
 
@@ -146,8 +174,9 @@ def _tiny_encoder_radius(blocks: list[int]) -> int:
     return radius + stride
 
 
-def _tiny_decoder_radius(blocks: list[int], upsampling: int) -> int:
+def _tiny_decoder_radius(config: Any) -> int:  # noqa: ANN401 - diffusers' configuration
     """Radius in pixels of the decoder's output; nearest upsampling adds up to one step of the coarser grid."""
+    blocks, upsampling = config.num_decoder_blocks, config.upsampling_scaling_factor
     stride = upsampling ** (len(blocks) - 1)
     radius = stride
     for level, count in enumerate(blocks):

@@ -183,12 +183,13 @@ class _Work:
     def norm(self, norm: nn.GroupNorm, x: Map) -> Local:
         """`norm` with the statistics of all of `x`, as a function of a part that gives a new tensor."""
         variance, mean = self._moments(x).of_groups(norm.num_groups)
-        weight = norm.weight.double().cpu() / (variance + norm.eps).sqrt()
-        bias = norm.bias.double().cpu() - mean * weight
+        weight = norm.weight.cpu().double() / (variance + norm.eps).sqrt()
+        bias = norm.bias.cpu().double() - mean * weight
         factor, offset = (value.float()[None, :, None, None].to(self.parts.device) for value in (weight, bias))
 
         def apply(part: torch.Tensor) -> torch.Tensor:
-            return torch.addcmul(offset, part.float(), factor).to(part.dtype)
+            # in fp32, rounded once; on a GPU within one kernel, without copies in fp32
+            return torch.addcmul(offset, part, factor, out=torch.empty_like(part))
 
         return apply
 

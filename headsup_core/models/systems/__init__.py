@@ -10,7 +10,7 @@ from ...errors import InputError, ModelFileError
 from ...option_fields import OptionField, declared_options
 from ..face_restorers.known_restorers import FACE_RESTORERS, FaceRestorer
 from ..file_formats.weights_files import WeightsFile
-from ..load_options import DetailOptions
+from ..load_options import AdaptedOptions, DetailOptions
 from .system import System
 
 
@@ -30,7 +30,7 @@ def load_options(
     systems: tuple[System | FaceRestorer, ...] = (*SYSTEMS, *FACE_RESTORERS),
 ) -> dict[str, OptionField]:
     """Every option that some model can be loaded with, by name, for nodes and commands: `detail`, then the systems',
-    then the face restorers'.
+    then the face restorers', then those of every adapter.
 
     The help of a system's option begins with the systems that have it.
 
@@ -48,7 +48,7 @@ def load_options(
         name: replace(field, help=f"Only for {', '.join(owners[name])}. {field.help}", advanced=True)
         for name, field in found.items()
     }
-    return {**declared_options(DetailOptions), **marked}
+    return {**declared_options(DetailOptions), **marked, **declared_options(AdaptedOptions)}
 
 
 def find_system(file: WeightsFile, system: str | None = None) -> System:

@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from ...models.one_step import OneStepModel
 from ...whole_files import whole_file
 
-VERSION = 3
+VERSION = 4
 CACHE_VARIABLE = "HEADSUP_CACHE"
 log = logging.getLogger(__name__)
 
@@ -52,13 +52,20 @@ class PartsCost:
     """The codec over parts of a whole picture (`models.codecs.exact_parts`).
 
     Attributes:
-        bytes_per_pixel: peak memory of one pixel of a part, beside the whole activations (`Codec.parts_memory`).
+        pixels: of the measured parts, in pixels of the picture. Small ones take more a pixel than large ones, since the
+            codec's deep levels are not cut below a certain size.
+        bytes: peak memory of one part, beside the whole activations (`Codec.parts_memory`).
         encode_seconds, decode_seconds: of one pixel of the picture.
     """
 
-    bytes_per_pixel: float
+    pixels: tuple[int, ...]
+    bytes: tuple[float, ...]
     encode_seconds: float
     decode_seconds: float
+
+    def bytes_at(self, pixels: float) -> float:
+        """As `StageCost.bytes_at`, for a part of `pixels`."""
+        return _between(pixels, self.pixels, self.bytes)
 
 
 @dataclass(frozen=True)
@@ -77,19 +84,29 @@ class Calibration:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Calibration:
         """Read `asdict` of one. Raises `TypeError`, `KeyError` or `ValueError` when it is none."""
-        stages: dict[str, StageCost] = {}
-        for name in ("encoder", "unet", "decoder"):
-            columns = [tuple(map(float, record[name][key])) for key in ("pixels", "bytes", "seconds")]
-            lengths = {len(column) for column in columns}
-            if len(lengths) != 1 or 0 in lengths or any(value < 0 for column in columns for value in column):
-                raise ValueError(f"{name}: {columns}")
-            pixels = tuple(map(int, columns[0]))
-            if 0 in pixels or list(pixels) != sorted(set(pixels)):
-                raise ValueError(f"{name}: pixels {pixels}")
-            stages[name] = StageCost(pixels, columns[1], columns[2])
+        encoder, unet, decoder = (_stage(record[name]) for name in ("encoder", "unet", "decoder"))
         parts = record["parts"]
-        fields = ("bytes_per_pixel", "encode_seconds", "decode_seconds")
-        return cls(**stages, parts=None if parts is None else PartsCost(*(float(parts[key]) for key in fields)))
+        if parts is None:
+            return cls(encoder, unet, decoder)
+        pixels, (measured,) = _columns(parts, ("bytes",))
+        encode, decode = float(parts["encode_seconds"]), float(parts["decode_seconds"])
+        return cls(encoder, unet, decoder, PartsCost(pixels, measured, encode, decode))
+
+
+def _stage(record: Mapping[str, Any]) -> StageCost:
+    pixels, (peaks, seconds) = _columns(record, ("bytes", "seconds"))
+    return StageCost(pixels, peaks, seconds)
+
+
+def _columns(record: Mapping[str, Any], names: Sequence[str]) -> tuple[tuple[int, ...], list[tuple[float, ...]]]:
+    """The measured sizes, rising, and as many values of each name."""
+    pixels = tuple(map(int, record["pixels"]))
+    columns = [tuple(map(float, record[name])) for name in names]
+    if not pixels or any(len(column) != len(pixels) or min(column) < 0 for column in columns):
+        raise ValueError(f"pixels {pixels}, {columns}")
+    if pixels[0] < 1 or list(pixels) != sorted(set(pixels)):
+        raise ValueError(f"pixels {pixels}")
+    return pixels, columns
 
 
 def _between(pixels: float, sizes: tuple[int, ...], values: tuple[float, ...]) -> float:

@@ -14,10 +14,13 @@ from ..tiling.tile_memory import (
     FLOAT,
     PictureSizes,
     bytes_per_pixel,
+    codec_bytes_per_pixel,
     fits_in_parts,
     part_side,
+    parts_bytes,
     parts_help,
     picture_memory,
+    unet_bytes_per_pixel,
 )
 from .calibration import Calibration
 from .workload import Workload
@@ -54,19 +57,24 @@ def peaks(
     tile = options.plan.tile_height * options.plan.tile_width * options.tiling.factor**2
     together = tile * min(options.tiling.batch, len(options.plan.tiles))
     whole = float(model.codec.parts_memory(height, width) or 0) if in_parts else 0.0
+    part = part_side(options.tiling.tile_pixels, device)
     if known is None:
-        guess = float(bytes_per_pixel(model) * together)
-        working = (guess, guess, guess)
+        codec = (float(codec_bytes_per_pixel(model, device) * together),) * 2
+        if in_parts:
+            parts = float(parts_bytes(model, height, width, part, device))
+            codec = (parts, parts if model.codec.quick_decoder is None else codec[1])
+        unet = float(unet_bytes_per_pixel(model) * together)
     else:
         codec = (known.encoder.bytes_at(together), known.decoder.bytes_at(together))
         if in_parts and known.parts is not None:
-            codec = (known.parts.bytes_per_pixel * part_side(options.tiling.tile_pixels, device) ** 2,) * 2
-        working = (codec[0], known.unet.bytes_at(together), codec[1])
+            parts = known.parts.bytes_at(part**2)
+            codec = (parts, parts if model.codec.quick_decoder is None else codec[1])
+        unet = known.unet.bytes_at(together)
     stages = [
-        Peak(held.encode, working[0], whole),
-        Peak(held.denoise, working[1]),
-        Peak(held.decode, working[2], whole),
-        *_own_peaks(model, options, work, known, held.encode),
+        Peak(held.encode, codec[0], whole),
+        Peak(held.denoise, unet),
+        Peak(held.decode, codec[1], whole if model.codec.quick_decoder is None else 0.0),
+        *_own_peaks(model, options, work, known, held.encode, device),
     ]
     if device.type == "cpu":
         fullest = _fullest([*stages, Peak(held.others)])
@@ -76,7 +84,12 @@ def peaks(
 
 
 def _own_peaks(
-    model: OneStepModel, options: Resolved, work: Workload, known: Calibration | None, before: float
+    model: OneStepModel,
+    options: Resolved,
+    work: Workload,
+    known: Calibration | None,
+    before: float,
+    device: torch.device,
 ) -> list[Peak]:
     """While faces' own tiles are restored, in strips of one size, beside the restored picture."""
     network = FLOAT * 3 * options.padded_size[0] * options.padded_size[1]
@@ -86,7 +99,7 @@ def _own_peaks(
         for side in set(sides):
             together = side**2 * min(sides.count(side), side_by_side(options.tiling, side).batch)
             strips = FLOAT * (3 + 3 + 1) * side**2 * sides.count(side)  # cut out, and the decoder's sums
-            computed = bytes_per_pixel(model) * together if known is None else known.tile_bytes(together)
+            computed = bytes_per_pixel(model, device) * together if known is None else known.tile_bytes(together)
             found.append(Peak(before + network + strips, computed))
     return found
 
@@ -114,7 +127,8 @@ def seconds(
     encoding, decoding = (stage.seconds_at(tile) * work.tiles for stage in (known.encoder, known.decoder))
     if known.parts is not None and _in_parts(model, options, device):
         area = height * width * options.runs
-        encoding, decoding = known.parts.encode_seconds * area, known.parts.decode_seconds * area
+        encoding = known.parts.encode_seconds * area
+        decoding = decoding if model.codec.quick_decoder is not None else known.parts.decode_seconds * area
     own = [one.side**2 for here in work.own for one in here]
     own_seconds = sum(
         stage.seconds_at(pixels) for pixels in own for stage in (known.encoder, known.unet, known.decoder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import psutil
@@ -26,8 +26,9 @@ SIDES = (256, 512)
 than the tile."""
 FIRST_SIDE = 64
 """Side of the pictures of the first calls."""
-PARTS_SIDE = 2 * LEAST_SIDE
-"""Side of the picture in parts: its maps of half the size have the most channels, and still fill a part."""
+PART_SIDES = (LEAST_SIDE, 2 * LEAST_SIDE)
+"""Sides of the measured parts, of pictures of twice that size: their maps of half the size have the most channels, and
+still fill a part. On a CPU the first alone, since no larger ones are used there."""
 SLOW_SECONDS = 6.0
 """When the small tile takes longer than this in all, the larger one is left out."""
 SAMPLING_SECONDS = 0.001
@@ -152,11 +153,21 @@ def _call(stage: Stage, source: torch.Tensor, device: torch.device) -> torch.Ten
 
 
 def _parts_cost(model: OneStepModel, host: Host, generator: torch.Generator) -> PartsCost | None:
-    height = width = PARTS_SIDE
-    whole = model.codec.parts_memory(height, width)
-    if whole is None:
+    sides = PART_SIDES[:1] if host.device.type == "cpu" else PART_SIDES
+    if model.codec.parts_memory(sides[0], sides[0]) is None:
         return None
-    parts = Parts(LEAST_SIDE, host.device, host.check_cancelled)
+    found = [_costs_in_parts(model, host, side, generator) for side in sides]
+    encode, decode = (cost.seconds / (2 * sides[-1]) ** 2 for cost in found[-1])
+    working = tuple(max(cost.bytes for cost in costs) for costs in found)
+    return PartsCost(tuple(side**2 for side in sides), working, encode, decode)
+
+
+def _costs_in_parts(
+    model: OneStepModel, host: Host, side: int, generator: torch.Generator
+) -> tuple[Cost, Cost]:
+    """What encoder and decoder take over a picture of 2 x 2 parts, without what stays in main memory."""
+    height = width = 2 * side
+    parts = Parts(side, host.device, host.check_cancelled)
     picture = torch.rand(1, 3, height, width, generator=generator).to(model.dtype)
     latent = _latent(model, height, width).to(model.dtype)
     modulated = None
@@ -164,12 +175,15 @@ def _parts_cost(model: OneStepModel, host: Host, generator: torch.Generator) -> 
         small = picture.to(host.device).float()
         modulated = model.observer.observe(small, small).encoder
     encode = measured(lambda: model.codec.encode_in_parts(picture, parts, modulated), host.device)
-    decode = measured(lambda: model.codec.decode_in_parts(latent, parts), host.device)
-    on_device = whole if host.device.type == "cpu" else 0
+    decode = Cost(0, 0.0)  # a quick decoder runs over tiles
+    if model.codec.quick_decoder is None:
+        decode = measured(lambda: model.codec.decode_in_parts(latent, parts), host.device)
+    if host.device.type != "cpu":
+        return encode, decode
     copied = 3 * FLOAT * height * width  # in -1..1, counted among the pictures
-    working = max(0.0, max(encode.bytes, decode.bytes) - copied - on_device)
-    area = height * width
-    return PartsCost(working / LEAST_SIDE**2, encode.seconds / area, decode.seconds / area)
+    beside = copied + (model.codec.parts_memory(height, width) or 0)
+    encode, decode = (replace(cost, bytes=max(0.0, cost.bytes - beside)) for cost in (encode, decode))
+    return encode, decode
 
 
 def _sources(model: OneStepModel, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

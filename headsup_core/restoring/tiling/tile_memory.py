@@ -10,6 +10,7 @@ import torch
 from ...errors import InputError
 from ...host import Host
 from ...imaging.color import FIXES
+from ...models.codecs.exact_parts import LEAST_SIDE
 from ...models.one_step import OneStepModel
 from ..plan.calibration import Calibration
 
@@ -17,7 +18,21 @@ AUTO_TILE_LIMIT = 1024
 """Largest automatic tile side in output pixels: beyond it a tile gets neither faster nor better."""
 
 ACTIVATIONS_KEPT = 6
-"""Full-resolution activation maps alive at once in a decoder's last level, measured on the CPU allocator."""
+"""Full-resolution activation maps alive at once in a decoder's last level, measured on the CPU allocator; of
+AutoencoderKL on a GPU, too."""
+
+LIVE_MAPS = {"BlockTransformAutoencoder": 2, "AutoencoderTiny": 3}
+"""The same of smaller codecs on a GPU, where convolutions keep no reordered copies, by live tensors."""
+
+PART_MAPS_KEPT = 5
+"""Maps of a part alive at once, likewise."""
+
+PICTURES_KEPT = 9
+"""Values of three pictures beside these maps."""
+
+ATTENDED_KEPT, CONVOLVED_KEPT = 26, 16
+"""Maps of the first level alive at once in a UNet that attends there (its feed-forward layers are eight times as wide),
+and in one that does not, measured by live tensors (tests/core/test_fake_device.py)."""
 
 SKIPS_KEPT = 2
 """Further maps for skip connections: the encoder's activations of all sizes and their convolution."""
@@ -39,15 +54,40 @@ MIX_COPIES = 3
 """The colour-fixed picture and two of the terms of before + opacity * (fixed - before)."""
 
 
-def bytes_per_pixel(model: OneStepModel) -> int:
+def bytes_per_pixel(model: OneStepModel, device: torch.device) -> int:
     """Peak activation memory of one output pixel in the widest of the three stages."""
+    return max(codec_bytes_per_pixel(model, device), unet_bytes_per_pixel(model))
+
+
+def codec_bytes_per_pixel(model: OneStepModel, device: torch.device) -> int:
+    """Peak activation memory of one output pixel in encoder and decoder."""
     config: Any = model.codec.vae.config
     widths = getattr(config, "block_out_channels", None) or config.decoder_block_out_channels
-    kept = ACTIVATIONS_KEPT if model.codec.skips is None else ACTIVATIONS_KEPT + SKIPS_KEPT
-    codec = max(widths[0], widths[1] // 2 if len(widths) > 1 else 0) * kept
-    unet_config: Any = model.unet.config
-    unet = unet_config.block_out_channels[0] * 2 * ACTIVATIONS_KEPT // model.codec.factor**2
-    return max(codec, unet) * model.dtype.itemsize
+    width = max(widths[0], widths[1] // 2 if len(widths) > 1 else 0)
+    kept = ACTIVATIONS_KEPT if device.type == "cpu" else LIVE_MAPS.get(type(model.codec.vae).__name__, ACTIVATIONS_KEPT)
+    if model.codec.skips is not None:
+        kept += SKIPS_KEPT
+    pictures = 0 if kept == ACTIVATIONS_KEPT else PICTURES_KEPT
+    return (width * kept + pictures) * model.dtype.itemsize
+
+
+def parts_bytes(model: OneStepModel, height: int, width: int, side: int, device: torch.device) -> int:
+    """Peak activation memory of encoder and decoder over parts of `side` px of a picture of `height` x `width` px."""
+    config: Any = model.codec.vae.config
+    kept = ACTIVATIONS_KEPT if device.type == "cpu" else PART_MAPS_KEPT
+    largest = 0
+    for level, channels in enumerate(config.block_out_channels):
+        seen = max(LEAST_SIDE, side >> level)  # deep levels are not cut finer
+        largest = max(largest, channels * min(seen, height >> level) * min(seen, width >> level))
+    return largest * kept * model.dtype.itemsize
+
+
+def unet_bytes_per_pixel(model: OneStepModel) -> int:
+    """Peak activation memory of one output pixel in the UNet."""
+    config: Any = model.unet.config
+    attends = "CrossAttn" in getattr(config, "down_block_types", ("",))[0]
+    kept = ATTENDED_KEPT if attends else CONVOLVED_KEPT
+    return config.block_out_channels[0] * kept * model.dtype.itemsize // model.codec.factor**2
 
 
 @dataclass(frozen=True)
@@ -83,7 +123,7 @@ def auto_tile(model: OneStepModel, room: Room, multiple: int | None = None) -> i
     multiple = multiple or model.size_rule.multiple
     most, least = (AUTO_TILE_LIMIT + 2 * model.margin) // multiple * multiple, smallest_tile(model)
     if room.calibration is None:
-        side = int((room.free_bytes * MEMORY_SHARE / bytes_per_pixel(model)) ** 0.5)
+        side = int((room.free_bytes * MEMORY_SHARE / bytes_per_pixel(model, room.device)) ** 0.5)
         return max(least, min(most, side) // multiple * multiple)
     allowed = room.free_bytes * CALIBRATED_SHARE
     sides = range(most, least, -multiple)
@@ -92,7 +132,7 @@ def auto_tile(model: OneStepModel, room: Room, multiple: int | None = None) -> i
 
 def activation_bytes(calibration: Calibration, side: int, device: torch.device) -> float:
     """Peak memory of the networks for a tile of `side` output pixels, as an independent tile or as a part."""
-    parts = 0.0 if calibration.parts is None else calibration.parts.bytes_per_pixel * part_side(side, device) ** 2
+    parts = 0.0 if calibration.parts is None else calibration.parts.bytes_at(part_side(side, device) ** 2)
     return max(calibration.tile_bytes(side * side), parts)
 
 
@@ -113,7 +153,7 @@ def auto_tile_batch(model: OneStepModel, tile_side: int, room: Room) -> int:
     if room.device.type == "cpu":
         return 1
     if room.calibration is None:
-        fitting = int(room.free_bytes * MEMORY_SHARE / (bytes_per_pixel(model) * tile_side**2))
+        fitting = int(room.free_bytes * MEMORY_SHARE / (bytes_per_pixel(model, room.device) * tile_side**2))
     else:
         needed = activation_bytes(room.calibration, tile_side, room.device)
         fitting = int(room.free_bytes * CALIBRATED_SHARE / needed)
