@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support import gpu_check
 from support.gpu import checks
 from support.gpu.trial import FAILED, Outcome, picture
-
-from headsup_core.models.one_step import OneStepModel
 
 ASKED = ("--device", "cpu", "--models", "headsup-tiny", "--runs", "1")
 
 
 def run(folder: Path, *more: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     """Exit status, and the outcomes by check."""
-    status = gpu_check.main([*ASKED, "--sides", "128", "--dtypes", "bfloat16", "--output", str(folder), *more])
+    status = gpu_check.main([*ASKED, "--sides", "128", "--dtypes", "float32", "--output", str(folder), *more])
     found: dict[str, list[dict[str, Any]]] = {}
     for outcome in json.loads((folder / "gpu_check.json").read_text())["outcomes"]:
         found.setdefault(outcome["check"], []).append(outcome)
@@ -32,7 +30,7 @@ def test_it_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert list(found) == ["correctness", "throughput", "memory", "recovery", "faster"]
     (correct,), (speed,), (memory,), (recovered,) = (found[name] for name in list(found)[:4])
     assert correct["verdict"] == recovered["verdict"] == "ok"
-    assert 0 < correct["figures"]["mean levels"] < 2
+    assert correct["figures"]["mean levels"] == 0
     assert speed["figures"]["pictures/s"] == pytest.approx(1 / speed["figures"]["seconds"])
     assert memory["figures"]["planned MB"] > 1
     assert recovered["figures"]["tile after"] < recovered["figures"]["tile"] == 128
@@ -40,27 +38,31 @@ def test_it_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert ways == {"channels_last": "measured", "torch.compile": "left out"}
     table = (tmp_path / "gpu_check.md").read_text()
     assert all(f"## {name}" in table for name in found)
-    assert "128 px, bfloat16" in table
+    assert "128 px, float32" in table
     assert str(tmp_path / "gpu_check.json") in capsys.readouterr().out
 
 
 def test_wrong_pictures_are_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that computes something else in half precision."""
-    denoise = OneStepModel.denoise
+    """A device that computes something else: here what is asked of the host of the trial, and not of the plain one."""
+    restored = checks.restored
 
-    def wrong(model: OneStepModel, latent: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
-        made = denoise(model, latent, *rest, **more)
-        return made if model.dtype == torch.float32 else made + 0.2
+    def wrong(model: Any, host: Any, side: int, **options: int) -> Any:
+        result = restored(model, host, side, **options)
+        shown.append(host)
+        return result if host is shown[0] else replace(result, image=(result.image + 0.02).clamp(0, 1))
 
     def only(trial: Any, *, compiling: bool) -> Any:
         del compiling
         return checks.correctness(trial)
 
-    monkeypatch.setattr(OneStepModel, "denoise", wrong)
+    shown: list[Any] = []
+    monkeypatch.setattr(checks, "restored", wrong)
     monkeypatch.setattr(gpu_check, "run_all", only)
     status, found = run(tmp_path)
     assert status == 1
-    assert [outcome["verdict"] for outcome in found["correctness"]] == ["FAILED"]
+    (outcome,) = found["correctness"]
+    assert outcome["verdict"] == "FAILED"
+    assert outcome["figures"]["mean levels"] == pytest.approx(0.02 * 255, rel=0.1)
 
 
 def test_a_check_that_breaks_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
