@@ -23,6 +23,7 @@ from .people.inject_identity import HeadsUpInjectIdentity
 from .people.save_load_identity import HeadsUpLoadIdentity, HeadsUpSaveIdentity
 from .upscaling.plan_upscale import HeadsUpPlanUpscale
 from .upscaling.restore_portrait import HeadsUpRestorePortrait
+from .upscaling.tag_image import HeadsUpTagImage
 from .upscaling.upscale import HeadsUpUpscale
 
 
@@ -51,4 +52,5 @@ class HeadsUpExtension(ComfyExtension):
             HeadsUpWarpReference,
             HeadsUpRestoreFacesIDFSR,
             HeadsUpPlanUpscale,
+            HeadsUpTagImage,
         ]

@@ -170,6 +170,14 @@ class RestoreOptions:
         maximum=1,
         step=0.05,
     )
+    reference_call: Literal["mixed", "single"] = option(
+        "mixed",
+        "How the UNet is told of a known face. mixed: one call without and one with the photo, mixed where the face "
+        "is, so that several people can be told and everything else stays as it was. single: one call with the photo, "
+        "as the HeadsUp paper has it; each tile knows one person, the whole of it may change, and the plain call is "
+        "saved when the identity gate is off.",
+        advanced=True,
+    )
     conditioning: torch.Tensor | None = field(default=None, compare=False, repr=False)
     mask: torch.Tensor | None = field(default=None, compare=False, repr=False)
     texts: tuple[PictureText, ...] = ()

@@ -146,6 +146,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
             strength=session.model.identity_strength,
             with_plain=gatekeeper is not None,
             references=session.references,
+            single=options.reference_call == "single",
         )
         batch = _Batch(small, before, prepared, chosen, people, gatekeeper, tones, painting, prompts)
         restored, tiling = _through_networks(batch, run, options)

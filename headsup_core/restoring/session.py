@@ -12,7 +12,7 @@ from ..host import Host, PlainHost, Progress
 from ..models.one_step import OneStepModel
 from .headsup_model import HeadsUpModel
 from .options import RestoreOptions
-from .people.conditions import Conditions, KnownFace, UprightReferences
+from .people.conditions import Calls, Conditions, KnownFace, UprightReferences
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,7 @@ class Run:
         strength: how much of a reference counts, 0 to 1.
         with_plain: give the picture without conditions, too, for one more run of the decoder.
         references: upright references that were encoded already, shared by pictures and tiles.
+        single: tell the UNet of a known face in one call, without mixing.
     """
 
     model: OneStepModel
@@ -60,7 +61,12 @@ class Run:
     strength: float = 1.0
     with_plain: bool = False
     references: UprightReferences = field(default_factory=dict[tuple[str, int, int, int], torch.Tensor])
+    single: bool = False
 
     def conditions(self, known: Sequence[KnownFace]) -> Conditions | None:
         """What the tiles of a picture are told of these faces; None when there are none."""
-        return Conditions(known, self.model, self.host, self.strength, self.references) if known else None
+        if not known:
+            return None
+        alone: Calls = "single and plain" if self.with_plain else "single"
+        calls: Calls = alone if self.single else "mixed"
+        return Conditions(known, self.model, self.host, self.strength, self.references, calls)

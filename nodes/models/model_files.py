@@ -30,6 +30,10 @@ FOLDERS = (FOLDER, "insightface", "facedetection", FACE_RESTORERS)
 """Below ComfyUI's models folder; all but the first under the names that other packs use, so that files are shared."""
 IDENTITIES = "identities"
 """Folder in `models/headsup` for files of people, which are no models."""
+TAGGER_FOLDER = "taggers"
+"""Folder in `models/headsup` for files of RAM and DAPE under other names than the published ones."""
+TAGGERS = ("ram_", "dape")
+"""How the names of such files begin."""
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".pkl")
 BUNDLED_MARK = " (bundled)"
 RESTORER_MARK = f" ({FACE_RESTORERS})"
@@ -50,8 +54,24 @@ def choices() -> list[str]:
     """The bundled models, the default first, then the weights files of the folders."""
     bundled = [DEFAULT_MODEL, *(name for name in bundled_models() if name != DEFAULT_MODEL), DEFAULT_IDFSR]
     files: list[str] = folder_paths.get_filename_list(FOLDER)
-    models = [name for name in files if name.lower().endswith(SUFFIXES) and not _is_other(name)]
+    models = [name for name in files if name.lower().endswith(SUFFIXES) and not (_is_other(name) or _is_tagger(name))]
     return [name + BUNDLED_MARK for name in bundled] + models
+
+
+def tagger_choices() -> list[str]:
+    """The files of RAM and DAPE in `models/headsup`, RAM's first."""
+    files: list[str] = folder_paths.get_filename_list(FOLDER)
+    found = [name for name in files if name.lower().endswith(SUFFIXES) and _is_tagger(name)]
+    return sorted(found, key=lambda name: (not _stem(name).startswith(TAGGERS[0]), name))
+
+
+def _is_tagger(name: str) -> bool:
+    """By its name as published, or its folder: reading gigabytes to know would take long."""
+    return PureWindowsPath(name).parts[0] == TAGGER_FOLDER or _stem(name).startswith(TAGGERS)
+
+
+def _stem(name: str) -> str:
+    return PureWindowsPath(name).stem.lower()
 
 
 def face_restorer_choices() -> list[str]:

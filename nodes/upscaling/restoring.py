@@ -68,6 +68,7 @@ def restore_batch(
     """
     pictures = Pictures.from_image(image)
     session = replace(session, host=host)
+    session.options.check_texts(len(pictures))
     check_options_fit(session)
     if faces is not None:
         faces.check_pictures(pictures.rgb)
@@ -142,7 +143,7 @@ def _faces_of(session: Session, picture: torch.Tensor) -> Faces | None:
 def check_options_fit(session: Session) -> None:
     """Refuse, before any picture is looked at, what no picture could be restored with. Raises `InputError`."""
     # one pixel at strength 0 runs no network, but meets every other check of restore()
-    plain = replace(session.options, scale=1.0, long_edge=None, strength=0.0, mask=None)
+    plain = replace(session.options, scale=1.0, long_edge=None, strength=0.0, mask=None, texts=())
     restore_pictures(torch.zeros(1, 3, 1, 1), replace(session, options=plain))
 
 

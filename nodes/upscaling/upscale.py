@@ -19,6 +19,7 @@ from ..bridge.option_inputs import advanced_input, given_options, option_input, 
 from ..bridge.pictures import mask_planes, prompt_states
 from ..bridge.precision import outgoing
 from ..faces.face_analyzers import recogniser_of
+from .picture_lists import calls_of
 from .restoring import restore_batch
 
 if TYPE_CHECKING:
@@ -50,34 +51,45 @@ class HeadsUpUpscale(ComfyNode):
             node_id="HeadsUpUpscale",
             display_name="HeadsUp Upscale",
             description="Restores and enlarges portraits (and other photographs) with one diffusion step, the whole "
-            "picture at once or in tiles without seams. Batches and lists are done picture by picture.",
+            "picture at once or in tiles without seams. Batches and lists are done picture by picture; a list of texts "
+            "gives each its own.",
             search_aliases=[
                 *("upscale", "super resolution", "enhance", "tiled upscale", "portrait", "headsup"),
                 *("放大", "高清修复", "超分", "人像修复"),
             ],
             has_intermediate_output=True,
             inputs=[*size_inputs(), *_result_inputs(), *_optional_inputs()],
+            is_input_list=True,
             outputs=[
-                io.Image.Output("IMAGE", display_name="image", tooltip="The restored picture; transparency is kept."),
+                io.Image.Output(
+                    "IMAGE",
+                    display_name="image",
+                    tooltip="The restored picture; transparency is kept.",
+                    is_output_list=True,
+                ),
                 io.Image.Output(
                     "BEFORE",
+                    is_output_list=True,
                     display_name="before",
                     tooltip="The input enlarged to the same size without restoring (bicubic), to compare with.",
                 ),
                 io.String.Output(
                     "REPORT",
+                    is_output_list=True,
                     display_name="report",
                     tooltip="Sizes, the tiles that were used (enter them again for the same bits), time, and each "
                     "picture that could not be restored, with the reason.",
                 ),
                 FacesSocket.Output(
                     "FACES",
+                    is_output_list=True,
                     display_name="faces",
                     tooltip="The faces that were given or found, at the size of the result; those of known people with "
                     "name and identity before and after.",
                 ),
                 io.Image.Output(
                     "PREVIEW",
+                    is_output_list=True,
                     display_name="preview",
                     tooltip="The result with each face's name, identity before -> after (0 = strangers, 1 = two good "
                     "photos of one person), the same in words, and what came of it. Longer side at most 1024 px.",
@@ -86,34 +98,41 @@ class HeadsUpUpscale(ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        model: HeadsUpModel,
-        image: torch.Tensor,
-        on_error: str,
-        conditioning: Conditioning | None = None,
-        mask: torch.Tensor | None = None,
-        faces: Faces | None = None,
-        model_2: HeadsUpModel | None = None,
-        model_3: HeadsUpModel | None = None,
-        model_4: HeadsUpModel | None = None,
-        **widgets: Any,  # noqa: ANN401 - those of the options
-    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        options = RestoreOptions(
-            **widget_options(widgets),
-            conditioning=None if conditioning is None else prompt_states(conditioning),
-            mask=None if mask is None else mask_planes(mask, len(image)),
-        )
-        host = ComfyHost.on(model.device)
-        others = [each for each in (model_2, model_3, model_4) if each is not None]
-        known = any(each.identities or each.one_step.size_rule.fixed for each in (model, *others))
-        analyzer = recogniser_of(faces) if known or others else None
-        session = Session(model, options, host, analyzer)
-        done = restore_batch(image, session, host, faces, keep_going=on_error != STOP, others=others)
-        preview = outgoing(_preview(done.after, done.faces))
-        pictures = (outgoing(done.after), outgoing(done.before))
-        ui = said([*done.failures, *done.sent_back])
-        return io.NodeOutput(*pictures, done.report, done.faces, preview, ui=ui)
+    def execute(cls, **lists: list[Any]) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        """Each input as a list, as ComfyUI gives them to a node that takes lists."""
+        done = [_upscale(**call) for call in calls_of(lists)]
+        outputs = [list(one) for one in zip(*(outputs for outputs, _lines in done), strict=True)]
+        return io.NodeOutput(*outputs, ui=said([line for _outputs, lines in done for line in lines]))
+
+
+def _upscale(
+    model: HeadsUpModel,
+    image: torch.Tensor,
+    on_error: str,
+    conditioning: Conditioning | None = None,
+    mask: torch.Tensor | None = None,
+    faces: Faces | None = None,
+    model_2: HeadsUpModel | None = None,
+    model_3: HeadsUpModel | None = None,
+    model_4: HeadsUpModel | None = None,
+    **widgets: Any,  # noqa: ANN401 - those of the options
+) -> tuple[tuple[Any, ...], list[str]]:
+    """The outputs for one batch of pictures, and what the user should hear of it."""
+    options = RestoreOptions(
+        **widget_options(widgets),
+        texts=widgets.get("texts", ()),
+        conditioning=None if conditioning is None else prompt_states(conditioning),
+        mask=None if mask is None else mask_planes(mask, len(image)),
+    )
+    host = ComfyHost.on(model.device)
+    others = [each for each in (model_2, model_3, model_4) if each is not None]
+    known = any(each.identities or each.one_step.size_rule.fixed for each in (model, *others))
+    analyzer = recogniser_of(faces) if known or others else None
+    session = Session(model, options, host, analyzer)
+    done = restore_batch(image, session, host, faces, keep_going=on_error != STOP, others=others)
+    preview = outgoing(_preview(done.after, done.faces))
+    outputs = (outgoing(done.after), outgoing(done.before), done.report, done.faces, preview)
+    return outputs, [*done.failures, *done.sent_back]
 
 
 def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:

@@ -210,7 +210,10 @@ def scenes(graph: Graph) -> dict[str, list[Node]]:
     }
 
 
-NOT_RUN = ("HeadsUpFaceRestorePortrait", "HeadsUpLoadIDFSR", "HeadsUpFitIdentity", "HeadsUpRestoreFacesIDFSR")
+NOT_RUN = (
+    *("HeadsUpFaceRestorePortrait", "HeadsUpLoadIDFSR", "HeadsUpFitIdentity", "HeadsUpRestoreFacesIDFSR"),
+    "HeadsUpTagImage",
+)
 """Shown as they are put on the canvas."""
 
 SHOWS = [

@@ -154,6 +154,32 @@ def test_only_tiles_with_a_known_face_take_another_pass(make_model: ModelMaker) 
     assert model.one_step.unet.calls == len(plan.tiles) + with_ada
 
 
+def test_a_single_call_is_the_papers(make_model: ModelMaker) -> None:
+    """x0 = z + m of one call: the picture gains m where the mixed way gains m^2; one UNet call for the one tile."""
+    model = telling(make_model, "mask").with_identities([ADA])
+    options: dict[str, Any] = {"analyzer": ANALYZER, "identity_gate": "off", "host": HOST, "scale": 1}
+    single = hu.restore(photo(), model, reference_call="single", **options)
+    assert model.one_step.unet.calls == 1
+    assert torch.allclose(single.image, (single.before + mask_of(LEFT)).clamp(0, 1), atol=1e-5)
+    half = hu.restore(photo(), model.with_identities([ADA], 0.5), reference_call="single", **options)
+    assert torch.allclose(half.image, (half.before + 0.5 * mask_of(LEFT)).clamp(0, 1), atol=1e-5)
+    assert model.one_step.unet.calls == 3
+    # a tile that shows nobody is the plain one
+    tiled = hu.restore(photo(), model, reference_call="single", tile=64, overlap=32, **options)
+    assert torch.allclose(tiled.image, single.image, atol=1e-5)
+
+
+def test_a_single_call_knows_the_largest_face_of_a_tile(make_model: ModelMaker) -> None:
+    model = telling(make_model, "reference").with_identities([ADA, GRACE])
+    large = face_at(130, 60, 24)
+    found = faces_of(photo(), LEFT, large)
+    options: dict[str, Any] = {"analyzer": ColourAnalyzer([LEFT, large]), "identity_gate": "off", "host": HOST}
+    result = hu.restore(photo(), model, scale=1, faces=found, reference_call="single", **options)
+    expected = result.before + warped_reference(GRACE.crops, large, 120, 180)[0]
+    middle = (slice(None), slice(None), slice(8, 112), slice(8, 172))  # the codec sees the padded picture
+    assert torch.allclose(result.image[middle], expected.clamp(0, 1)[middle], atol=1e-4)
+
+
 def test_overlapping_faces_share() -> None:
     masks = torch.tensor([[[[1.0, 0.8, 0.2]]]]), torch.ones(1, 1, 1, 3)
     first, second = shares([Condition(mask, mask) for mask in masks])

@@ -150,5 +150,5 @@ def _by_number(name: str) -> int:
 
 
 def _name(path: Path) -> str:
-    """Of a picture in a table; nested folders may hold the same name twice."""
+    """What a table calls a picture; nested folders may hold the same name twice."""
     return f"{path.parent.name}-{path.stem}"

@@ -55,7 +55,7 @@ class Rehearsal:
 
     @property
     def seconds(self) -> float:
-        """Of one step."""
+        """What one step takes."""
         return sum(part.seconds for name, part in self.parts.items() if name != BEGIN) / self.config.steps
 
     def table(self) -> str:

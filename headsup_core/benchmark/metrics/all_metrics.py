@@ -1,10 +1,12 @@
-"""All figures of a picture: a new one is a file beside this one and a line in `METRICS`."""
+"""All figures of a picture: a new one is a file beside this one, which is found by itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import torch
 
@@ -18,8 +20,29 @@ from .psnr import PSNR_Y
 from .pyiqa_metrics import PYIQA
 from .ssim import SSIM_Y
 
-METRICS: tuple[Metric, ...] = (PSNR_Y, SSIM_Y, GMSD, LPIPS_SQUEEZE, LPIPS_ALEX, LPIPS_VGG, DISTS, NIQE, *PYIQA)
-"""In the order of the table's columns."""
+_FIRST: tuple[Metric, ...] = (PSNR_Y, SSIM_Y, GMSD, LPIPS_SQUEEZE, LPIPS_ALEX, LPIPS_VGG, DISTS, NIQE, *PYIQA)
+
+
+def found_metrics(folder: str, package: str, known: Sequence[Metric] = ()) -> tuple[Metric, ...]:
+    """The `Metric`s that the modules in a folder hold, alone or in a tuple, in the order of the modules' names.
+
+    Args:
+        package: whose modules they are.
+        known: metrics that are left out, by name.
+    """
+    names = {metric.name for metric in known}
+    found: dict[str, Metric] = {}
+    modules = sorted(each.name for each in iter_modules([folder]) if each.name != Path(__file__).stem)
+    for module in modules:
+        for value in vars(import_module(f"{package}.{module}")).values():
+            for one in value if isinstance(value, tuple) else (value,):  # pyright: ignore[reportUnknownVariableType]
+                if isinstance(one, Metric) and one.name not in names:
+                    found[one.name] = one
+    return tuple(found.values())
+
+
+METRICS: tuple[Metric, ...] = (*_FIRST, *found_metrics(str(Path(__file__).parent), __package__ or "", _FIRST))
+"""In the order of the table's columns; those of further files come last."""
 
 
 @dataclass(frozen=True)

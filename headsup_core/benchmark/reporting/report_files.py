@@ -10,6 +10,7 @@ from typing import Any
 
 from ..comparing.evaluate import Outcome
 from .contact_sheets import contact_sheet
+from .paper_tables import paper_table
 from .plots import write_plots
 from .slices import Slices, slices_table
 from .tables import make_table
@@ -23,7 +24,8 @@ def write_report(
     provenance: Mapping[str, Any],
     slices: Path | None = None,
 ) -> str:
-    """Write `table.md`, `results.json`, `plot_REGION.png` and `NAME.png` (systems side by side, 100 %).
+    """Write `table.md`, `papers.md` (the same in papers' columns), `results.json`, `plot_REGION.png` and `NAME.png`
+    (systems side by side, 100 %).
 
     Args:
         slices: a CSV file as `Slices.from_file` reads it, for `slices.md`.
@@ -36,6 +38,7 @@ def write_report(
     outcome.notes += write_plots(folder, outcome.records)
     table = make_table(title, outcome, peer)
     (folder / "table.md").write_text(table)
+    (folder / "papers.md").write_text(paper_table(title, outcome), encoding="utf-8")
     if said is not None:
         (folder / "slices.md").write_text(slices_table(outcome.records, said))
     results = {

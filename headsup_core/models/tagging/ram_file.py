@@ -22,7 +22,7 @@ HEAD_LAYERS = ("crossattention.self.query", "crossattention.self.key", "crossatt
                "crossattention.output.dense", "crossattention.output.LayerNorm", "intermediate.dense",
                "output.dense", "output.LayerNorm")  # fmt: skip
 MOST_BLOCKS = 64
-"""Of one stage: a guard against a name that counts to infinity."""
+"""What a stage may have: a guard against a name that counts to infinity."""
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -16,7 +16,7 @@ from torch import nn
 from .ram_file import ENCODER, HEAD, RamSizes
 
 HEADS = 4
-"""Of the cross-attention, whatever BERT's configuration says."""
+"""What the cross-attention has, whatever BERT's configuration says."""
 HEAD_EPS = 1e-12
 _SWIN_NAMES = {
     "attn.proj": ("attention.o_proj", "attention.output.dense"),

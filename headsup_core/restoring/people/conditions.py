@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,11 @@ from ...models.one_step import OneStepModel
 
 UprightReferences = dict[tuple[str, int, int, int], torch.Tensor]
 """(name, photo, height, width in pixels) -> latent `[1,C,h,w]` of an upright reference, for one model."""
+
+
+Calls = Literal["mixed", "single", "single and plain"]
+"""How the UNet is told: a call without and one with each condition, mixed; one call with the condition; or that, and
+one without any for whoever compares."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,7 @@ class Conditions:
         known: in pixels of the picture that the network sees.
         strength: how much of the condition counts, 0 to 1.
         upright: encoded upright references, shared by the pictures of a batch.
+        calls: how the UNet is told.
     """
 
     def __init__(
@@ -69,8 +76,9 @@ class Conditions:
         host: Host,
         strength: float = 1.0,
         upright: UprightReferences | None = None,
+        calls: Calls = "mixed",
     ) -> None:
-        self.known, self.strength = tuple(known), strength
+        self.known, self.strength, self.calls = tuple(known), strength, calls
         self._model, self._host = model, host
         self._upright = {} if upright is None else upright
         self._tiles: dict[Tile, tuple[Condition, ...]] = {}
