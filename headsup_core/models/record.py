@@ -17,6 +17,7 @@ from .prompts import TextUse
 
 if TYPE_CHECKING:
     from ..imaging.published import PublishedSizing
+    from ..imaging.published_tiles import PublishedTiles
 
 CodecClass = Literal["AutoencoderKL", "AutoencoderTiny", "BlockTransformAutoencoder"]
 NoReference = Literal["zero_latent", "encoded_zero_image"]
@@ -100,6 +101,7 @@ class ModelRecord:
         default_color_fix: one of `imaging.color.COLOR_FIXES`.
         aligned_face: side in pixels of the aligned faces that the model restores; 0: it restores whole pictures.
         published: how the system's own script upsamples and sizes, for `sizing="published"`; None: it has no own way.
+        published_tiles: how the system's own script tiles, for `tiling="published"`; None: it does not.
         detail: of a file that holds a faithful and a crisp end, their mixture d in 0..1: stored, the default; of a
             loaded model, what was chosen. None: one end only.
 
@@ -124,6 +126,7 @@ class ModelRecord:
     default_color_fix: str = "none"
     aligned_face: int = 0
     published: PublishedSizing | None = None
+    published_tiles: PublishedTiles | None = None
     detail: float | None = None
 
     def __post_init__(self) -> None:

@@ -178,6 +178,13 @@ class RestoreOptions:
         "saved when the identity gate is off.",
         advanced=True,
     )
+    tiling: Literal["own", "published"] = option(
+        "own",
+        "own: few tiles of equal size around faces, whose borders have no weight. published: a published system's own "
+        "tiles in fixed steps under gaussian bells, for comparison with its script (OSEDiff and PiSA-SR 768 px with "
+        "256 px overlap, HYPIR 512 and 256 in all stages); tile and overlap change them.",
+        advanced=True,
+    )
     conditioning: torch.Tensor | None = field(default=None, compare=False, repr=False)
     mask: torch.Tensor | None = field(default=None, compare=False, repr=False)
     texts: tuple[PictureText, ...] = ()

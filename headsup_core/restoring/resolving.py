@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..faces import Faces
 from ..host import Host
 from ..imaging.published import FaceSizing, PadSizing, PublishedSizing
+from ..imaging.published_tiles import PublishedTiles
 from ..imaging.tile_plan import TilePlan
 from ..models.one_step import OneStepModel
 from .options import RestoreOptions, Sizing
@@ -120,7 +121,7 @@ def resolve(
     notes: list[str] = []
     found = _aligned_faces(model, faces, pictures, asked, notes)
     way = _sizing(model, options.sizing, (height, width), notes, by_faces=found is not None)
-    around = _faces_around(model, faces, way, asked, notes)
+    around = _faces_around(model, faces, way, asked, notes) if options.tiling == "own" else None
     # a tensor without values takes the very path that the picture will take
     prepared = way.prepare(torch.empty(1, 3, height, width, device="meta"), *asked)
     output = prepared.finish(prepared.settle(prepared.network))
@@ -158,6 +159,7 @@ def resolve_tiling(model: OneStepModel, options: RestoreOptions, room: Room, mul
         InputError: the tile is too small for the model, or the overlap as large as the tile.
     """
     rule, factor = model.size_rule, model.codec.factor
+    published = _published_tiles(model, options)
     multiple = rule.multiple if rule.fixed else multiple or rule.multiple
     tile, overlap = options.tile, options.overlap
     if tile is not None and tile < multiple:
@@ -165,6 +167,8 @@ def resolve_tiling(model: OneStepModel, options: RestoreOptions, room: Room, mul
     side = (auto_tile(model, room, multiple) if tile is None else tile) // multiple * multiple
     shared = min(DEFAULT_OVERLAP, side // 4) if overlap is None else overlap
     shared = 0 if rule.fixed else shared  # there is one tile
+    if published is not None:
+        side, shared = published.tile * factor, published.overlap * factor
     if shared >= side:
         raise InputError(f"tile {side} with overlap {shared}: overlap must be below the tile size")
     return Tiling(
@@ -174,7 +178,26 @@ def resolve_tiling(model: OneStepModel, options: RestoreOptions, room: Room, mul
         smallest=smallest_tile(model) // factor,
         factor=factor,
         batch=options.tile_batch or auto_tile_batch(model, side, room),
+        published=published,
     )
+
+
+def _published_tiles(model: OneStepModel, options: RestoreOptions) -> PublishedTiles | None:
+    """The system's own tiles where they are asked for, with the asked size and overlap in place of its.
+
+    Raises:
+        InputError: it has none.
+    """
+    if options.tiling != "published":
+        return None
+    own, factor = model.record.published_tiles, model.codec.factor
+    if own is None:
+        raise InputError(f"tiling published: {model.card.name} was published without tiles of its own, leave it out")
+    tile = own.tile if options.tile is None else max(1, options.tile // factor)
+    overlap = own.overlap if options.overlap is None else -(-options.overlap // factor)
+    if overlap >= tile:
+        raise InputError(f"tile {tile * factor} with overlap {overlap * factor}: overlap must be below the tile size")
+    return replace(own, tile=tile, overlap=overlap)
 
 
 def _aligned_faces(

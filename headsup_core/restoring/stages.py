@@ -132,6 +132,8 @@ def _parts(run: Run, picture: torch.Tensor, tiling: Tiling) -> tuple[Callable[[]
     """
     model, host = run.model, run.host
     height, width = picture.shape[-2:]
+    if tiling.published is not None and tiling.published.every_stage:
+        return None, "independent tiles, as published"
     tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
     needed = model.codec.parts_memory(height, width)
     helpful = parts_help(tiles, height, width, tiling.tile_pixels, host.device)

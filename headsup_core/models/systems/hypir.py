@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ...imaging.published import BicubicSizing
+from ...imaging.published_tiles import PublishedTiles
 from ...option_fields import option
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile
@@ -69,7 +70,8 @@ def load(file: WeightsFile, base: Base, options: HypirOptions) -> Beside:
         dtype=base.dtype,
     )
     side = options.patch_size
-    record = replace(RECORD, minimum_side=side, published=BicubicSizing(side))
+    tiles = PublishedTiles(side // 8, max(1, side // 16), every_stage=True)  # a stride of half a patch
+    record = replace(RECORD, minimum_side=side, published=BicubicSizing(side), published_tiles=tiles)
     return Beside(record, (Pass(1.0, (adapter,)),))
 
 

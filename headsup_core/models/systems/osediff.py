@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...imaging.published import PillowSizing
+from ...imaging.published_tiles import PublishedTiles
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile, check_finite
 from ..load_options import ProcessSizeOptions
@@ -34,6 +35,7 @@ RECORD = ModelRecord(
     system="osediff",
     prompt=TextUse(tag_template=TAGS_FIRST),
     default_color_fix="adain",
+    published_tiles=PublishedTiles(96, 32),
 )
 FACE_RECORD = replace(
     RECORD,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...imaging.published import PillowSizing
+from ...imaging.published_tiles import PublishedTiles
 from ...option_fields import option
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile
@@ -54,6 +55,7 @@ RECORD = ModelRecord(
     system="pisasr",
     prompt=TextUse(),
     default_color_fix="adain",
+    published_tiles=PublishedTiles(96, 32, "centre"),
 )
 
 

@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...host import Host, Progress, trim_heap
 from ...imaging.blending import TileAccumulator, plan_weights
 from ...imaging.box_tiles import Box, plan_face_tiles
+from ...imaging.published_tiles import PublishedTiles, gaussian_weights
 from ...imaging.tile_plan import Tile, TilePlan
 
 TileFunction = Callable[[torch.Tensor, Sequence[Tile]], torch.Tensor]
@@ -29,6 +30,7 @@ class Tiling:
         batch: tiles per network call.
         keep: boxes (faces) that shall lie whole in one tile, as for `plan_face_tiles`.
         separate: the tiles are pictures of their own, laid side by side.
+        published: a published system's own tiles and bells; None: ours.
         codec_way: how a codec that sees the whole picture was run, "" when there was no choice.
     """
 
@@ -40,6 +42,7 @@ class Tiling:
     batch: int = 1
     keep: tuple[Box, ...] = ()
     separate: bool = False
+    published: PublishedTiles | None = None
     codec_way: str = ""
 
     @property
@@ -54,6 +57,8 @@ class Tiling:
 
     def plan(self, height: int, width: int) -> TilePlan:
         """The tiles of a picture of `height` x `width` latents; planned once, however often it is asked for."""
+        if self.published is not None:
+            return self.published.plan(height, width)
         return _planned(height, width, self.tile, self.overlap, self.multiple, self.keep)
 
     def smaller(self) -> Tiling | None:
@@ -64,7 +69,7 @@ class Tiling:
         if half < self.smallest:
             return None
         overlap = min(self.overlap, half // 2) // self.multiple * self.multiple
-        return replace(self, tile=half, overlap=overlap)
+        return replace(self, tile=half, overlap=overlap, published=None)
 
 
 @lru_cache(maxsize=32)
@@ -150,7 +155,10 @@ def run_tiled(
             continue
         for index, values in zip(batch, outputs, strict=True):
             tile = placed.tiles[index]
-            weights = plan_weights(placed, index, _radius(stage, tile), _fade(stage, tiling))
+            if tiling.published is None:
+                weights = plan_weights(placed, index, _radius(stage, tile), _fade(stage, tiling))
+            else:
+                weights = gaussian_weights(placed, index, tiling.published.middle)
             sums.add(tile, values[None], weights if missing is None else weights * tile.crop(missing))
             progress.advance(preview=on_tile(tile, values) if on_tile else None)
         queue = queue[len(batch) :]
