@@ -89,7 +89,7 @@ def test_a_row_in_papers_columns() -> None:
         "IDA": f"{math.radians(45):.3f}", "Deg.": "45.00", "LMD": "2.500",
     }  # fmt: skip
     assert rows[3][4:] == [""] * 5  # FID and faces of theirs were not measured
-    assert "lpips" in table.splitlines()[-2]
+    assert "LPIPS: lpips" in table.splitlines()[-1]
     assert paper_table("nothing", Outcome()) == ""
 
 
