@@ -3,8 +3,8 @@
 from .file_kinds import PICTURE_SUFFIXES
 from .listing import picture_files, pictures_in
 from .picture import Picture, check_image
-from .reading import MAX_PIXELS, read_picture
-from .writing import FORMAT_SUFFIXES, Manner, check_format, picture_text, write_picture
+from .reading import MAX_PIXELS, decode_picture, read_picture
+from .writing import FORMAT_SUFFIXES, Manner, check_format, encode_picture, picture_text, picture_text_in, write_picture
 
 __all__ = [
     "FORMAT_SUFFIXES",
@@ -14,8 +14,11 @@ __all__ = [
     "Picture",
     "check_format",
     "check_image",
+    "decode_picture",
+    "encode_picture",
     "picture_files",
     "picture_text",
+    "picture_text_in",
     "pictures_in",
     "read_picture",
     "write_picture",

@@ -46,7 +46,13 @@ def read_picture(path: str | os.PathLike[str]) -> Picture:
             with the remedy), damaged, cut short, larger than `MAX_PIXELS`, or holds float values outside 0..1.
     """
     path = Path(path)
-    data = _content(path)
+    return decode_picture(_content(path), path)
+
+
+def decode_picture(data: bytes, path: Path) -> Picture:
+    """As `read_picture`, of a file's content that was read already; `path` is for its kind and for messages."""
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes): the picture was not saved or not copied to its end")
     kind = unread_kind(path, data[:1024])
     if kind is not None:
         raise InputError(f"{path} is {kind}")

@@ -225,7 +225,14 @@ def _by_pillow(content: _Content, kind: str, **options: Any) -> bytes:  # noqa: 
 def picture_text(path: Path, key: str) -> str | None:
     """What `write_picture` wrote into a file as `text[key]`; None when nothing, or the file is not whole."""
     try:
-        data = path.read_bytes()
+        return picture_text_in(path.read_bytes(), key)
+    except (OSError, ValueError):
+        return None
+
+
+def picture_text_in(data: bytes, key: str) -> str | None:
+    """As `picture_text`, of a file's content."""
+    try:
         if data.startswith(SIGNATURE):
             parts = take_apart(data) if data.endswith(END) else None
             return None if parts is None else parts.texts.get(key)

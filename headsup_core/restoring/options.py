@@ -185,6 +185,11 @@ class RestoreOptions:
         "256 px overlap, HYPIR 512 and 256 in all stages); tile and overlap change them.",
         advanced=True,
     )
+    frames: bool = option(
+        False,
+        "The pictures are frames of one video, in their order: a face keeps its name from frame to frame, one that is "
+        "not found in a frame or three stays where its movement leads, and references are encoded once for all.",
+    )
     conditioning: torch.Tensor | None = field(default=None, compare=False, repr=False)
     mask: torch.Tensor | None = field(default=None, compare=False, repr=False)
     texts: tuple[PictureText, ...] = ()

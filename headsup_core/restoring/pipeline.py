@@ -23,6 +23,7 @@ from .painting import Painting
 from .people.face_painter import looked_for
 from .people.gatekeeper import Gatekeeper, gatekeeper_of, score_lines, score_records
 from .people.recognise import FOR_PEOPLE, People, recognise, recogniser_for
+from .people.tracking import FaceTracker
 from .resolving import Resolved, resolve
 from .restore_report import RestoreReport
 from .session import Run, Session
@@ -90,11 +91,41 @@ def restore(
     if people:
         models = [each.with_identities(people, each.identity_strength, each.match_threshold) for each in models]
     sessions = [Session(each, options, host, analyzer) for each in models]
+    if options.frames and image.ndim == 4 and len(image) > 1:
+        if len(sessions) > 1:
+            raise InputError(f"frames of a video with {len(sessions)} models: give one model")
+        return _restore_frames(image, replace(sessions[0], tracker=FaceTracker()), faces)
     if len(sessions) > 1:
         from .several_models import restore_by_several  # which goes by way of this module
 
         return restore_by_several(image, sessions, faces)
     return restore_pictures(image, sessions[0], faces)
+
+
+def _restore_frames(image: torch.Tensor, session: Session, faces: Faces | None) -> RestoreResult:
+    """Frame by frame, each with what is known of the faces from those before."""
+    check_image(image)
+    if faces is not None:
+        faces.check_pictures(image)
+    results: list[RestoreResult] = []
+    for index, frame in enumerate(image.split(1)):
+        here = replace(session, options=session.options.for_picture(index))
+        own = None if faces is None else replace(faces, pictures=(faces[index],))
+        results.append(restore_pictures(frame, here, own))
+    report = replace(results[0].report, seconds=sum(one.report.seconds for one in results), options=session.options)
+    report.notes = list(dict.fromkeys(note for one in results for note in one.report.notes))
+    for index, one in enumerate(results):
+        report.identity_scores += [] if not index else one.report.identity_scores
+        for name in ("faces", "gate", "sent_back"):
+            lines = [f"picture {index + 1}, {line}" for line in getattr(one.report, name)]
+            setattr(report, name, lines if not index else [*getattr(report, name), *lines])
+    found = [one.faces for one in results]
+    shown = None
+    if found[0] is not None:
+        shown = replace(found[0], pictures=tuple(() if one is None else one[0] for one in found))
+    return RestoreResult(
+        torch.cat([one.image for one in results]), torch.cat([one.before for one in results]), report, shown
+    )
 
 
 @torch.no_grad()
@@ -109,6 +140,9 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
     if faces is None and _looks_for_faces(session, image):
         wanted = looked_for(session.model.painter, image.shape[-2], image.shape[-1], FOR_PEOPLE)
         faces = recogniser_for(None, session.analyzer, session.host).detect(image, wanted)
+    if session.tracker is not None and faces is not None:
+        knower = recogniser_for(faces, session.analyzer, session.host) if session.model.identities else None
+        faces = session.tracker.follow(faces, image, knower)
     chosen = resolve((len(image), image.shape[-2], image.shape[-1]), model, options, session.host, faces)
     notes: list[str] = []
     prompts = _prompts(model, options, len(image), notes)
@@ -133,6 +167,8 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         return RestoreResult(before, before, report, shown)
     people = recognise(image, before, session, faces, notes)
     if people is not None:
+        if session.tracker is not None:
+            session.tracker.learn(people.faces)
         shown = people.faces.scaled_to(*before.shape[-2:])
         report.faces += people.lines()
     painting = Painting.of(people, session, (before.shape[-2], before.shape[-1]), notes)

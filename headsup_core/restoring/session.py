@@ -13,6 +13,7 @@ from ..models.one_step import OneStepModel
 from .headsup_model import HeadsUpModel
 from .options import RestoreOptions
 from .people.conditions import Calls, Conditions, KnownFace, UprightReferences
+from .people.tracking import FaceTracker
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class Session:
         host: device, memory, progress and cancelling.
         analyzer: finds and recognises faces; None: that of the faces, or the default one.
         references: those of the people, encoded; filled while pictures are restored.
+        tracker: follows the faces, when the pictures that are restored one after the other are frames of one video.
     """
 
     model: HeadsUpModel
@@ -31,6 +33,8 @@ class Session:
     host: Host = field(default_factory=PlainHost)
     analyzer: FaceAnalyzer | None = None
     references: UprightReferences = field(default_factory=dict[tuple[str, int, int, int], torch.Tensor])
+
+    tracker: FaceTracker | None = None
 
     @property
     def one_step(self) -> OneStepModel:

@@ -65,7 +65,8 @@ class Canvas:
 
     def __init__(self, pictures: Pictures, height: int, width: int) -> None:
         self._pictures, self._size = pictures, (height, width)
-        self.image = torch.empty(len(pictures), height, width, 3 if pictures.alpha is None else 4)
+        # filled now, so that the memory is taken before the work and not bit by bit while it goes on
+        self.image = torch.empty(len(pictures), height, width, 3 if pictures.alpha is None else 4).fill_(0)
 
     def put(self, index: int, rgb: torch.Tensor) -> None:
         """Set a picture `[1,3,height,width]`; its transparency is added."""

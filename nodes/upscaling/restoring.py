@@ -13,7 +13,7 @@ from ...headsup_core.imaging.resizing import resize
 from ...headsup_core.restoring.people.recognise import FOR_PEOPLE
 from ...headsup_core.restoring.pipeline import restore_pictures
 from ...headsup_core.restoring.several_models import restore_by_several
-from ...headsup_core.restoring.tiling.tile_memory import check_picture_fits
+from ...headsup_core.restoring.tiling.tile_memory import check_batch_fits, check_picture_fits
 from ..bridge.pictures import Canvas, Pictures, decodable
 
 if TYPE_CHECKING:
@@ -76,11 +76,12 @@ def restore_batch(
     options, own_scale = session.options, session.one_step.scale
     try:
         size = options.size_of(height, width, own_scale)
-        check_picture_fits(*size, len(pictures))
+        check_picture_fits(*size, 1)
     except InputError as error:
         if not keep_going:
             raise
         return _unchanged(pictures, faces, f"not enlarged, the picture is as it was: {error}")
+    check_batch_fits(*size, len(pictures))
     after, before = Canvas(pictures, *size), Canvas(pictures, *size)
     models = (session.model, *others)
     given, kept = faces, _faces_at(faces, size, len(pictures))

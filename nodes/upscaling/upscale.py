@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...headsup_core import RestoreOptions
+from ...headsup_core import InputError, RestoreOptions
 from ...headsup_core.faces.drawing import annotate
 from ...headsup_core.imaging.resizing import resize
 from ...headsup_core.option_fields import declared_options
 from ...headsup_core.restoring.people.identity_score import score_label
+from ...headsup_core.restoring.people.tracking import FaceTracker
 from ...headsup_core.restoring.session import Session
 from ..bridge.comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, schema
 from ..bridge.host import ComfyHost
@@ -128,7 +129,9 @@ def _upscale(
     others = [each for each in (model_2, model_3, model_4) if each is not None]
     known = any(each.identities or each.one_step.size_rule.fixed for each in (model, *others))
     analyzer = recogniser_of(faces) if known or others else None
-    session = Session(model, options, host, analyzer)
+    if options.frames and others:
+        raise InputError(f"frames of a video with {len(others) + 1} models: give one model")
+    session = Session(model, options, host, analyzer, tracker=FaceTracker() if options.frames else None)
     done = restore_batch(image, session, host, faces, keep_going=on_error != STOP, others=others)
     preview = outgoing(_preview(done.after, done.faces))
     outputs = (outgoing(done.after), outgoing(done.before), done.report, done.faces, preview)

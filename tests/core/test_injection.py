@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +12,8 @@ import torch.nn.functional as F
 from harness.faces import face_at
 from harness.people_stubs import GREEN, RED, ColourAnalyzer, faces_of, paint, person
 from harness.refusals import raises_naming
-from harness.stand_ins import ModelMaker, ShuffleCodec
+from harness.stand_ins import ModelMaker
+from harness.telling import FACTOR, telling
 from torch import nn
 
 import headsup_core as hu
@@ -22,7 +22,6 @@ from headsup_core.faces.reference import face_location, warped_reference
 from headsup_core.imaging.resizing import resize
 from headsup_core.imaging.tile_plan import Tile
 from headsup_core.models.one_step import OneStepModel
-from headsup_core.models.record import ReferencePlacement
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.people.conditions import Condition, Conditions, KnownFace
 from headsup_core.restoring.people.injection import shares
@@ -33,45 +32,9 @@ from headsup_core.restoring.tiling.own_tiles import around_faces
 from headsup_core.restoring.tiling.tiled_run import Tiling
 
 HOST = hu.PlainHost("cpu", quiet=True)
-FACTOR = 4
-CHANNELS = 3 * FACTOR**2
 LEFT, RIGHT = face_at(50, 60, 16), face_at(130, 60, 16)
 ADA, GRACE = person("Ada", RED), person("Grace", GREEN)
 ANALYZER = ColourAnalyzer([LEFT, RIGHT])
-
-
-class Telling(nn.Module):
-    """A UNet that lays open what it was given: predicts minus the reference, or minus the mask."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__()
-        config: Any = SimpleNamespace(in_channels=2 * CHANNELS + 1, out_channels=CHANNELS, block_out_channels=(8, 8))
-        self.config, self.what, self.calls = config, what, 0
-        self.weight = nn.Parameter(torch.zeros(1), requires_grad=False)
-
-    def forward(self, sample: torch.Tensor, timestep: int, **_: object) -> tuple[torch.Tensor]:
-        self.calls += len(sample)
-        reference, mask = sample[:, CHANNELS : 2 * CHANNELS], sample[:, 2 * CHANNELS :]
-        return (-(reference if self.what == "reference" else mask.expand_as(reference)),)
-
-
-class CountingCodec(ShuffleCodec):
-    """Counts the pictures that it encodes."""
-
-    def __init__(self) -> None:
-        super().__init__(FACTOR)
-        self.sizes: list[tuple[int, int]] = []
-
-    def encode_posterior(self, image: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        self.sizes.append((image.shape[-2], image.shape[-1]))
-        return super().encode_posterior(image)
-
-
-def telling(make_model: ModelMaker, what: str, placement: ReferencePlacement = "warped", **fields: Any) -> HeadsUpModel:
-    unet: Any = Telling(what)
-    plain = make_model(factor=FACTOR).one_step
-    made = replace(plain, codec=CountingCodec(), unet=unet)
-    return HeadsUpModel(made.with_record(reference_placement=placement, **fields))
 
 
 def photo(left: Sequence[float] = RED, right: Sequence[float] = GREEN) -> torch.Tensor:

@@ -153,7 +153,7 @@ def test_upright_references_cover_the_whole_crop(index: Path) -> None:
 
 def test_wrong_use_is_one_line(index: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset", "build", str(photos), "--output", str(photos / "index.txt")]) == 2
-    assert "the index is a .json file" in capsys.readouterr().err
+    assert "a .json file for an index of all photos" in capsys.readouterr().err
     (photos / "IMG_3.png").write_bytes(b"no picture")
     assert main(["dataset", "build", str(photos), "--output", str(index), "--scale", "cosine", "--quiet"]) == 2
     assert len(read_index(index).pictures) == 4

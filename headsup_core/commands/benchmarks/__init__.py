@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from . import comparing_commands, face_commands, gate_command, idfsr_command, pack_commands, targets_command
+from . import (
+    bulk_command,
+    comparing_commands,
+    face_commands,
+    gate_command,
+    idfsr_command,
+    pack_commands,
+    targets_command,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -12,7 +20,8 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand for each kind of measurement; each has only the options that it reads."""
     subcommands = parser.add_subparsers(dest="benchmark", required=True, metavar="SUBCOMMAND")
-    for module in (comparing_commands, targets_command, face_commands, gate_command, idfsr_command, pack_commands):
+    measured = (comparing_commands, targets_command, face_commands, gate_command, idfsr_command, pack_commands)
+    for module in (*measured, bulk_command):
         module.add_subcommands(subcommands)
 
 

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from ...bulk.addresses import path_or_url
 from ...errors import HeadsUpError, InputError
 from ...faces.analyzer import AnalyzerBase, DetectionOptions
 from ...image_files import picture_files, read_picture
 from ..hosting import add_host_arguments, check_folder, make_host
 from ..identifying.analyzing import add_analyzer_arguments, detection_options, make_analyzer
+from .data_set_builder import add_builder_arguments, build_folder, merge_folders
 
 if TYPE_CHECKING:
     from ...training.data.face_index import IndexedPicture
@@ -24,25 +26,49 @@ log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True)
     build = actions.add_parser("build", help="folders of photos -> an index for `train`")
-    build.add_argument("folders", nargs="+", type=Path, metavar="FOLDER", help="folders of photos, or photos")
-    build.add_argument("--output", type=Path, required=True, metavar="INDEX.json", help="the index")
     build.add_argument(
-        "--threshold", type=float, default=0.65, help="least similarity of two photos of one person (default 0.65)"
+        "folders",
+        nargs="+",
+        type=path_or_url,
+        metavar="FOLDER",
+        help="folders of photos, or photos; for a data set also lists of paths (.txt), shards (.tar, .parquet), URLs",
     )
     build.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the data set: photos that are large and good enough, people, a test split, a report; or "
+        "INDEX.json for an index of all photos of a small collection, whatever they are",
+    )
+    _add_pair_arguments(build)
+    add_builder_arguments(build)
+    add_analyzer_arguments(build)
+    add_host_arguments(build)
+    build.set_defaults(run_action=_build)
+    merge = actions.add_parser("merge", help="data sets -> one, with the people of all of them")
+    merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folders that `dataset build` made")
+    merge.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new data set")
+    merge.add_argument("--test-share", type=float, default=0.1, metavar="X", help="of the people (default 0.1)")
+    _add_pair_arguments(merge)
+    merge.set_defaults(run_action=merge_folders)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.run_action(args)
+
+
+def _add_pair_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threshold", type=float, default=0.65, help="least similarity of two photos of one person (default 0.65)"
+    )
+    parser.add_argument(
         "--scale",
         choices=("calibrated", "cosine"),
         default="calibrated",
         help="of the threshold: calibrated (0 strangers, 1 two good photos of one person) or the raw cosine",
     )
-    build.add_argument("--partners", type=int, default=20, help="most pairs of one face (default 20)")
-    add_analyzer_arguments(build)
-    add_host_arguments(build)
-    build.set_defaults(run_action=_build)
-
-
-def run(args: argparse.Namespace) -> int:
-    return args.run_action(args)
+    parser.add_argument("--partners", type=int, default=20, help="most pairs of one face (default 20)")
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -50,11 +76,13 @@ def _build(args: argparse.Namespace) -> int:
     from ...training.data.face_index import SUFFIX, FaceIndex, mine_pairs, write_index
 
     if args.output.suffix != SUFFIX:
-        raise InputError(f"--output {args.output}: the index is a {SUFFIX} file")
+        if args.output.suffix:
+            raise InputError(f"--output {args.output}: give a folder, or a {SUFFIX} file for an index of all photos")
+        return build_folder(args)
     if args.partners < 1:
         raise InputError(f"--partners {args.partners}: must be at least 1")
     options = detection_options(args)
-    files = picture_files(args.folders)
+    files = picture_files([Path(folder) for folder in args.folders])
     check_folder(args.output.parent)
     analyzer = make_analyzer(args, make_host(args))
     found: list[IndexedPicture] = []

@@ -106,9 +106,12 @@ class HtmlReport:
         self._known_faces = (source, faces)
 
     def done(self, job: Job, report: RestoreReport) -> None:
+        self.restored(job, report.text().splitlines(), report.identity_scores)
+
+    def restored(self, job: Job, words: list[str], scores: Sequence[Mapping[str, Any]]) -> None:
+        """As `done`, by the report's lines and scores."""
         self._counts["restored"] += 1
-        words = report.text().splitlines()
-        self._add(job, "restored", words, report.identity_scores)
+        self._add(job, "restored", words, scores)
 
     def kept(self, job: Job) -> None:
         self._counts["kept"] += 1

@@ -20,8 +20,8 @@ KEY = "headsup"
 """Key of the PNG's text."""
 NO_SETTINGS = frozenset({
     "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "models_dir",
-    "sidecars",
-    "extra_model_paths", *declared_options(RestoreOptions),
+    "sidecars", "extra_model_paths", "engine", "ray_address", "workers", "cpus_per_worker", "gpus_per_worker",
+    "report_sample", "dry_run", *declared_options(RestoreOptions),
 })  # fmt: skip
 """Arguments that say what is restored, where and how fast; every other one changes the result, new ones included.
 Which of its own change it is said by `RestoreOptions.settings`."""
@@ -65,9 +65,12 @@ class Settings:
         Raises:
             InputError: the file cannot be read.
         """
-        text = self.text_of(source)
+        return self.record_of(**source_record(source), text=self.text_of(source))
+
+    def record_of(self, picture: str, place: str, text: str | None = None) -> dict[str, str]:
+        """The texts to write into a result, by the hashes of `source_record` and the text beside the picture."""
         told = {} if text is None else {"text": text}
-        return {KEY: json.dumps({**source_record(source), **told, "settings": self.values}, sort_keys=True)}
+        return {KEY: json.dumps({"picture": picture, "place": place, **told, "settings": self.values}, sort_keys=True)}
 
     def differing(self, others: dict[str, Any]) -> str:
         """In words, what is set otherwise in `others`."""
@@ -110,20 +113,26 @@ def why_again(target: Path, source: Path, settings: Settings) -> str | None:
     """
     if not target.exists() or (target.is_file() and target.stat().st_size == 0):
         return ""
-    text = picture_text(target, KEY)
-    try:
-        record: Any = json.loads(text or "")
-        picture, made_with = str(record["picture"]), dict(record["settings"])
-    except (ValueError, TypeError, KeyError) as error:
+    record = record_in(picture_text(target, KEY))
+    if record is None:
         raise InputError(
             f"{target} is there, but it is no whole result of this command: delete or move it, choose another "
             "--output, or leave out --resume, which replaces it"
-        ) from error
-    if made_with != settings.values:
-        return f"with other settings ({settings.differing(made_with)})"
+        )
+    if record["settings"] != settings.values:
+        return f"with other settings ({settings.differing(record['settings'])})"
     if record.get("text") != settings.text_of(source):
         return "with another text beside the picture"
-    return None if picture == content_hash(source) else "from another picture"
+    return None if record["picture"] == content_hash(source) else "from another picture"
+
+
+def record_in(text: str | None) -> dict[str, Any] | None:
+    """A result's record, with `picture`, `settings` and, of newer ones, `place`; None when the text is none."""
+    try:
+        record: Any = json.loads(text or "")
+        return {**record, "picture": str(record["picture"]), "settings": dict(record["settings"])}
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def content_hash(path: Path) -> str:

@@ -250,3 +250,21 @@ def check_picture_fits(height: int, width: int, images: int) -> None:
             f"{free / 2**30:.1f} GiB are free: enlarge by {fits:.2f} of that at most, or set a megapixel cap of "
             f"{height * width * fits**2 / 1e6:.0f}"
         )
+
+
+def check_batch_fits(height: int, width: int, images: int) -> None:
+    """Raise `InputError` when the results of a batch that is worked picture by picture would not fit into main memory.
+
+    Kept of each are the result and the plain enlargement, in fp32; of the one in work what `check_picture_fits` says.
+    """
+    import psutil
+
+    pixels, free = height * width, psutil.virtual_memory().available
+    needed = pixels * FLOAT * (images * (3 + 3) + 3 + 3 + 1 + 3)
+    if needed > free:
+        fits = max(0, (free // (pixels * FLOAT) - 10) // 6)
+        raise InputError(
+            f"{images} results of {width}x{height} px need {needed / 2**30:.1f} GiB of main memory, {free / 2**30:.1f} "
+            f"GiB are free: give {fits} at a time, or restore files, which takes the memory of one picture: "
+            "python -m headsup_core upscale frames/ --output restored/ --frames"
+        )

@@ -1,0 +1,1 @@
+"""Millions of pictures: inputs and outputs anywhere, workers here or on Ray, nothing done twice, nothing lost."""

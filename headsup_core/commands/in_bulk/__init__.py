@@ -1,0 +1,1 @@
+"""Commands over very many pictures, on an engine."""
