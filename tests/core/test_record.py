@@ -12,6 +12,7 @@ from harness.systems import headsup_adapters
 
 import headsup_core as hu
 from headsup_core.models.bases.base import Base
+from headsup_core.models.face_restorers.known_restorers import FACE_RESTORERS
 from headsup_core.models.prediction import Epsilon, LatentResidual
 from headsup_core.models.record import ModelRecord
 from headsup_core.models.systems import SYSTEMS, load_options
@@ -84,11 +85,19 @@ class Other:
     lambda_pix: float = option(0.5, "Another dial of that name.", minimum=0.0, maximum=1.0)
 
 
+@dataclass(frozen=True)
+class Dialled:
+    dial: float = option(1.0, "A dial that came later.", minimum=0.0, maximum=1.0)
+
+
 def test_every_systems_options_are_listed_once_and_must_agree() -> None:
     listed = load_options()
     assert next(iter(listed)) == "detail"
     assert {"lambda_pix", "lambda_sem", "guidance_scale", "negative_prompt", "patch_size", "process_size"} < set(listed)
     assert "OSEDiff, OSEDiff-Face, PiSA-SR" in listed["process_size"].help
+    dialled = replace(SYSTEMS[0], options=Dialled)
+    # what came later stands behind what saved workflows hold, whatever its file is called
+    assert list(load_options((dialled, *SYSTEMS, *FACE_RESTORERS))) == [*listed, "dial"]
     other = replace(SYSTEMS[0], options=Other)
     with raises_naming(ValueError, "lambda_pix"):
         load_options((*SYSTEMS, other))

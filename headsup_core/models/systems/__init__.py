@@ -26,11 +26,19 @@ COMPANIONS = frozenset(name for system in SYSTEMS for name in system.companions)
 """Files that lie beside an adapter and are none themselves."""
 
 
+SAVED_ORDER = (
+    "detail", "patch_size", "process_size", "lambda_pix", "lambda_sem", "guidance_scale", "negative_prompt", "fidelity",
+    "decoder",
+)  # fmt: skip
+"""Options in the order in which saved workflows hold their values. Those that came since the last release are not named
+here, and stand behind these."""
+
+
 def load_options(
     systems: tuple[System | FaceRestorer, ...] = (*SYSTEMS, *FACE_RESTORERS),
 ) -> dict[str, OptionField]:
-    """Every option that some model can be loaded with, by name, for nodes and commands: `detail`, then the systems',
-    then the face restorers', then those of every adapter.
+    """Every option that some model can be loaded with, by name, for nodes and commands: `SAVED_ORDER`, then what else
+    systems and face restorers have.
 
     The help of a system's option begins with the systems that have it.
 
@@ -48,7 +56,9 @@ def load_options(
         name: replace(field, help=f"Only for {', '.join(owners[name])}. {field.help}", advanced=True)
         for name, field in found.items()
     }
-    return {**declared_options(DetailOptions), **marked, **declared_options(AdaptedOptions)}
+    options = {**declared_options(DetailOptions), **marked, **declared_options(AdaptedOptions)}
+    saved = [name for name in SAVED_ORDER if name in options]
+    return {name: options[name] for name in (*saved, *(name for name in options if name not in saved))}
 
 
 def find_system(file: WeightsFile, system: str | None = None) -> System:
