@@ -10,11 +10,14 @@ import pytest
 import torch
 from harness.face_restorers import SIDE, gfpgan, restoreformer, saved, shrink, write_onnx
 from harness.faces import face_at
+from harness.people_stubs import ColourAnalyzer
 
 import headsup_core as hu
+from headsup_core.benchmark.comparing.system_names import make_systems
 from headsup_core.errors import HeadsUpError
 from headsup_core.faces import Faces
 from headsup_core.faces.alignment import template
+from headsup_core.imaging.resizing import resize
 from headsup_core.models.face_restorers.known_restorers import FACE_RESTORERS, FaceRestorer
 from headsup_core.models.face_restorers.through_spandrel import load_through_spandrel
 from headsup_core.models.file_formats.weights_files import WeightsFile
@@ -276,3 +279,19 @@ def test_what_fails_within_onnxruntime_is_an_error_of_ours(tmp_path: Path) -> No
     network._sessions = {"CPUExecutionProvider": Broken()}
     with pytest.raises(HeadsUpError, match="out of luck"):
         hu.restore(picture(256, 256), model, scale=1, host=HOST)
+
+
+def test_the_benchmark_gives_each_a_row(tmp_path: Path) -> None:
+    """Its faces are looked for, since it restores nothing else; an aligned face, in which none is found, is one."""
+    path = write_onnx(tmp_path / "GPEN-BFR-256.onnx")
+    photo = picture(70, 110)
+    (system,) = make_systems([str(path)], HOST, ColourAnalyzer([face_at(55, 35, 12)]))
+    result = system.upscale(photo, 140, 220)
+    plain = resize(photo, 140, 220)
+    assert system.name == "GPEN-BFR-256"
+    assert (result - plain).abs()[..., 50:90, 90:130].mean() > 0.05
+    assert torch.equal(result[..., :2], plain[..., :2])
+    (blind,) = make_systems([str(path)], HOST, ColourAnalyzer())
+    face = picture(256, 256)
+    assert torch.allclose(blind.upscale(face, 256, 256), 0.75 - 0.5 * face, atol=1e-5)
+    assert torch.equal(blind.upscale(photo, 140, 220), plain)
