@@ -97,12 +97,14 @@ def recovery(trial: Trial) -> Iterator[Outcome]:
     """A run with one large tile that cannot have its memory has to end with smaller ones, and much the same picture."""
     precision, side = trial.precisions[-1], trial.sides[min(1, len(trial.sides) - 1)]
     model = trial.model(precision)
-    whole = restored(model, trial.host, side, tile=side, tile_batch=1)
-    small = side // SCALE
-    plan = plan_upscale((1, small, small), model, host=trial.host, scale=SCALE, tile=side, tile_batch=1)
-    capped = _capped(trial, CAP_SHARE * plan.device_bytes) if trial.on_gpu else _refusing(model, side)
+    step, small = model.one_step.size_rule.multiple, side // SCALE
+    tile = -(-(side + 2 * model.one_step.margin) // step) * step  # one for the whole picture
+    whole = restored(model, trial.host, side, tile=tile, tile_batch=1)
+    plan = plan_upscale((1, small, small), model, host=trial.host, scale=SCALE, tile=tile, tile_batch=1)
+    pixels = plan.tiles.tile_height * plan.tiles.tile_width
+    capped = _capped(trial, CAP_SHARE * plan.device_bytes) if trial.on_gpu else _refusing(model, pixels)
     with capped as how:
-        result = restored(model, trial.host, side, tile=side, tile_batch=1)
+        result = restored(model, trial.host, side, tile=tile, tile_batch=1)
     before, after = whole.report.options.tile or 0, result.report.options.tile or 0
     figures = {"tile": before, "tile after": after, **levels(result.image, whole.image)}
     sound = after < before and bool(torch.isfinite(result.image).all())
@@ -125,9 +127,9 @@ def _capped(trial: Trial, room: float) -> Iterator[str]:
 
 
 @contextmanager
-def _refusing(model: HeadsUpModel, side: int) -> Iterator[str]:
-    """A CPU's memory cannot be capped: the UNet says that it ran out for tiles of `side` px."""
-    most = (side // model.one_step.codec.factor) ** 2
+def _refusing(model: HeadsUpModel, pixels: int) -> Iterator[str]:
+    """A CPU's memory cannot be capped: the UNet says that it ran out for tiles of so many `pixels`."""
+    most = pixels // model.one_step.codec.factor**2
 
     def refuse(_: object, given: tuple[Any, ...]) -> None:
         if given[0].shape[-1] * given[0].shape[-2] >= most:
