@@ -25,7 +25,7 @@ from .conditioning import aligned_face, cut_face, see
 from .identity_vector import identity_vector
 from .idfsr_file import BUNDLED_FOLDER, find_idfsr_file, is_idfsr_file, load_idfsr
 from .idfsr_model import IDFSRModel
-from .restore_faces import BYTES_PER_VALUE
+from .restore_faces import working_bytes
 
 SMALL_EYES = 8.0
 """Pixels of the input between the eyes of a face, from which on the one-step model restores it with the photo."""
@@ -58,7 +58,7 @@ class IDFSRPainter:
     def paint(self, onto: torch.Tensor, task: PaintedFace, host: Host, progress: Progress) -> torch.Tensor:
         """Raises `InputError` when the person has no embedding of the model's recogniser and no photo to embed."""
         record = self.model.architecture
-        host.load([self.model.network], (self.side // record.patch) ** 2 * record.channels * BYTES_PER_VALUE)
+        host.load([self.model.network], working_bytes(self.model, host.device))
         cut = cut_face(task.enlarged.float().cpu().clamp(0, 1), task.known.face, self.side)
         seen = see(cut.picture, cut.face, task.known.crop.cpu(), masked=record.masked)
         dtype = next(self.model.network.parameters()).dtype

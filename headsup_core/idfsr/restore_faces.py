@@ -26,8 +26,9 @@ from .diffusion import STEPS
 from .identity_vector import identity_vector
 from .idfsr_model import IDFSRModel
 
-BYTES_PER_VALUE = 118
-"""Bytes of activations, by (places of the first level) x (its channels); measured with idfsr-tiny on a CPU in fp32."""
+MAPS_KEPT_ON_CPU, MAPS_KEPT = 30, 19
+"""Maps of the first level alive at once, of idfsr-tiny: on a CPU by resident memory in fp32 (118 bytes a value), as its
+convolutions keep buffers; on a GPU by live tensors."""
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,7 @@ def restore_people(
     analyzer = analyzer or analyzer_of(faces, host)
     vectors = {name: identity_vector(person, model, analyzer) for name, person in people.items()}
     call = _Call(faces, people, vectors, model, options, host, analyzer)
-    places = (model.architecture.size // model.architecture.patch) ** 2
-    host.load([model.network], places * model.architecture.channels * BYTES_PER_VALUE)
+    host.load([model.network], working_bytes(model, host.device))
     known = sum(call.person(face) is not None for here in faces for face in here)
     outcomes: list[FaceOutcome] = []
     results: list[torch.Tensor] = []
@@ -145,6 +145,13 @@ def restore_people(
             results.append(result.to(image))
             outcomes += here
     return PersonResult(torch.cat(results), tuple(outcomes))
+
+
+def working_bytes(model: IDFSRModel, device: torch.device) -> int:
+    """Memory that `model` computes a face in."""
+    values = (model.architecture.size // model.architecture.patch) ** 2 * model.architecture.channels
+    maps = MAPS_KEPT_ON_CPU if device.type == "cpu" else MAPS_KEPT
+    return values * maps * next(model.network.parameters()).element_size()
 
 
 @dataclass(frozen=True, eq=False)
