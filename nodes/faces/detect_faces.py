@@ -10,6 +10,7 @@ from ...headsup_core.faces import DetectionOptions
 from ...headsup_core.faces.drawing import annotate
 from ...headsup_core.faces.masks import faces_mask
 from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input
 from ..bridge.pictures import Pictures
 from ..bridge.precision import outgoing
@@ -94,6 +95,7 @@ class HeadsUpDetectFaces(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         image: torch.Tensor,

@@ -10,6 +10,7 @@ import torch
 from ...headsup_core import InputError
 from ...headsup_core.faces.masks import SHAPES, faces_mask
 from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.pictures import Pictures
 from ..bridge.precision import outgoing
 from .detection import analyzer_input
@@ -59,6 +60,7 @@ class HeadsUpFacesToMask(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         faces: Faces,

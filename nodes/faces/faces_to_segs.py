@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...headsup_core.faces.masks import SHAPES
 from ...headsup_core.faces.segs import faces_to_segs
 from ..bridge.comfy import ComfyNode, FacesSocket, SegsSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.pictures import Pictures
 from .face_choice import chosen_in, feather_input, grow_input, parse_which, which_input
 from .faces_to_mask import PARSING
@@ -67,6 +68,7 @@ class HeadsUpFacesToSEGS(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         faces: Faces,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...headsup_core.faces import BACKENDS, DEFAULT_ANALYZER
 from ..bridge.comfy import ComfyNode, FaceAnalyzerSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input
 from ..models.model_files import fingerprint
 from .face_analyzers import KNOWN_PACKS, files_of, load_shared_analyzer, pack_choices
@@ -75,6 +76,7 @@ class HeadsUpLoadFaceAnalyzer(ComfyNode):
         return str([fingerprint(path) for path in files_of(backend, pack, ComfyHost.on(device))])
 
     @classmethod
+    @checked
     def execute(cls, backend: str, pack: str, device: str) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         analyzer = load_shared_analyzer(backend, pack, device)
         return io.NodeOutput(analyzer, describe(analyzer, files_of(backend, pack, ComfyHost.on(device))))
@@ -82,9 +84,7 @@ class HeadsUpLoadFaceAnalyzer(ComfyNode):
 
 def _backends() -> str:
     """What each backend needs and allows, for the tooltip."""
-    lines = [
-        f"{name}: needs {backend.needs or 'nothing'}; {backend.licence}" for name, backend in BACKENDS.items()
-    ]
+    lines = [f"{name}: needs {backend.needs or 'nothing'}; {backend.licence}" for name, backend in BACKENDS.items()]
     before = "What finds and recognises faces. Default dlib; bundled where dlib cannot be had. "
     return before + ". ".join(lines) + ". facexlib and bundled recognise nobody."
 

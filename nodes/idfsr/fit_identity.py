@@ -10,15 +10,9 @@ import torch
 
 from ...headsup_core.idfsr.identity_fitting import Fitted, FittingOptions, fit_identity, loss_curve
 from ...headsup_core.option_fields import declared_options
-from ..bridge.comfy import (
-    ComfyNode,
-    IdentitiesSocket,
-    IDFSRModelSocket,
-    folder_paths,
-    io,
-    schema,
-)
+from ..bridge.comfy import ComfyNode, IdentitiesSocket, IDFSRModelSocket, folder_paths, io, schema
 from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input, given_options, option_input
 from ..bridge.precision import outgoing
 from ..people.identity_list import check_somebody
@@ -75,6 +69,7 @@ class HeadsUpFitIdentity(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         identities: Identities,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...headsup_core.idfsr.idfsr_file import DEFAULT_IDFSR, find_idfsr_file
 from ..bridge.comfy import ComfyNode, IDFSRModelSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..models.model_files import BUNDLED_MARK, find_choice, fingerprint, idfsr_choices, share_idfsr
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class HeadsUpLoadIDFSR(ComfyNode):
         return str(fingerprint(_file(model)))
 
     @classmethod
+    @checked
     def execute(cls, model: str) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         path = _file(model)
         loaded = share_idfsr(path)

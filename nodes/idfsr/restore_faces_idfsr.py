@@ -10,6 +10,7 @@ from ...headsup_core.idfsr.restore_faces import PersonOptions, restore_people
 from ...headsup_core.option_fields import declared_options
 from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.messages import said
 from ..bridge.option_inputs import advanced_input, given_options, option_input
 from ..bridge.pictures import Canvas, Pictures
@@ -68,6 +69,7 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         image: torch.Tensor,

@@ -9,6 +9,7 @@ import torch
 from ...headsup_core import InputError
 from ...headsup_core.idfsr.conditioning import cut_face, see
 from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.pictures import Pictures
 from ..bridge.precision import outgoing
 
@@ -46,9 +47,8 @@ class HeadsUpWarpReference(ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(
-        cls, image: torch.Tensor, faces: Faces, reference: Identities, size: int
-    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+    @checked
+    def execute(cls, image: torch.Tensor, faces: Faces, reference: Identities, size: int) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         pictures = Pictures.from_image(image)
         faces.check_pictures(pictures.rgb)
         faces = faces.scaled_to(*pictures.rgb.shape[-2:])

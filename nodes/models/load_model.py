@@ -12,6 +12,7 @@ from ...headsup_core.models.precision import offered
 from ...headsup_core.models.systems import load_options
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input, given_option, option_input
 from ..bridge.precision import chosen_dtype
 from .model_files import DEFAULT_CHOICE, choices, face_restorer_choices, find_choice, fingerprint, load_shared
@@ -124,7 +125,11 @@ class HeadsUpLoadModel(ComfyNode):
 
     @classmethod
     def fingerprint_inputs(  # ComfyUI's inputs
-        cls, model: str, adapter: str = NONE, base: str = NONE, **_inputs: Any  # noqa: ANN401
+        cls,
+        model: str,
+        adapter: str = NONE,
+        base: str = NONE,
+        **_inputs: Any,  # noqa: ANN401
     ) -> str:
         if adapter == NONE:
             return str(fingerprint(find_choice(model)))
@@ -132,6 +137,7 @@ class HeadsUpLoadModel(ComfyNode):
         return str((adapter_fingerprint(find_choice(adapter)), weights))
 
     @classmethod
+    @checked
     def execute(
         cls,
         model: str,

@@ -12,6 +12,7 @@ from ...headsup_core.faces.drawing import annotate, short_name
 from ...headsup_core.identity import assign, with_overrides
 from ...headsup_core.identity.similarity import calibration_of
 from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.pictures import Pictures
 from ..bridge.precision import outgoing
 from ..faces.detection import analyzer_input, place, shown
@@ -70,6 +71,7 @@ class HeadsUpAssignIdentities(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         image: torch.Tensor,

@@ -11,6 +11,7 @@ from ...headsup_core.faces.alignment import align_matrix, crop
 from ...headsup_core.faces.drawing import TILE, Card, Mark, comparison
 from ...headsup_core.identity import compare
 from ..bridge.comfy import ComfyNode, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.pictures import Pictures
 from ..bridge.precision import outgoing
 from ..faces.detection import ERROR, analyzer_input, detect_each, no_face_input, require_faces, shown
@@ -85,6 +86,7 @@ class HeadsUpCompareIdentity(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         no_face: str,

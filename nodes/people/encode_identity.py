@@ -12,6 +12,7 @@ from ...headsup_core.faces.drawing import TILE, Card, contact_sheet
 from ...headsup_core.identity import encode_identity, encode_people
 from ...headsup_core.identity.names import checked_name, free_names, refuse_doubles
 from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.messages import said
 from ..bridge.pictures import single_pictures
 from ..bridge.precision import outgoing
@@ -94,6 +95,7 @@ class HeadsUpEncodeIdentity(ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @checked
     def execute(
         cls,
         photos: list[torch.Tensor],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, IdentitiesSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input
 from .identity_list import check_somebody
 
@@ -67,8 +68,7 @@ class HeadsUpInjectIdentity(ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, model: HeadsUpModel, identities: Identities, strength: float, match_threshold: float
-    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+    @checked
+    def execute(cls, model: HeadsUpModel, identities: Identities, strength: float, match_threshold: float) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         check_somebody(identities)
         return io.NodeOutput(model.with_identities((*model.identities, *identities), strength, match_threshold))

@@ -9,6 +9,7 @@ from ...headsup_core.faces.drawing import Card, contact_sheet
 from ...headsup_core.identity import load_identity
 from ...headsup_core.identity.names import checked_name
 from ..bridge.comfy import ComfyNode, IdentitiesSocket, io, schema
+from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input
 from ..bridge.precision import outgoing
 from ..faces.detection import shown
@@ -56,6 +57,7 @@ class HeadsUpSaveIdentity(ComfyNode):
         )  # fmt: skip
 
     @classmethod
+    @checked
     def execute(cls, identities: Identities, prefix: str, folder: str) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         paths = save_all(folder, identities, prefix)
         text = "\n".join(map(str, paths)) or "nothing saved: there are no identities"
@@ -102,9 +104,8 @@ class HeadsUpLoadIdentity(ComfyNode):
         return NONE if identity == NONE else sha256_of(find_identity(identity))
 
     @classmethod
-    def execute(
-        cls, identity: str, name: str, identities: Identities = ()
-    ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+    @checked
+    def execute(cls, identity: str, name: str, identities: Identities = ()) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         everyone, text, cards = identities, "no identity file is chosen", list[Card]()
         if identity != NONE:
             path = find_identity(identity)
@@ -131,7 +132,11 @@ def describe(person: Identity) -> str:
 
 def cards_of(person: Identity) -> list[Card]:
     """The faces that an identity keeps, the best first."""
-    return [
-        Card(crop, person.name, f"face {number} of {len(person.crops)}", "good")
-        for number, crop in enumerate(person.crops.split(1), 1)
-    ] if len(person.crops) else [Card(None, person.name, "the file holds no photos")]
+    return (
+        [
+            Card(crop, person.name, f"face {number} of {len(person.crops)}", "good")
+            for number, crop in enumerate(person.crops.split(1), 1)
+        ]
+        if len(person.crops)
+        else [Card(None, person.name, "the file holds no photos")]
+    )

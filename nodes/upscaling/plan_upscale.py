@@ -12,6 +12,7 @@ from ...headsup_core.restoring.plan.plan_drawing import draw_plan
 from ...headsup_core.restoring.plan.upscale_plan import plan_upscale
 from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
 from ..bridge.host import ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.pictures import Pictures, decodable
 from ..bridge.precision import outgoing
 from ..faces.detection import shown
@@ -71,6 +72,7 @@ class HeadsUpPlanUpscale(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         model: HeadsUpModel,

@@ -10,16 +10,10 @@ from ...headsup_core.identity import Identity, encode_identity
 from ...headsup_core.identity.names import free_names
 from ...headsup_core.option_fields import declared_options
 from ...headsup_core.restoring.session import Session
-from ..bridge.comfy import (
-    ComfyNode,
-    FaceAnalyzerSocket,
-    HeadsUpModelSocket,
-    IdentitiesSocket,
-    io,
-    schema,
-)
+from ..bridge.comfy import ComfyNode, FaceAnalyzerSocket, HeadsUpModelSocket, IdentitiesSocket, io, schema
 from ..bridge.growing_inputs import given_images, growing_images
 from ..bridge.host import ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.messages import said
 from ..bridge.option_inputs import given_options, option_input
 from ..bridge.pictures import Pictures, single_pictures
@@ -120,6 +114,7 @@ class HeadsUpRestorePortrait(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls,
         image: torch.Tensor,

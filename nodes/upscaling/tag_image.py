@@ -10,6 +10,7 @@ from ...headsup_core.models.tagging.tagger import Tagger, load_tagger
 from ...headsup_core.models.tagging.tagging_options import TaggingOptions
 from ..bridge.comfy import ComfyNode, io, schema
 from ..bridge.host import DEVICES, ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import given_options, option_inputs
 from ..bridge.pictures import Pictures
 from ..models.model_files import FOLDER, find_choice, fingerprint, tagger_choices
@@ -34,7 +35,7 @@ class HeadsUpTagImage(ComfyNode):
             display_name="HeadsUp Tag Image",
             description="Says in comma-separated words what each picture shows, for models that want tags (OSEDiff). "
             "RAM and SeeSR's DAPE, from files that you bring; any other tagger may take its place.",
-            search_aliases=["tagger", "caption", "ram", "dape", "seesr", "recognize anything", "标签", "打标", "反推"],
+            search_aliases=["tagger", "caption", "ram", "dape", "seesr", "recognise", "headsup", "标签", "反推"],
             inputs=[
                 io.Image.Input("image", tooltip="Pictures to tag: one, a batch, or a list; each gets a text."),
                 io.Combo.Input(
@@ -78,11 +79,15 @@ class HeadsUpTagImage(ComfyNode):
 
     @classmethod
     def fingerprint_inputs(  # ComfyUI's inputs
-        cls, ram: str, dape: str = NONE, **_inputs: Any  # noqa: ANN401
+        cls,
+        ram: str,
+        dape: str = NONE,
+        **_inputs: Any,  # noqa: ANN401
     ) -> str:
         return str([fingerprint(path) for path in _files(ram, dape) if path is not None])
 
     @classmethod
+    @checked
     def execute(
         cls,
         image: torch.Tensor,

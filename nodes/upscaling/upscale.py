@@ -15,6 +15,7 @@ from ...headsup_core.restoring.people.tracking import FaceTracker
 from ...headsup_core.restoring.session import Session
 from ..bridge.comfy import ComfyNode, FacesSocket, HeadsUpModelSocket, io, schema
 from ..bridge.host import ComfyHost
+from ..bridge.input_kinds import checked
 from ..bridge.messages import said
 from ..bridge.option_inputs import advanced_input, given_options, option_input, option_inputs
 from ..bridge.pictures import mask_planes, prompt_states
@@ -99,6 +100,7 @@ class HeadsUpUpscale(ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, **lists: list[Any]) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         """Each input as a list, as ComfyUI gives them to a node that takes lists."""
         done = [_upscale(**call) for call in calls_of(lists)]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from harness.graph import ENCODE
@@ -145,7 +146,7 @@ def test_template_browser_shows_all_and_asks_for_their_pictures(page: ComfyPage,
     dialog.wait_for(state="hidden", timeout=300_000)
     page.errors.clear()  # of the pictures
 
-    assert {name for name in NAMES if any(f"/{name}.jpg" in url for url in asked)} == set(NAMES)
+    assert {name for name in NAMES if any(f"/{name}.jpg" in unquote(url) for url in asked)} == set(NAMES)
 
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)

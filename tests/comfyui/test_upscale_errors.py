@@ -137,7 +137,8 @@ def model_folder(executor: Executor) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
     for file in folder.iterdir():
-        file.unlink()
+        if file.is_file():  # folders in it are those of other kinds of files
+            file.unlink()
 
 
 def load(executor: Executor, name: str) -> ExecutorResult:
