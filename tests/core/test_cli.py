@@ -133,7 +133,7 @@ def test_models_of_aligned_faces_get_the_faces(
     _save(tmp_path / "a.png", (64, 64))
     face = Face((0.0, 0.0, 9.0, 9.0), template("ffhq", 32) + 16.0, 1.0)
     analyzer = SimpleNamespace(detect=lambda image, options: Faces(((face,),), 64, 64))
-    monkeypatch.setattr("headsup_core.commands.upscaling.upscale.make_analyzer", lambda *_: analyzer)
+    monkeypatch.setattr("headsup_core.commands.upscaling.prepared.make_analyzer", lambda *_: analyzer)
     command = ["upscale", str(tmp_path / "a.png"), "--output", str(tmp_path / "out"), "--adapter", str(adapter)]
     command += ["--base", str(folder), "--quiet", *(["--aligned"] if aligned else [])]
     assert main(command) == 0

@@ -25,7 +25,7 @@ def command(
     toy_model: OneStepModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[str]:
     """An upscale of a picture with a red face; the analyzer tells colours apart."""
-    monkeypatch.setattr("headsup_core.commands.upscaling.upscale.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
+    monkeypatch.setattr("headsup_core.commands.upscaling.prepared.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
     save_headsup(tmp_path / "toy.safetensors", toy_model.with_record(reference_placement="warped"))
     source = photo(tmp_path / "in.png", RED)
     arguments = ["upscale", str(source), "--output", str(tmp_path / "out"), "--scale", "1", "--quiet", "--json"]

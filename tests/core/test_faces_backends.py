@@ -274,5 +274,6 @@ def test_every_backend_says_its_licence_and_whether_it_may_be_used_commercially(
         "insightface": False,
         "opencv": True,
         "facexlib": False,
+        "bundled": True,
     }
     assert "commercial use: NO" in str(BACKENDS["insightface"].licence)

@@ -28,6 +28,7 @@ TOLERANCE = 0.15
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 STATED = {
     "restoring.tiling.tiled_run:_run_batch": "finished tiles, which are blended in main memory",
+    "restoring.plan.measure:_call": "the tile that is measured, as tiles are brought back",
     "restoring.people.conditions:_encode": "latents of the people's photos, kept for further tiles",
     "models.codecs.exact_parts:_band": "parts of activations, which are kept in main memory",
     "models.codecs.exact_parts:whole": "the middle of the codec, likewise",
