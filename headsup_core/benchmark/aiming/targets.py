@@ -129,7 +129,7 @@ class Targets:
         if self.cache is not None:
             outcome.notes.append("Seconds of peers are those of reading kept results, where there were any.")
         title = f"{material.title}, {task.title} (seed {cases.seed})"
-        folder = output / f"{cases.folder.name}-{cases.size}-{task.degradation}"
+        folder = output / f"{cases.place.name}-{cases.size}-{task.degradation}"
         slices = self.slices if material.people else None
         write_report(folder, title, outcome, BICUBIC, provenance(cases, systems, self.weights), slices)
         return outcome, names

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,18 +69,22 @@ class Cases(Protocol):
 
 
 @dataclass(frozen=True)
-class CleanFolder:
-    """Clean pictures, reduced so that the longer side is `size`, then degraded. The folder is read once.
+class DegradedPictures(ABC):
+    """Clean pictures, reduced so that the longer side is `size`, then degraded.
 
     Attributes:
+        place: where they are found.
         hold_out: only every n-th person, those that training leaves out with the same number; 0: everybody.
         limit: at most so many pictures, evenly spread; None: all.
         people: at most so many people, evenly spread; None: all.
-        pairs: only people of whom there are several pictures; each is restored with another one as its reference.
+        pairs: only pictures with another photo of their person as the reference.
         one_each: of each person only the first picture.
+
+    Raises:
+        InputError: a number that cannot be, or a degradation that is unknown.
     """
 
-    folder: Path
+    place: Path
     degradation: str
     size: int = 512
     hold_out: int = 0
@@ -106,6 +111,38 @@ class CleanFolder:
         """By which the pictures are reduced."""
         return find_degradation(self.degradation).scale
 
+    @abstractmethod
+    def files(self) -> list[Path]:
+        """The pictures. Raises `InputError` when there are none."""
+
+    @abstractmethod
+    def person_of(self, path: Path) -> str:
+        """Who is in a picture."""
+
+    @abstractmethod
+    def name_of(self, path: Path) -> str:
+        """What a table calls a picture."""
+
+    def stranger_of(self, path: Path) -> Path | None:
+        """A picture of the next person, to show what a wrong reference does; None without `pairs` or anybody else."""
+        return next_person(self.files(), path, self.person_of) if self.pairs else None
+
+    def clean(self, path: Path) -> torch.Tensor:
+        """The clean picture `[1,3,H,W]` of one of `files()`. Raises `InputError` when it cannot be read."""
+        return fit(read_picture(path).rgb, self.size, self.scale)
+
+    def load(self, path: Path) -> Case:
+        """The case of one of `files()`. Raises `InputError` when it cannot be read."""
+        truth = self.clean(path)
+        # the seed follows the name, so that a picture is degraded alike in every selection
+        seed = self.seed + zlib.crc32(path.name.encode())
+        return Case(self.name_of(path), degrade(truth, self.degradation, seed), truth, self.person_of(path))
+
+
+@dataclass(frozen=True)
+class CleanFolder(DegradedPictures):
+    """The pictures of the folder `place`, which is read once; with `pairs`, of people of whom there are several."""
+
     def files(self) -> list[Path]:
         """The pictures; of several people evenly spread when there is a limit, of whole people with `pairs`.
 
@@ -123,7 +160,7 @@ class CleanFolder:
     @cached_property
     def _people(self) -> dict[str, list[Path]]:
         """All pictures of whoever is looked at."""
-        files = list_pictures(self.folder)
+        files = list_pictures(self.place)
         if self.hold_out:
             files = split_by_person(files, self.hold_out)[1]
         people: dict[str, list[Path]] = {}
@@ -133,7 +170,7 @@ class CleanFolder:
             people = {name: pictures for name, pictures in people.items() if len(pictures) > 1}
             if not people:
                 raise InputError(
-                    f"{self.folder}: nobody has two pictures, whose names must be alike up to the first underscore"
+                    f"{self.place}: nobody has two pictures, whose names must be alike up to the first underscore"
                 )
         return {name: people[name] for name in spread(list(people), self.people)}
 
@@ -144,32 +181,16 @@ class CleanFolder:
         own = self._people[person_of(path)]
         return own[(own.index(path) + 1) % len(own)]
 
-    def stranger_of(self, path: Path) -> Path | None:
-        """A picture of the next person, to show what a wrong reference does; None without `pairs` or anybody else."""
-        if not self.pairs:
-            return None
-        files = self.files()
-        at = files.index(path)
-        return next((other for other in files[at:] + files[:at] if person_of(other) != person_of(path)), None)
-
     def person_of(self, path: Path) -> str:
         """Who is in a picture, by its name."""
         return person_of(path)
 
-    def clean(self, path: Path) -> torch.Tensor:
-        """The clean picture `[1,3,H,W]` of one of `files()`. Raises `InputError` when it cannot be read."""
-        return fit(read_picture(path).rgb, self.size, self.scale)
+    def name_of(self, path: Path) -> str:
+        return path.stem
 
     def photo(self, path: Path) -> torch.Tensor:
         """The reference photo `[1,3,H,W]` of that file. Raises `InputError` when it cannot be read."""
         return self.clean(path)
-
-    def load(self, path: Path) -> Case:
-        """The case of one of `files()`. Raises `InputError` when it cannot be read."""
-        truth = self.clean(path)
-        # the seed follows the name, so that a picture is degraded alike in every selection
-        seed = self.seed + zlib.crc32(path.name.encode())
-        return Case(path.stem, degrade(truth, self.degradation, seed), truth, person_of(path))
 
 
 @dataclass(frozen=True)
@@ -203,9 +224,7 @@ class PairFolders:
         """The photo of the next person; None without a folder of photos or anybody else."""
         if self.photos is None:
             return None
-        files = self.files()
-        at = files.index(path)
-        other = next((other for other in files[at:] + files[:at] if person_of(other) != person_of(path)), None)
+        other = next_person(self.files(), path, person_of)
         return None if other is None else _partner(other, self.photos)
 
     def photo(self, path: Path) -> torch.Tensor:
@@ -222,6 +241,12 @@ def _partner(path: Path, folder: Path) -> Path:
     if partner is None:
         raise InputError(f"{path.name} has no partner of that name in {folder}")
     return partner
+
+
+def next_person(files: list[Path], path: Path, person_of: Callable[[Path], str]) -> Path | None:
+    """The next of `files` after `path`, in turn, that shows somebody else; None when nobody does."""
+    at = files.index(path)
+    return next((other for other in files[at:] + files[:at] if person_of(other) != person_of(path)), None)
 
 
 T = TypeVar("T")

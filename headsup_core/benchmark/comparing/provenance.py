@@ -13,11 +13,10 @@ import torch
 
 from ...downloads import sha256_of
 from ...training.data.degradation import find_degradation
-from .cases import Cases, CleanFolder, PairFolders
+from .cases import Cases, DegradedPictures, PairFolders
 from .contestants import System
-from .indexed_cases import IndexedCases
 
-UNTOLD = ("folder", "index", "analyzer")
+UNTOLD = ("place", "analyzer")
 """Fields of the cases that are left out: a path, and what is no text."""
 LIBRARIES = (
     "torch",
@@ -54,12 +53,11 @@ def _cases(cases: Cases) -> dict[str, Any]:
     names = [path.name for path in cases.files()]
     if isinstance(cases, PairFolders):
         return {"bad": cases.bad.name, "truth": cases.truth.name, "pictures": names}
-    if not isinstance(cases, CleanFolder | IndexedCases):
+    if not isinstance(cases, DegradedPictures):
         return {"pictures": names}
     described = {each.name: getattr(cases, each.name) for each in fields(cases) if each.name not in UNTOLD}
     parameters = asdict(find_degradation(cases.degradation))
-    place = cases.folder if isinstance(cases, CleanFolder) else cases.index
-    return {"folder": place.name, **described, "parameters": parameters, "pictures": names}
+    return {"folder": cases.place.name, **described, "parameters": parameters, "pictures": names}
 
 
 def _file_of(system: System) -> Path | None:

@@ -165,7 +165,7 @@ def _photos_for(
     others = [one for one in files[at:] + files[:at] if person_of(one) != person_of(path)]
     same_kind = [one for one in others if one.stem.partition("_")[2] == right.stem.partition("_")[2]] or others
     if len(same_kind) < 2:
-        raise InputError(f"{people.folder}: {1 + len(same_kind)} people, at least three are needed")
+        raise InputError(f"{people.place}: {1 + len(same_kind)} people, at least three are needed")
     own = encoded[path].embeddings[embedder_id]
     alike = max(same_kind, key=lambda one: float(encoded[one].embeddings[embedder_id] @ own))
     other = next(one for one in same_kind if one != alike)

@@ -70,34 +70,20 @@ def clean_folder(args: argparse.Namespace, folder: Path) -> CleanFolder:
     """The pictures that `add_cases_arguments` describes."""
     from ...benchmark.comparing.cases import CleanFolder
 
-    return CleanFolder(
-        folder,
-        args.degradation,
-        args.size,
-        args.hold_out,
-        args.limit,
-        args.seed,
-        pairs=args.reference_pairs,
-        people=args.people,
-        one_each=args.one_each,
-    )
+    return CleanFolder(folder, **_selection(args))
 
 
 def indexed_cases(args: argparse.Namespace, index: Path) -> IndexedCases:
     """The same of an index of faces."""
     from ...benchmark.comparing.indexed_cases import IndexedCases
 
-    return IndexedCases(
-        index,
-        args.degradation,
-        args.size,
-        args.hold_out,
-        args.limit,
-        args.seed,
-        pairs=args.reference_pairs,
-        people=args.people,
-        one_each=args.one_each,
-    )
+    return IndexedCases(index, **_selection(args))
+
+
+def _selection(args: argparse.Namespace) -> dict[str, Any]:
+    """`DegradedPictures`' fields but the place."""
+    same = ("degradation", "size", "hold_out", "limit", "seed", "people", "one_each")
+    return {**{name: getattr(args, name) for name in same}, "pairs": args.reference_pairs}
 
 
 def add_analyzer_argument(parser: argparse.ArgumentParser) -> None:
