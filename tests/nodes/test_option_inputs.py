@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
 from comfyui_headsup.headsup_core.option_fields import declared_options, option
-
-PACKAGE = "comfyui_headsup.nodes.bridge"
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,10 @@ class _Input:
 
 
 @pytest.fixture
-def adapter(monkeypatch: pytest.MonkeyPatch) -> Any:
-    stub: Any = ModuleType(f"{PACKAGE}.comfy")
+def adapter(bridge_module: Callable[..., Any]) -> Any:
     kinds = ("Boolean", "Int", "Float", "String", "Combo")
-    stub.io = SimpleNamespace(**{kind: SimpleNamespace(Input=type(kind, (_Input,), {})) for kind in kinds})
-    monkeypatch.setitem(sys.modules, stub.__name__, stub)
-    monkeypatch.delitem(sys.modules, f"{PACKAGE}.option_inputs", raising=False)
-    module = importlib.import_module(f"{PACKAGE}.option_inputs")
-    monkeypatch.delitem(sys.modules, module.__name__)
-    return module
+    io = SimpleNamespace(**{kind: SimpleNamespace(Input=type(kind, (_Input,), {})) for kind in kinds})
+    return bridge_module("option_inputs", io=io)
 
 
 def test_inputs_have_kind_range_and_default(adapter: Any) -> None:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType, SimpleNamespace
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-PACKAGE = "comfyui_headsup.nodes.bridge"
-
 
 @pytest.fixture
-def precision(monkeypatch: pytest.MonkeyPatch) -> Any:
+def precision(bridge_module: Callable[..., Any]) -> Any:
     """The module, with a ComfyUI that has no flags and knows no precision of results, as 0.3.75."""
-    stub: Any = ModuleType(f"{PACKAGE}.comfy")
-    stub.model_management = SimpleNamespace(intermediate_device=lambda: torch.device("cpu"))
-    stub.cli_args = SimpleNamespace()
-    monkeypatch.setitem(sys.modules, stub.__name__, stub)
-    monkeypatch.delitem(sys.modules, f"{PACKAGE}.precision", raising=False)
-    module = importlib.import_module(f"{PACKAGE}.precision")
-    monkeypatch.delitem(sys.modules, module.__name__)
-    return module
+    management = SimpleNamespace(intermediate_device=lambda: torch.device("cpu"))
+    return bridge_module("precision", model_management=management, cli_args=SimpleNamespace())
 
 
 def test_results_have_the_precision_that_comfyui_wants(precision: Any) -> None:

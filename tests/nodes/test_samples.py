@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-PACKAGE = "comfyui_headsup.nodes.bridge"
-
 
 @pytest.fixture
-def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def samples(tmp_path: Path, bridge_module: Callable[..., Any]) -> Any:
     """The module, with `tmp_path / "input"` as ComfyUI's folder."""
-    stub: Any = ModuleType(f"{PACKAGE}.comfy")
-    stub.folder_paths = SimpleNamespace(get_input_directory=lambda: str(tmp_path / "input"))
-    monkeypatch.setitem(sys.modules, stub.__name__, stub)
-    monkeypatch.delitem(sys.modules, f"{PACKAGE}.samples", raising=False)
-    module = importlib.import_module(f"{PACKAGE}.samples")
-    monkeypatch.delitem(sys.modules, module.__name__)
-    return module
+    folders = SimpleNamespace(get_input_directory=lambda: str(tmp_path / "input"))
+    return bridge_module("samples", folder_paths=folders)
 
 
 @pytest.fixture

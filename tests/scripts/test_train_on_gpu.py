@@ -14,27 +14,10 @@ import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
+from support.faults.toy import TOY_ARCHITECTURE
 
-ARCHITECTURE = {
-    "codec_class": "BlockTransformAutoencoder",
-    "codec": {"factor": 4, "refine_channels": 4, "refine_layers": 2},
-    "unet": {
-        "in_channels": 97,
-        "out_channels": 48,
-        "block_out_channels": [8, 16],
-        "layers_per_block": 1,
-        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-        "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"],
-        "norm_num_groups": 4,
-        "cross_attention_dim": 8,
-        "attention_head_dim": 2,
-        "only_cross_attention": True,
-    },
-    "rule": {"kind": "latent_residual", "timestep": 1},
-    "scale": 4,
-    "trained_size": 32,
-    "card": {"name": "toy", "licence": "MIT", "training_data": "none", "notes": "for tests"},
-}
+from headsup_core.models.prediction import LatentResidual
+from headsup_core.models.record import ModelCard, ModelRecord
 
 
 def run(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -54,8 +37,9 @@ def config(tmp_path: Path) -> Path:
         noise = random.integers(0, 256, (480, 320, 3), dtype=np.uint8)
         Image.fromarray(noise).save(pictures / f"{person}_a.png")
     torch.save(squeezenet1_1(weights=None).state_dict(), tmp_path / "data" / "squeezenet.pth")
+    model = ModelRecord(ModelCard("toy", "MIT"), LatentResidual(1), TOY_ARCHITECTURE, trained_size=32)
     record = {
-        "architecture": ARCHITECTURE,
+        "architecture": model.to_json(),
         "sources": [{"folder": "pictures", "ratio": 1.0, "hold_out": 2, "longest_side": 400}],
         "degradations": {"x8": 1.0},
         "lpips_backbone": "squeezenet.pth",
