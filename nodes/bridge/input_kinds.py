@@ -14,6 +14,7 @@ from numbers import Real
 from typing import Any, Protocol
 
 from ...headsup_core import Faces, HeadsUpModel, Identity, InputError
+from ...headsup_core.idfsr.idfsr_model import IDFSRModel
 
 SHOWN = 40
 """Characters of a wrong value that a message shows."""
@@ -61,6 +62,7 @@ OWN = {
     "HEADSUP_MODEL": OwnKind(lambda value: isinstance(value, HeadsUpModel), "a model from HeadsUp Load Model"),
     "HEADSUP_FACES": OwnKind(lambda value: isinstance(value, Faces), "faces from HeadsUp Detect Faces"),
     "HEADSUP_IDENTITIES": OwnKind(_are_people, "people from HeadsUp Encode Identity"),
+    "HEADSUP_IDFSR_MODEL": OwnKind(lambda value: isinstance(value, IDFSRModel), "a model from HeadsUp Load IDFSR"),
     "HEADSUP_FACE_ANALYZER": OwnKind(lambda value: hasattr(value, "detect"), "one of HeadsUp Load Face Analyzer"),
 }
 """By the socket's kind."""

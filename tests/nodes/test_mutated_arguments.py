@@ -97,6 +97,7 @@ INPUTS: dict[str, tuple[Declared, Callable[[Any], bool]]] = {
     "HEADSUP_FACES": (Declared("HEADSUP_FACES"), lambda value: value is NOBODY),
     "HEADSUP_IDENTITIES": (Declared("HEADSUP_IDENTITIES"), lambda value: value in ((), [])),
     "HEADSUP_MODEL": (Declared("HEADSUP_MODEL"), lambda _: False),
+    "HEADSUP_IDFSR_MODEL": (Declared("HEADSUP_IDFSR_MODEL"), lambda _: False),
     "HEADSUP_FACE_ANALYZER": (Declared("HEADSUP_FACE_ANALYZER"), lambda _: False),
 }
 
