@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
+import dlib
+import face_recognition_models
 import pytest
 import torch
 import torch.nn.functional as F
 from harness.people import aligned_photo, astronaut_photo, group_photo
 from harness.refusals import raises_naming
 
-from headsup_core.errors import InputError
+from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces import DetectionOptions, load_face_analyzer
-from headsup_core.faces.analyzer import AnalyzerBase
+from headsup_core.faces.analyzer import AnalyzerBase, to_bytes
 from headsup_core.faces.backends.dlib import LOOKS, MAX_TURNED_PIXELS, MAX_WORK_PIXELS, _work_copy
+from headsup_core.faces.backends.dlib_network import load_dlib_network
 from headsup_core.faces.landmarks import Candidate, find_landmarks
 from headsup_core.host import PlainHost
 from headsup_core.identity.similarity import calibration_of, compare
@@ -185,3 +189,29 @@ def test_landmark_net_doubts_what_is_no_face() -> None:
     assert logits[0] > 2
     assert logits[1] < -2
     assert find_landmarks(astronaut_photo(), [])[0].shape == (0, 5, 2)
+
+
+def test_vectors_are_those_of_dlib() -> None:
+    """Chips of whole pictures and of noise, one by one through dlib itself."""
+    file = face_recognition_models.face_recognition_model_location()
+    chips = torch.cat([
+        F.interpolate(astronaut_photo(), size=(150, 150), mode="area"),
+        astronaut_photo()[..., 40:190, 150:300],
+        torch.rand(1, 3, 150, 150, generator=torch.Generator().manual_seed(2)),
+    ])  # fmt: skip
+    theirs = dlib.face_recognition_model_v1(file)
+
+    vectors = load_dlib_network(Path(file))((chips * 255).round())
+
+    for chip, vector in zip(chips.split(1), vectors, strict=True):
+        expected = torch.tensor(list(theirs.compute_face_descriptor(to_bytes(chip))))
+        assert torch.allclose(vector, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("kept", [0, 1000, 300_000, 22_000_000])
+def test_cut_or_other_recogniser_is_refused(tmp_path: Path, kept: int) -> None:
+    whole = Path(face_recognition_models.face_recognition_model_location()).read_bytes()
+    (tmp_path / "cut.dat").write_bytes(whole[:kept])
+
+    with raises_naming(ModelFileError, "cut.dat"):
+        load_dlib_network(tmp_path / "cut.dat")

