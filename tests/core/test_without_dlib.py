@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +102,10 @@ def test_dlib_is_asked_for_where_it_has_a_wheel(place: tuple[str, str, str, str]
     assert marker is not None
     names = ("python_version", "sys_platform", "platform_machine", "platform_release")
     assert marker.evaluate(dict(zip(names, place, strict=True))) is wheel
+
+
+def test_nothing_but_pythons_version_is_compared_by_order(root: Path) -> None:
+    """pip 24 fails on a system's release such as 6.8.0-45-generic, which is no version."""
+    for file in ("requirements.txt", "pyproject.toml"):
+        compared = re.findall(r"(\w+) (?:<=?|>=?|~=) [\"']", (root / file).read_text())
+        assert set(compared) == {"python_version"}
