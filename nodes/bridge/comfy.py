@@ -19,6 +19,7 @@ cli_args: Any = _cli_args.args
 folder_paths: Any = _folder_paths
 io: Any = _io
 model_management: Any = _model_management
+model_patcher: Any = _model_patcher
 ModelPatcher: Any = _model_patcher.ModelPatcher
 ProgressBar: Any = _utils.ProgressBar
 ComfyNode: Any = _io.ComfyNode

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from .comfy import ModelPatcher, model_management
+from .comfy import ModelPatcher, model_management, model_patcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,28 @@ class WholePatcher(ModelPatcher):
         return 0
 
 
+@cache
+def _dynamic(core: Any) -> Any:  # noqa: ANN401 - a class
+    """ComfyUI's patcher for dynamic VRAM, `core`, for one of our networks.
+
+    Layers that are not ComfyUI's own it copies to the device whole, and takes all of them away together. But it does so
+    at every request, and a restoration asks several times.
+    """
+
+    class DynamicPatcher(core):
+        def load(self, *args: Any, dirty: bool = False, **options: Any) -> None:  # noqa: ANN401 - ComfyUI's
+            if dirty or not self.loaded_size():
+                super().load(*args, dirty=dirty, **options)
+
+    return DynamicPatcher
+
+
+def _kind(device: torch.device) -> Any:  # noqa: ANN401 - a class
+    """The class of patchers: ComfyUI's own choice (`CoreModelPatcher`, which 0.3.75 has not) where that is dynamic."""
+    core: Any = getattr(model_patcher, "CoreModelPatcher", ModelPatcher)
+    return WholePatcher if core is ModelPatcher or device.type == "cpu" else _dynamic(core)
+
+
 class HeadsUpNetwork(nn.Module):
     """Holds one network. ComfyUI assigns `device` to what it manages, which diffusers' models do not allow."""
 
@@ -49,17 +72,17 @@ def load_whole(networks: Sequence[nn.Module], device: torch.device, bytes_needed
     model_management.load_models_gpu(patchers, memory_required=bytes_needed, force_full_load=True)
 
 
-def patcher_of(network: nn.Module, device: torch.device) -> WholePatcher:
+def patcher_of(network: nn.Module, device: torch.device) -> Any:  # noqa: ANN401 - ComfyUI's patcher
     """The only patcher of `network`, made at its first use; the network computes on that call's `device` ever after.
 
     It is kept on the network: ComfyUI refers to patchers weakly, and in a dictionary by network it would keep its own
     key alive. So network and patcher go together, when no model handle holds the network any more.
     """
-    patcher: WholePatcher | None = getattr(network, _PATCHER, None)
+    patcher: Any = getattr(network, _PATCHER, None)
     if patcher is None:
         cpu = device.type == "cpu"
         offload = device if cpu else model_management.unet_offload_device()
-        patcher = WholePatcher(HeadsUpNetwork(network), load_device=device, offload_device=offload)
+        patcher = _kind(device)(HeadsUpNetwork(network), load_device=device, offload_device=offload)
         setattr(network, _PATCHER, patcher)
     return patcher
 
@@ -71,6 +94,6 @@ def usable_memory(device: torch.device) -> int:
         return free
     for loaded in model_management.current_loaded_models:
         patcher = loaded.model
-        if loaded.device == device and patcher is not None and not isinstance(patcher, WholePatcher):
+        if loaded.device == device and patcher is not None and not isinstance(patcher.model, HeadsUpNetwork):
             free += int(patcher.loaded_size())
     return free

@@ -35,6 +35,7 @@ def main() -> None:
         "pressed_of_comfyui": after_pressure(comfy.model_patcher.ModelPatcher),
         "lifetime": lifetime(memory),
         "usable": usable(memory),
+        "dynamic": dynamic(memory),
     }
     sys.stdout.write("\n" + json.dumps(answer))
 
@@ -104,8 +105,8 @@ def usable(memory: Any) -> list[int]:
 
     management.get_free_memory = lambda device: 1000
     device = torch.device(GPU)
-    kinds = (comfy.model_patcher.ModelPatcher, memory.WholePatcher)
-    patchers = [make_patcher(kind, network(), GPU, "cpu") for kind in kinds]
+    others = comfy.model_patcher.ModelPatcher(network(), load_device=device, offload_device=torch.device("cpu"))
+    patchers = [others, make_patcher(memory.WholePatcher, network(), GPU, "cpu")]
     sizes = [memory.usable_memory(device)]
     for patcher in patchers:
         loaded = management.LoadedModel(patcher)
@@ -114,6 +115,53 @@ def usable(memory: Any) -> list[int]:
         sizes.append(memory.usable_memory(device))
     management.current_loaded_models.clear()
     return sizes
+
+
+class Native:
+    """Stands for aimdo's parts, which need a GPU: buffers in main memory, and addresses of memory on a device."""
+
+    size = 0
+
+    def __init__(self, *_sizes: Any) -> None: ...
+
+    def prioritize(self) -> None: ...
+
+    def loaded_size(self) -> int:
+        return 0
+
+    def free_memory(self, _size: int) -> int:
+        return 0
+
+
+def dynamic(memory: Any) -> dict[str, Any] | None:
+    """A network of ours under dynamic VRAM, as ComfyUI's main program switches it on; None where a version has none."""
+    import comfy.model_management as management
+    import comfy.model_patcher
+    import torch
+
+    if not hasattr(comfy.model_patcher, "ModelPatcherDynamic"):
+        return None
+    import comfy.memory_management
+    import comfy_aimdo.host_buffer
+    import comfy_aimdo.model_vbar
+
+    comfy_aimdo.host_buffer.HostBuffer = comfy_aimdo.model_vbar.ModelVBAR = Native
+    comfy.model_patcher.CoreModelPatcher = comfy.model_patcher.ModelPatcherDynamic
+    comfy.memory_management.aimdo_enabled = True
+    management.get_free_memory = lambda device, torch_free_too=False: (10**9, 0) if torch_free_too else 10**9
+    gpu, layers = torch.device(GPU), network()
+    memory.load_whole([layers], gpu, 1000)
+    patcher = memory.patcher_of(layers, gpu)
+    first = state(layers, patcher) | {"dynamic": patcher.is_dynamic(), "listed": len(management.current_loaded_models)}
+    weights = [id(weight) for weight in layers.parameters()]
+    memory.load_whole([layers], gpu, 1000)
+    kept = weights == [id(weight) for weight in layers.parameters()]
+    management.get_free_memory = lambda device, torch_free_too=False: (0, 0) if torch_free_too else 0
+    management.free_memory(100, gpu)
+    away = state(layers, patcher)
+    memory.load_whole([layers], gpu, 1000)
+    cpu = memory.patcher_of(network(), torch.device("cpu"))
+    return {"first": first, "kept": kept, "away": away, "again": state(layers, patcher), "cpu": cpu.is_dynamic()}
 
 
 if __name__ == "__main__":

@@ -19,9 +19,15 @@ GPU = "meta"
 
 
 @pytest.fixture(scope="module", params=[CURRENT, OLDEST])
-def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def version(request: pytest.FixtureRequest) -> str:
+    """Of ComfyUI."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def found(version: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `memory_probe.py` found."""
-    command = [sys.executable, str(PROBE), str(ensure_comfyui(request.param)), str(PACKAGE_PARENT)]
+    command = [sys.executable, str(PROBE), str(ensure_comfyui(version)), str(PACKAGE_PARENT)]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     folder = tmp_path_factory.mktemp("probe")
     result = subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder)
@@ -46,3 +52,11 @@ def test_patcher_is_shared_and_goes_with_its_network(found: dict[str, Any]) -> N
 
 def test_memory_of_other_models_is_usable_but_not_our_own(found: dict[str, Any]) -> None:
     assert found["usable"] == [1000, 1000 + SIZE, 1000 + SIZE]
+
+
+def test_dynamic_vram_has_our_networks_whole(found: dict[str, Any], version: str) -> None:
+    """What is on the device stays there from one request to the next, and goes whole when others need the room."""
+    whole, gone = {"on": [GPU], "loaded": SIZE}, {"on": ["cpu"], "loaded": 0}
+    first = whole | {"dynamic": True, "listed": 1}
+    expected = {"first": first, "kept": True, "away": gone, "again": whole, "cpu": False}
+    assert found["dynamic"] == (expected if version == CURRENT else None)
