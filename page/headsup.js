@@ -5,13 +5,16 @@
  * were not used, people who were not found. Nodes give it as `text` with their results (nodes/bridge/messages.py).
  * ComfyUI's own progress text is wiped when the job ends.
  *
- * Inputs that few need are folded away in the classic page, too; right-click > Show Advanced. Sockets get colours.
+ * Inputs that few need are folded away in the classic page, too; right-click > Show Advanced. Load Model shows the options of the
+ * chosen model alone. Sockets get colours.
  */
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
 
 const PREFIX = "HeadsUp"
 const LOADER = "HeadsUpLoadModel"
+const OF_CHOICES = "headsup_options_of_choices"
+const OF_MODELS = "headsup_option_of_models"
 const WIDGET = "headsup_message"
 const LINE = 17 // pixels
 const MOST_LINES = 9 // more are scrolled to
@@ -116,28 +119,42 @@ function foldAdvanced(node) {
   node.setSize([node.size[0], node.computeSize()[1]])
 }
 
-/** Load Model: option -> the systems and face restorers that have it, as its tooltip says ("Only for PiSA-SR, S3Diff."). */
-const owners = {}
-const plain = (name) => String(name).toLowerCase().replace(/[^a-z0-9]/g, "")
+/** Load Model: input -> choice -> names of the options that it has, and option -> default (nodes/models/model_options.py). */
+let optionsOfChoices = {}
+let defaults = {}
 
-function readOwners(definition) {
-  for (const [name, spec] of Object.entries(definition.input?.optional ?? {})) {
-    const said = /^Only for ([^.]+)\./.exec(spec[1]?.tooltip ?? "")
-    if (said) owners[name] = said[1].split(", ").map(plain)
-  }
+function readOptions(definition) {
+  const inputs = Object.entries({ ...definition.input?.required, ...definition.input?.optional })
+  const marked = (mark) => inputs.filter(([, spec]) => spec[1]?.[mark])
+  optionsOfChoices = Object.fromEntries(marked(OF_CHOICES).map(([name, spec]) => [name, spec[1][OF_CHOICES]]))
+  defaults = Object.fromEntries(marked(OF_MODELS).map(([name, spec]) => [name, spec[1].default]))
 }
 
-/** Hide the options of other models than the chosen one; of an adapter whose name says nothing, all may be meant. */
+/** Names of the options of what is chosen; undefined where that is not known. */
+function optionsOf(node) {
+  const value = (name) => node.widgets.find((widget) => widget.name === name)?.value
+  const decides = value("adapter") === "none" ? "model" : value("system") === "auto" ? "adapter" : "system"
+  return optionsOfChoices[decides]?.[value(decides)]
+}
+
+/** Hide the options of other models than the chosen one. What they were set to comes back with them. */
 function showOptionsOfModel(node) {
-  const value = (name) => plain(node.widgets.find((widget) => widget.name === name)?.value ?? "")
-  const [model, adapter, system] = [value("model"), value("adapter"), value("system")]
-  const known = [...new Set(Object.values(owners).flat())]
-  const chosen = system !== "auto" && system !== "" ? system : adapter !== "none" ? adapter : model
-  const unclear = chosen === adapter && !known.some((name) => chosen.includes(name))
-  for (const widget of node.widgets.filter((one) => one.name in owners)) {
-    widget.hidden = !unclear && !owners[widget.name].some((name) => chosen.includes(name))
+  const has = optionsOf(node)
+  const kept = (node.headsupKept ??= {})
+  for (const widget of node.widgets.filter((one) => one.name in defaults)) {
+    const name = widget.name
+    const linked = node.inputs?.some((input) => input.widget?.name === name && input.link != null)
+    widget.hidden = has !== undefined && !has.includes(name) && !linked
     if (widget.options) widget.options.hidden = widget.hidden
+    if (widget.hidden && widget.value !== defaults[name]) {
+      kept[name] = widget.value
+      widget.value = defaults[name] // a model refuses what it does not have
+    } else if (!widget.hidden && name in kept) {
+      if (widget.value === defaults[name]) widget.value = kept[name]
+      delete kept[name]
+    }
   }
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])])
   node.setDirtyCanvas?.(true, true)
 }
 
@@ -153,6 +170,11 @@ function followModel(node) {
     }
   }
   showOptionsOfModel(node)
+}
+
+/** The loaders of a graph and of the subgraphs in it. */
+function loadersIn(graph) {
+  return (graph?.nodes ?? []).flatMap((node) => (node.subgraph ? loadersIn(node.subgraph) : node.comfyClass === LOADER ? [node] : []))
 }
 
 /** An older ComfyUI has no Compare Images: our templates, which show both pictures beside it, do without. */
@@ -177,7 +199,13 @@ function withoutCompare(workflow) {
 const extension = {
   name: "HeadsUp",
   beforeRegisterNodeDef(_type, definition) {
-    if (definition.name === LOADER) readOwners(definition)
+    if (definition.name === LOADER) readOptions(definition)
+  },
+  /** After R: files may have come. */
+  refreshComboInNodes(definitions) {
+    if (!definitions?.[LOADER]) return
+    readOptions(definitions[LOADER])
+    for (const node of loadersIn(app.rootGraph ?? app.graph)) showOptionsOfModel(node)
   },
   loadedGraphNode(node) {
     if (node.comfyClass === LOADER) showOptionsOfModel(node)

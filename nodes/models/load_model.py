@@ -16,6 +16,7 @@ from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input, given_option, option_input
 from ..bridge.precision import chosen_dtype
 from .model_files import DEFAULT_CHOICE, choices, face_restorer_choices, find_choice, fingerprint, load_shared
+from .model_options import OF_CHOICES, OF_MODELS, marked, options_of_choices, options_of_systems
 from .system_files import (
     AUTO,
     NONE,
@@ -26,6 +27,7 @@ from .system_files import (
     base_fingerprint,
     find_base_choice,
     load_adapted,
+    taesd_fingerprint,
 )
 
 if TYPE_CHECKING:
@@ -50,9 +52,9 @@ class HeadsUpLoadModel(ComfyNode):
             "pack and needs nothing else. The output info names the model's licence and what it was trained on.",
             search_aliases=["upscale model", "super resolution", "checkpoint", "headsup", "放大模型", "人像修复"],
             inputs=[
-                io.Combo.Input(
+                _with_options(
                     "model",
-                    options=[*choices(), *face_restorer_choices()],
+                    [*choices(), *face_restorer_choices()],
                     default=DEFAULT_CHOICE,
                     tooltip="headsup-tiny comes with the pack (MIT licence; x4; runs on a CPU). idfsr-tiny, an "
                     "experiment, is headsup-tiny and paints very small faces (eyes less than 8 px apart) of people "
@@ -78,9 +80,9 @@ class HeadsUpLoadModel(ComfyNode):
                     tooltip="Where the model computes. auto (default): the device that ComfyUI uses. cpu: slower, "
                     "but takes no GPU memory.",
                 ),
-                io.Combo.Input(
+                _with_options(
                     "adapter",
-                    options=adapter_choices(),
+                    adapter_choices(),
                     default=NONE,
                     optional=True,
                     tooltip="A published system's file in models/headsup, used with base in place of model: OSEDiff "
@@ -96,16 +98,22 @@ class HeadsUpLoadModel(ComfyNode):
                     tooltip="What the adapter goes beside: Stable Diffusion 2.1-base (SD-Turbo for S3Diff), a file in "
                     "models/checkpoints or a folder in models/diffusers. Adapters over the same base share it.",
                 ),
-                advanced_input(
-                    io.Combo,
-                    "system",
-                    options=list(SYSTEM_CHOICES),
-                    default=AUTO,
-                    optional=True,
-                    tooltip="Which system the adapter is of. auto (default): found by what the file holds; an "
-                    "OSEDiff-Face file holds the same as OSEDiff's and is found by 'face' in its name.",
+                marked(
+                    advanced_input(
+                        io.Combo,
+                        "system",
+                        options=list(SYSTEM_CHOICES),
+                        default=AUTO,
+                        optional=True,
+                        tooltip="Which system the adapter is of. auto (default): found by what the file holds; an "
+                        "OSEDiff-Face file holds the same as OSEDiff's and is found by 'face' in its name.",
+                    ),
+                    **{OF_CHOICES: options_of_systems()},
                 ),
-                *(option_input(field, optional=True) for field in load_options().values()),
+                *(
+                    marked(option_input(field, optional=True), **{OF_MODELS: True})
+                    for field in load_options().values()
+                ),
             ],
             outputs=[
                 HeadsUpModelSocket.Output("MODEL", display_name="model", tooltip="For HeadsUp Upscale."),
@@ -129,12 +137,14 @@ class HeadsUpLoadModel(ComfyNode):
         model: str,
         adapter: str = NONE,
         base: str = NONE,
+        decoder: str = "own",
         **_inputs: Any,  # noqa: ANN401
     ) -> str:
         if adapter == NONE:
             return str(fingerprint(find_choice(model)))
         weights = None if base == NONE else base_fingerprint(find_base_choice(base))
-        return str((adapter_fingerprint(find_choice(adapter)), weights))
+        quick = taesd_fingerprint() if decoder == "taesd" else None
+        return str((adapter_fingerprint(find_choice(adapter)), weights, quick))
 
     @classmethod
     @checked
@@ -165,6 +175,11 @@ class HeadsUpLoadModel(ComfyNode):
         handle = load_shared(path, dtype, device, ComfyHost.on(device), options)
         needs = "nothing else: the file holds the whole network" if handle.one_step.size_rule.fixed else ALONE
         return io.NodeOutput(handle, describe(handle, path, needs))
+
+
+def _with_options(name: str, files: list[str], **settings: Any) -> Any:  # noqa: ANN401 - ComfyUI's input
+    """The choice of a file, with the options of each for the page."""
+    return marked(io.Combo.Input(name, options=files, **settings), **{OF_CHOICES: options_of_choices(files)})
 
 
 @lru_cache(maxsize=1)

@@ -82,25 +82,3 @@ def test_search_for_face_restore_finds_restore_portrait_first(comfy_page: ComfyP
     comfy_page.settle()
 
     assert found.first.inner_text().startswith("HeadsUp Restore Portrait")
-
-
-def test_options_of_other_models_are_hidden(comfy_page: ComfyPage) -> None:
-    shown = """system => {
-        const node = window.app.graph.nodes[0]
-        const widget = node.widgets.find(widget => widget.name === 'system')
-        widget.value = system
-        widget.callback?.(system)
-        return node.widgets.filter(widget => !widget.hidden).map(widget => widget.name)
-    }"""
-    comfy_page.page.evaluate(
-        """() => {
-            window.app.graph.clear()
-            window.app.graph.add(window.LiteGraph.createNode('HeadsUpLoadModel'))
-        }"""
-    )
-
-    alone, pisa, again = (comfy_page.page.evaluate(shown, system) for system in ("auto", "pisasr", "auto"))
-
-    assert alone == again
-    assert {"model", "detail"} <= set(alone)
-    assert set(pisa) - set(alone) == {"lambda_pix", "lambda_sem", "process_size"}

@@ -6,7 +6,7 @@ import pickle
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,24 @@ def read_weights(
     raise ModelFileError(
         f"{path} is not a model file: expected .safetensors, {', '.join(sorted(PICKLES))}, found {path.suffix!r}"
     )
+
+
+def read_names(path: Path) -> WeightsFile:
+    """What a file is recognised by: names and header. Tensors of safetensors are None, those of pickles stay on disk.
+
+    Raises:
+        ModelFileError: as `read_weights`, or a pickle of the format before torch 1.6, which can only be read whole.
+    """
+    names: list[str] = []
+
+    def note(name: str) -> bool:
+        names.append(name)
+        return False
+
+    if path.suffix in PICKLES and path.is_file() and not zipfile.is_zipfile(path):
+        raise ModelFileError(f"{path} has torch's old format, whose names cannot be read alone")
+    file = read_weights(path, note, mapped=True)
+    return replace(file, content=dict.fromkeys(names)) if names else file
 
 
 def _read_safetensors(path: Path, size: int, wanted: Callable[[str], bool]) -> WeightsFile:

@@ -1,0 +1,122 @@
+"""HeadsUp Load Model shows the options of the chosen model, and not those of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from harness.graph import LOAD_MODEL, Graph
+from harness.page import ComfyPage
+from harness.systems import WordStates, pisasr_file, tiny_networks
+from support.server import ComfyServer
+
+import headsup_core as hu
+from headsup_core.models.bases.base import Base
+from headsup_core.models.file_formats.headsup_file import save_headsup
+from headsup_core.models.file_formats.two_ends import join_ends
+
+TINY, BOTH, PISA, CODEFORMER = "headsup-tiny (bundled)", "detail-test.safetensors", "pisa_sr.pkl", "codeformer-test.pth"
+OPTIONS = (
+    *("detail", "patch_size", "process_size", "lambda_pix"),
+    *("guidance_scale", "negative_prompt", "fidelity", "decoder"),
+)
+CHOOSE = """chosen => {
+    const node = window.app.graph.nodes[0]
+    for (const [name, value] of Object.entries(chosen)) {
+        const widget = node.widgets.find(widget => widget.name === name)
+        widget.value = value
+        widget.callback?.(value)
+    }
+    return node.widgets.filter(widget => !widget.hidden).map(widget => widget.name)
+}"""
+VUE = "async on => await window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
+BOX = "[data-node-id]"
+
+
+@pytest.fixture
+def files(comfy_server: ComfyServer) -> Iterator[None]:
+    """A model with two ends, a system's adapter and a face restorer's names; away again afterwards."""
+    models = comfy_server.base / "models"
+    folder, restorers = models / "headsup", models / "facerestore_models"
+    for each in (folder, restorers):
+        each.mkdir(parents=True, exist_ok=True)
+    ends = [folder / "a-test.safetensors", folder / "b-test.safetensors"]
+    tiny = hu.load_model("headsup-tiny").one_step
+    for end in ends:
+        save_headsup(end, tiny)
+        for parameter in tiny.unet.parameters():
+            parameter.data.mul_(0.9)
+    join_ends(*ends, default=0.25, output=folder / BOTH)
+    pisasr_file(Base(Path("tiny"), *tiny_networks(), WordStates()), folder)
+    names = ("position_emb", "idx_pred_layer.1.weight", "ft_layers.0.self_attn.in_proj_weight")
+    torch.save({"params_ema": {name: torch.zeros(1) for name in names}}, restorers / CODEFORMER)
+    yield
+    for path in (*ends, folder / BOTH, folder / PISA, restorers / CODEFORMER):
+        path.unlink()
+
+
+@pytest.mark.usefixtures("files")
+def test_options_of_the_chosen_model_are_shown(comfy_page: ComfyPage, artifacts: Path) -> None:
+    page = comfy_page.page
+    graph = Graph()
+    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": TINY, "adapter": "none", "base": "none"}))
+    comfy_page.load_prompt(graph.prompt, "options")
+
+    def shown(**chosen: object) -> set[str]:
+        return set(page.evaluate(CHOOSE, chosen)) & set(OPTIONS)
+
+    def queued(name: str) -> object:
+        (node,) = comfy_page.prompt().values()
+        return node["inputs"][name]
+
+    assert shown(model=TINY) == set()
+    assert shown(model=BOTH) == {"detail"}
+    comfy_page.screenshot(artifacts / "options-detail.png")
+    assert shown(detail=0.75) == {"detail"}
+    assert queued("detail") == 0.75
+    assert shown(model=f"{CODEFORMER} (facerestore_models)") == {"fidelity"}
+    assert queued("detail") == -1  # CodeFormer would refuse it
+    assert shown(model=BOTH) == {"detail"}
+    assert queued("detail") == 0.75  # what was set comes back
+    adapted = shown(model=TINY, adapter=PISA)
+    assert adapted == {"lambda_pix", "process_size", "decoder"}
+    assert shown(adapter="none") == set()
+    assert shown(adapter=PISA, system="s3diff") == {"guidance_scale", "negative_prompt", "decoder"}
+
+
+@pytest.mark.usefixtures("files")
+def test_a_saved_workflow_keeps_what_its_model_was_set_to(comfy_page: ComfyPage) -> None:
+    page = comfy_page.page
+    graph = Graph()
+    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": BOTH, "adapter": "none", "base": "none", "detail": 0.75}))
+    comfy_page.load_prompt(graph.prompt, "saved")
+    saved = page.evaluate("() => window.app.graph.serialize()")
+    graph = Graph()
+    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": TINY, "adapter": "none", "base": "none"}))
+    comfy_page.load_prompt(graph.prompt, "another")
+
+    comfy_page.load_workflow(saved, "saved")
+
+    (node,) = comfy_page.prompt().values()
+    assert (node["inputs"]["model"], node["inputs"]["detail"]) == (BOTH, 0.75)
+    assert set(page.evaluate(CHOOSE, {})) & set(OPTIONS) == {"detail"}
+
+
+@pytest.mark.usefixtures("files")
+def test_the_same_in_nodes_2(comfy_page: ComfyPage, artifacts: Path) -> None:
+    page = comfy_page.page
+    graph = Graph()
+    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": BOTH, "adapter": "none", "base": "none"}))
+    comfy_page.load_prompt(graph.prompt, "options")
+    page.evaluate(VUE, True)
+    box = page.locator(BOX).first
+    box.get_by_text("detail", exact=True).wait_for(timeout=60_000)
+    comfy_page.screenshot(artifacts / "options-detail-2.png")
+    page.evaluate(CHOOSE, {"model": TINY})
+    box.get_by_text("detail", exact=True).wait_for(state="hidden", timeout=60_000)
+    comfy_page.screenshot(artifacts / "options-tiny-2.png")
+    page.evaluate(VUE, False)
+
+    assert comfy_page.errors == []
