@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
-from harness.systems import VAE, osediff_file, s3diff_file
+from harness.systems import osediff_file, s3diff_file
+from harness.taesd import BLOCKS, taesd_tensors, with_eighth_vae
 
 import headsup_core as hu
-from headsup_core.benchmark.measuring.decoders import operations
+from headsup_core.benchmark.measuring.decoders import operations, their_sides
 from headsup_core.host import Progress, TqdmProgress
 from headsup_core.models.bases.base import Base
 from headsup_core.models.systems import load_options
-
-BLOCKS = (3, 3, 3, 1)
-
-
-def taesd_tensors() -> dict[str, torch.Tensor]:
-    """Random weights under the names of the published file, a list of 20 layers of which the first is a clamp."""
-    random = torch.Generator().manual_seed(1)
-    tensors: dict[str, torch.Tensor] = {}
-
-    def layer(name: str, out: int, into: int, *, bias: bool = True) -> None:
-        tensors[f"{name}.weight"] = torch.randn(out, into, 3, 3, generator=random) / (9 * into) ** 0.5
-        if bias:
-            tensors[f"{name}.bias"] = torch.randn(out, generator=random) * 0.1
-
-    layer("1", 64, 4)
-    number = 3
-    for level, count in enumerate(BLOCKS):
-        for _ in range(count):
-            for convolution in (0, 2, 4):
-                layer(f"{number}.conv.{convolution}", 64, 64)
-            number += 1
-        last = level == len(BLOCKS) - 1
-        number += not last  # the enlargement
-        layer(str(number), 3 if last else 64, 64, bias=last)
-        number += 1
-    assert number == 20
-    return tensors
 
 
 def decoded(tensors: dict[str, torch.Tensor], latent: torch.Tensor) -> torch.Tensor:
@@ -69,12 +40,7 @@ def decoded(tensors: dict[str, torch.Tensor], latent: torch.Tensor) -> torch.Ten
 
 @pytest.fixture
 def eighth(base: Base) -> Base:
-    """The tiny base with a VAE of Stable Diffusion's depth."""
-    four = {"block_out_channels": [32] * 4, "down_block_types": VAE["down_block_types"] * 2}
-    with torch.random.fork_rng():
-        torch.manual_seed(2)
-        vae: Any = AutoencoderKL.from_config({**VAE, **four, "up_block_types": VAE["up_block_types"] * 2})
-    return replace(base, vae=vae.eval().requires_grad_(False))
+    return with_eighth_vae(base)
 
 
 @pytest.fixture
@@ -193,3 +159,11 @@ def test_operations_at_full_size() -> None:
     assert own.whole / 2 == pytest.approx(2.265, rel=0.1)
     assert (own.encoder, own.unet) == (quick.encoder, quick.unet)
     assert quick.decoder < 0.1 * own.decoder
+
+
+def test_the_tiles_of_osediffs_script() -> None:
+    """Its VAE by hand: 2048 px in tiles of 1024 with margins of 32, 256 latents in tiles of 224 with margins of 11."""
+    assert their_sides(2048, 1024, 32) == [32 + 992 + 32, 32 + 992 + 32]  # from 0 and from 992 on
+    assert their_sides(256, 224, 11) == [11 + 128 + 11, 128]  # from 0 and from 128 on, to the end
+    assert their_sides(1088, 1024, 32) == [1088]
+    assert their_sides(246, 224, 11) == [246]

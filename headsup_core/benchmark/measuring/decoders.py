@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -17,8 +19,10 @@ from ...models.codecs.codec import Codec
 FACTOR, CHANNELS, PROMPT_TOKENS = 8, 4, 77
 TILE, OVERLAP, MULTIPLE = 128, 16, 8
 """Our tiles, in latents: the default of 1024 px."""
-THEIR_TILE, THEIR_STEP, THEIR_CODEC_TILE = 96, 64, 128
-"""OSEDiff's own script, in latents: tiles of the UNet every 64 and of the VAE, whose margins are left out here."""
+THEIR_TILE, THEIR_STEP = 96, 64
+"""OSEDiff's own script, in latents: tiles of the UNet, every 64."""
+THEIR_ENCODER, THEIR_DECODER = (1024, 32), (224, 11)
+"""Its tiles of the VAE and the margin around each, in pixels and in latents (its `my_utils/vaehook.py`)."""
 TERA = 1e12
 
 
@@ -38,26 +42,42 @@ class Operations:
 def operations(side: int) -> dict[str, Operations]:
     """What a result of `side` px takes: by OSEDiff's own script, and by us with either decoder. Nothing is computed.
 
-    Theirs favours them: the margins of their VAE's tiles are left out. Ours sees the whole picture in the VAE's
-    attention, which theirs does not.
+    Ours sees the whole picture in the VAE's attention, theirs a tile; theirs computes the margins of the VAE's tiles.
     """
     networks = _Networks("meta")
     latents = side // FACTOR
     plan = plan_tiles(latents, latents, TILE, OVERLAP, MULTIPLE)
     unet = len(plan.tiles) * networks.unet(plan.tile_height, plan.tile_width)
-    encoder = networks.encode(latents)
+    encoder = networks.encode(latents, latents)
     along = 1 + max(0, -(-(latents - THEIR_TILE) // THEIR_STEP))
     theirs = min(latents, THEIR_TILE)
-    parts, part = max(1, latents // THEIR_CODEC_TILE) ** 2, min(latents, THEIR_CODEC_TILE)
+    parts = [each // FACTOR for each in their_sides(side, *THEIR_ENCODER)], their_sides(latents, *THEIR_DECODER)
+    encoded, decoded = (list(product(sides, sides)) for sides in parts)
     published = Operations(
-        parts * networks.encode(part), along**2 * networks.unet(theirs, theirs), parts * networks.decode(part)
+        sum(networks.encode(*each) for each in encoded),
+        along**2 * networks.unet(theirs, theirs),
+        sum(networks.decode(*each) for each in decoded),
     )
     taesd = len(plan.tiles) * networks.decode_quickly(plan.tile_height, plan.tile_width)
     return {
         "OSEDiff's own script": published,
-        "decoder own": Operations(encoder, unet, networks.decode(latents)),
+        "decoder own": Operations(encoder, unet, networks.decode(latents, latents)),
         "decoder taesd": Operations(encoder, unet, taesd),
     }
+
+
+def their_sides(side: int, tile: int, margin: int) -> list[int]:
+    """Sides of the VAE's tiles of OSEDiff's script along one axis, with their margins.
+
+    Equal steps in multiples of 32; the picture's border is the first and the last margin.
+    """
+    if side <= tile + 2 * margin:
+        return [side]
+    inner = side - 2 * margin
+    count = math.ceil(inner / tile)
+    step = math.ceil(inner / count / 32) * 32
+    ends = [min(margin + (number + 1) * step, side) for number in range(count)]
+    return [min(side, end + margin) - number * step for number, end in enumerate(ends)]
 
 
 class _Networks:
@@ -78,12 +98,12 @@ class _Networks:
         prompt = torch.empty(1, PROMPT_TOKENS, SD2_UNET["cross_attention_dim"], device=self._device)
         return self._count(lambda: self._unet(self._latent(height, width), 999, encoder_hidden_states=prompt))
 
-    def encode(self, side: int) -> float:
-        picture = torch.empty(1, 3, side * FACTOR, side * FACTOR, device=self._device)
+    def encode(self, height: int, width: int) -> float:
+        picture = torch.empty(1, 3, height * FACTOR, width * FACTOR, device=self._device)
         return self._count(lambda: self.codec.encode(picture))
 
-    def decode(self, side: int) -> float:
-        return self._count(lambda: self.codec.decode(self._latent(side, side)))
+    def decode(self, height: int, width: int) -> float:
+        return self._count(lambda: self.codec.decode(self._latent(height, width)))
 
     def decode_quickly(self, height: int, width: int) -> float:
         return self._count(lambda: self.quick.decode(self._latent(height, width)))
