@@ -9,9 +9,11 @@ from weakref import WeakValueDictionary
 
 from ...headsup_core import HeadsUpModel, ModelFileError, load_model
 from ...headsup_core.models.bases.base import Base, load_base
+from ...headsup_core.models.codecs.quick_decoder import find_taesd
 from ...headsup_core.models.loading import SMALL_MODEL_BYTES, resolve_dtype
 from ...headsup_core.models.systems import COMPANIONS, SYSTEMS
 from ..bridge.comfy import folder_paths
+from ..bridge.host import ComfyHost
 from .model_files import BUNDLED_MARK, choices, find_file, fingerprint
 
 if TYPE_CHECKING:
@@ -57,6 +59,14 @@ def base_fingerprint(base: Path) -> tuple[Any, ...]:
     """Changes when the base is replaced: of a folder, any file that is read."""
     files = sorted(base.glob("*/*")) if base.is_dir() else [base]
     return tuple(fingerprint(path) for path in files if path.is_file())
+
+
+def taesd_fingerprint() -> tuple[Any, ...] | None:
+    """Changes when TAESD's decoder is replaced; None where there is none, which loading says."""
+    try:
+        return fingerprint(find_taesd(ComfyHost.on("cpu")))
+    except ModelFileError:
+        return None
 
 
 def load_adapted(

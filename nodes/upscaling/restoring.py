@@ -12,6 +12,7 @@ from ...headsup_core.faces import Face, Faces
 from ...headsup_core.imaging.resizing import resize
 from ...headsup_core.restoring.people.recognise import FOR_PEOPLE
 from ...headsup_core.restoring.pipeline import restore_pictures
+from ...headsup_core.restoring.resolving import resolve
 from ...headsup_core.restoring.several_models import restore_by_several
 from ...headsup_core.restoring.tiling.tile_memory import check_batch_fits, check_picture_fits
 from ..bridge.pictures import Canvas, Pictures, decodable
@@ -75,7 +76,7 @@ def restore_batch(
     height, width = pictures.rgb.shape[-2:]
     options, own_scale = session.options, session.one_step.scale
     try:
-        size = options.size_of(height, width, own_scale)
+        size = _size_of(session, height, width)
         check_picture_fits(*size, 1)
     except InputError as error:
         if not keep_going:
@@ -105,22 +106,39 @@ def restore_batch(
             shown.append(kept[index])
             report.fail(index, f"not restored, plainly enlarged instead: {error}")
         else:
-            after.put(index, result.image)
-            before.put(index, result.before)
+            after.put(index, _of_size(result.image, size))
+            before.put(index, _of_size(result.before, size))
             if result.faces is not None:
                 kept = replace(kept, analyzer=result.faces.analyzer)
-            shown.append(kept[index] if result.faces is None else result.faces[0])
+            shown.append(kept[index] if result.faces is None else result.faces.scaled_to(*size)[0])
             report.add(index, result.report.summary(), result.report.face_lines())
             said = (*result.report.failed_models, *result.report.sent_back)
             sent_back += [report.place(index) + line for line in said]
+    asked = options.size_of(height, width, own_scale)
     wanted = replace(options, max_megapixels=None).size_of(height, width, own_scale)
-    if wanted != size:
+    if wanted != asked:
         report.note(
-            f"capped at {options.max_megapixels:g} megapixels: {size[1]}x{size[0]} px instead of "
+            f"capped at {options.max_megapixels:g} megapixels: {asked[1]}x{asked[0]} px instead of "
             f"{wanted[1]}x{wanted[0]}; raise max_megapixels for more"
         )
     kept = replace(kept, pictures=tuple(shown))
     return RestoredBatch(after.image, before.image, report.text(), kept, tuple(report.failures), tuple(sent_back))
+
+
+def _size_of(session: Session, height: int, width: int) -> tuple[int, int]:
+    """(height, width) of the results; `sizing="published"` may have others than were asked for.
+
+    Raises:
+        InputError: an option that cannot be used, or a result that is too large.
+    """
+    if session.options.sizing == "pad":
+        return session.options.size_of(height, width, session.one_step.scale)
+    return resolve((1, height, width), session.one_step, session.options, session.host).output_size
+
+
+def _of_size(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The plain enlargement of published sizing, and a result of strength 0, may be as large as what is encoded."""
+    return picture if picture.shape[-2:] == size else resize(picture, *size)
 
 
 def _sessions(session: Session, models: Sequence[HeadsUpModel], options: RestoreOptions) -> list[Session]:

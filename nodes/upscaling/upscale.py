@@ -36,8 +36,8 @@ SIZES = ("scale", "long_edge", "max_megapixels")
 TILES = ("tile", "overlap", "tile_batch")
 PLACED = ("strength", "color_fix", "seed", "prompt", "tags", "identity_gate")
 """Options that have their place among the inputs; each further one is appended by itself."""
-NOT_HERE = ("sizing",)
-"""For comparisons with published scripts, whose result has a size of its own."""
+LAST = ("sizing",)
+"""Those that came to the node after its last sockets."""
 PREVIEW_SIDE = 1024
 """Longer side in pixels of the picture with names and scores."""
 # 0.3.75 knows the seed's control only as on or off
@@ -219,7 +219,7 @@ def _optional_inputs() -> list[Any]:
         ),
         option_input(declared["identity_gate"], optional=True),
     ]
-    later = [name for name in declared if name not in (*SIZES, *TILES, *PLACED, *NOT_HERE)]
+    later = [name for name in declared if name not in (*SIZES, *TILES, *PLACED, *LAST)]
     more = [
         HeadsUpModelSocket.Input(
             f"model_{number}",
@@ -231,4 +231,5 @@ def _optional_inputs() -> list[Any]:
         )
         for number in (2, 3, 4)
     ]
-    return [*inputs, *option_inputs(RestoreOptions, later, optional=True), *more]
+    last = option_inputs(RestoreOptions, LAST, optional=True)
+    return [*inputs, *option_inputs(RestoreOptions, later, optional=True), *more, *last]

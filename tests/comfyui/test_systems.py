@@ -144,6 +144,25 @@ def test_osdface_says_its_licence_and_what_to_connect(executor: Executor, files:
     assert "connect the faces (HeadsUp Detect Faces" in executor.recorded(report)[0]
 
 
+def test_published_sizing_gives_the_size_of_the_script(executor: Executor, files: Files) -> None:
+    """OSEDiff's enlarges a shorter side of less than process_size / scale to that first, and does not come back."""
+    photo = picture(16, 20)
+    load = {"process_size": 64}
+    graph = Graph()
+    loader = graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"adapter": "osediff.pkl", "base": BASE} | load))
+    node = graph.upscale(
+        loader[0], executor.values(graph, photo), scale=2.0, sizing="published", on_error="stop"
+    )
+    paths = [executor.record(graph, output) for output in (node[0], node[1], node[2])]
+    result = executor.run(graph)
+    assert result.status == "success", result.complaint
+    found, before, report = (executor.recorded(path)[0] for path in paths)
+    assert found.shape == before.shape == (1, 64, 80, 3)
+    expected = files.restore("osediff.pkl", photo, sizing="published", **load)
+    assert (found - expected).abs().max() < 1 / 255 + 1e-4  # 8 bits: a value may round to the next level
+    assert "capped" not in report
+
+
 def test_lambdas_mix_the_adapters_of_pisasr(executor: Executor, files: Files) -> None:
     photo = picture(16, 20)
     plain = restored(executor, "pisa_sr.pkl", photo)
@@ -168,6 +187,18 @@ def test_every_declared_option_is_an_input(executor: Executor, files: Files) -> 
         settings = inputs[name][1]
         assert field.help in settings["tooltip"]
         assert field.default is None or settings["default"] == field.default
+
+
+@pytest.mark.every_comfyui
+def test_the_page_is_told_which_choice_has_which_options(executor: Executor, files: Files) -> None:
+    told = executor.object_info()["HeadsUpLoadModel"]["input"]
+    spec = {name: settings for name, (_, settings) in (told["required"] | told["optional"]).items()}
+    of = {name: spec[name]["headsup_options_of_choices"] for name in ("model", "adapter", "system")}
+    assert {name for name in spec if spec[name].get("headsup_option_of_models")} == set(load_options())
+    assert of["model"]["headsup-tiny (bundled)"] == of["model"]["idfsr-tiny (bundled)"] == []
+    assert of["model"]["osediff.pkl"] == of["adapter"]["osediff.pkl"] == ["process_size", "decoder"]
+    assert set(of["adapter"]["pisa_sr.pkl"]) == {"lambda_pix", "lambda_sem", "process_size", "decoder"}
+    assert of["adapter"]["mine.safetensors"] == of["system"]["headsup"] == ["decoder"]
 
 
 @pytest.mark.parametrize(
