@@ -177,6 +177,36 @@ function loadersIn(graph) {
   return (graph?.nodes ?? []).flatMap((node) => (node.subgraph ? loadersIn(node.subgraph) : node.comfyClass === LOADER ? [node] : []))
 }
 
+/** Words of the packs by language (locales/), of which the page leaves out the sockets that grow. */
+let words = {}
+
+/** What a socket that grows, "person_2.person_2_photo_1", is called in a language: its input's name, "photo" and its number. */
+function socketLabel(type, name, language) {
+  const [group, socket] = name.split(".")
+  const names = words[language]?.nodeDefs?.[type]?.inputs
+  if (!names?.[group]?.name) return socket
+  const parts = [names[group].name, group === "photos" ? "" : names.photos?.name, socket.match(/\d+$/)?.[0]]
+  return parts.filter(Boolean).join(" ")
+}
+
+/** Name a socket that grows in the page's language, unless it was renamed. */
+function labelSocket(node, input) {
+  if (!input?.name?.includes(".")) return
+  const label = (language) => socketLabel(node.comfyClass ?? node.type, input.name, language)
+  const ours = ["en", ...Object.keys(words)].map(label)
+  if (input.label && !ours.includes(input.label)) return
+  input.label = label(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? "en")
+}
+
+function labelSockets(node) {
+  const added = node.onInputAdded
+  node.onInputAdded = function (input) {
+    added?.apply(this, arguments)
+    labelSocket(this, input)
+  }
+  for (const input of node.inputs ?? []) labelSocket(node, input)
+}
+
 /** An older ComfyUI has no Compare Images: our templates, which show both pictures beside it, do without. */
 function withoutCompare(workflow) {
   if (!workflow?.extra?.headsup || window.LiteGraph.registered_node_types.ImageCompare) return
@@ -198,6 +228,9 @@ function withoutCompare(workflow) {
 
 const extension = {
   name: "HeadsUp",
+  async init() {
+    words = await api.fetchApi("/i18n").then((answer) => answer.json()).catch(() => ({}))
+  },
   beforeRegisterNodeDef(_type, definition) {
     if (definition.name === LOADER) readOptions(definition)
   },
@@ -209,6 +242,7 @@ const extension = {
   },
   loadedGraphNode(node) {
     if (node.comfyClass === LOADER) showOptionsOfModel(node)
+    if (isOurs(node)) for (const input of node.inputs ?? []) labelSocket(node, input)
   },
   beforeConfigureGraph(workflow) {
     withoutCompare(workflow)
@@ -218,6 +252,7 @@ const extension = {
     colorSockets()
     if (node.comfyClass === LOADER) followModel(node)
     foldAdvanced(node)
+    labelSockets(node)
   },
   setup() {
     colorSockets()

@@ -20,6 +20,8 @@ sys.path.insert(0, str(CORE_PARENT))
 def pytest_addoption(parser: pytest.Parser) -> None:
     words = "write the node snapshot, or the pictures of the help pages, anew"
     parser.addoption("--update-snapshot", action="store_true", help=words)
+    words = "run the browser tests with this version of comfyui-frontend-package"
+    parser.addoption("--frontend", metavar="VERSION", help=words)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -59,6 +59,24 @@ def ensure_comfyui(version: str) -> Path:
     return tree
 
 
+def ensure_frontend(version: str) -> Path:
+    """The folder of ComfyUI's page in another version than the environment has, fetched when it is not there yet.
+
+    Raises:
+        ScriptError: the package index has no such version.
+    """
+    package = "comfyui-frontend-package"
+    folder = BUILD / "frontends" / version
+    if not folder.is_dir():
+        with step(f"fetching {package} {version} into {relative(folder)}"):
+            (BUILD / "frontends").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=BUILD) as name:
+                target = Path(name) / "page"
+                pip("install", "--no-deps", "--target", target, f"{package}=={version}", log=f"frontend-{version}.log")
+                target.rename(folder)  # last, so that an interrupted fetch leaves no half page
+    return folder / "comfyui_frontend_package" / "static"
+
+
 def unpack(archive: Path, prefix: str, target: Path) -> None:
     """Unpack the files below `prefix` of a wheel or source archive into `target`."""
     if archive.suffix == ".whl":

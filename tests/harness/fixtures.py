@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.client import ComfyClient
-from support.comfyui import CURRENT, OLDEST, ensure_comfyui
+from support.comfyui import CURRENT, OLDEST, ensure_comfyui, ensure_frontend
 from support.pack import copy_as_cloned
 from support.paths import ROOT
 from support.sample import NAME, write_sample
@@ -30,15 +30,22 @@ def cloned_pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def comfy_server(
-    tmp_path_factory: pytest.TempPathFactory, cloned_pack: Path, artifacts: Path, worker_name: str
+    tmp_path_factory: pytest.TempPathFactory,
+    cloned_pack: Path,
+    artifacts: Path,
+    worker_name: str,
+    pytestconfig: pytest.Config,
 ) -> Iterator[ComfyServer]:
     """A ComfyUI 0.30.0 server with the pack, the harness's pack and a small portrait in its input folder."""
+    page: str | None = pytestconfig.getoption("--frontend")
+    options = [] if page is None else ["--front-end-root", str(ensure_frontend(page))]
     base = make_base_directory(tmp_path_factory.mktemp("server"))
     link_pack(cloned_pack, base, STRANGE_NAME)
     link_pack(HARNESS_PACK, base, "harness")
     write_sample(base / "input" / NAME)
     log = artifacts / f"comfyui-server-{worker_name}.log"
-    with ComfyServer(sys.executable, ensure_comfyui(CURRENT), base, log, cpu=True, env=TEST_ENVIRONMENT) as server:
+    tree = ensure_comfyui(CURRENT)
+    with ComfyServer(sys.executable, tree, base, log, cpu=True, options=options, env=TEST_ENVIRONMENT) as server:
         yield server
 
 
