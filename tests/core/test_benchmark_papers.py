@@ -21,12 +21,13 @@ from headsup_core.benchmark.reporting.paper_tables import paper_table
 from headsup_core.errors import InputError
 from headsup_core.faces.face import Face
 from headsup_core.training.data.face_index import FaceIndex, IndexedPicture, write_index
+from headsup_core.training.data.index_table import INDEX_SUFFIXES, TABLE_SUFFIX, write_table
 
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Path:
+@pytest.fixture(params=INDEX_SUFFIXES)
+def index(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """Three people: a in pictures 0 to 2, b in 3 and 4, c in 5; 4 shows a small face of a, too."""
     big, small = (Face((0, 0, 1, 1), LANDMARKS * factor, 0.9) for factor in (1.0, 0.3))
     pictures: list[IndexedPicture] = []
@@ -37,8 +38,10 @@ def index(tmp_path: Path) -> Path:
         faces = (small, big) if number == 4 else (big,)
         pictures.append(IndexedPicture(folder / f"IMG{number // 2}.png", 128, 128, faces))
     pairs = ((0, 0, 1, 0, 0.9), (0, 0, 2, 0, 0.7), (1, 0, 2, 0, 0.8), (2, 0, 4, 0, 0.95), (3, 0, 4, 1, 0.75))
-    write_index(tmp_path / "index.json", FaceIndex(tuple(pictures), pairs, "e", 0.65, "cosine"))
-    return tmp_path / "index.json"
+    path = (tmp_path / "index").with_suffix(request.param)
+    write = write_table if request.param == TABLE_SUFFIX else write_index
+    write(path, FaceIndex(tuple(pictures), pairs, "e", 0.65, "cosine"))
+    return path
 
 
 def numbers(cases: IndexedCases, paths: list[Path]) -> list[int]:

@@ -10,7 +10,8 @@ import torch
 
 from ...errors import InputError
 from ...image_files import read_picture
-from ...training.data.face_index import FaceIndex, read_index
+from ...training.data.face_index import FaceIndex
+from ...training.data.index_table import open_index
 from .cases import PHOTO_SIDE, DegradedPictures, fit, spread
 
 
@@ -57,7 +58,7 @@ class IndexedCases(DegradedPictures):
 
     @cached_property
     def _whole(self) -> FaceIndex:
-        return read_index(self.place)
+        return open_index(self.place)
 
     @cached_property
     def _main(self) -> list[int | None]:

@@ -66,7 +66,7 @@ def _add_systems(parser: argparse.ArgumentParser, default: str) -> None:
 def _cases(args: argparse.Namespace) -> tuple[Cases, str]:
     """And a title. Raises `InputError` unless there is one source of pictures."""
     from ...benchmark.comparing.cases import PairFolders
-    from ...training.data.face_index import SUFFIX
+    from ...training.data.index_table import INDEX_SUFFIXES
 
     if (args.pictures is None) == (args.pairs is None):
         found = "nothing to measure" if args.pairs is None else "two sources of pictures"
@@ -78,7 +78,7 @@ def _cases(args: argparse.Namespace) -> tuple[Cases, str]:
         return PairFolders(bad, truth, args.photos), f"{bad.name} against {truth.name}"
     people = f"every {args.hold_out}th person, held out in training, " if args.hold_out else ""
     title = f"{args.pictures.name}, {people}{args.degradation} (seed {args.seed}), {args.size} px"
-    if args.pictures.suffix == SUFFIX:
+    if args.pictures.suffix in INDEX_SUFFIXES:
         return indexed_cases(args, args.pictures), title
     return clean_folder(args, args.pictures), title
 

@@ -14,9 +14,11 @@ from ...errors import InputError
 from ...faces.face import Face
 from ...libraries import need
 from ...whole_files import whole_file
-from .face_index import FORMAT, FORMAT_VERSION, FaceIndex, IndexedPicture, Pair
+from .face_index import FORMAT, FORMAT_VERSION, SUFFIX, FaceIndex, IndexedPicture, Pair, read_index
 
 TABLE_SUFFIX = ".parquet"
+INDEX_SUFFIXES = (SUFFIX, TABLE_SUFFIX)
+"""Suffixes of an index of faces, in JSON and in Parquet."""
 _ABOUT = b"headsup_faces"
 
 
@@ -66,6 +68,11 @@ def write_table(path: Path, index: FaceIndex) -> None:
                 for number, picture in enumerate(index.pictures[first : first + 4096], first)
             ]
             writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+
+
+def open_index(path: Path) -> FaceIndex:
+    """Read an index of either kind. Raises `InputError` when it is missing, damaged, or newer than this code."""
+    return read_table(path) if path.suffix == TABLE_SUFFIX else read_index(path)
 
 
 def read_table(path: Path) -> FaceIndex:

@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageOps
 
 from ...faces.analyzer import Pixels
-from .face_index import SUFFIX, IndexedPicture, read_index
-from .index_table import TABLE_SUFFIX, read_table
+from .face_index import IndexedPicture
+from .index_table import INDEX_SUFFIXES, open_index
 from .landmark_annotations import FindEveryone, FindLandmarks, find_landmarks
 from .people_by_name import list_pictures, person_of, split_by_person
 from .pixels import as_image
@@ -82,9 +82,8 @@ def list_photos(source: Path, hold_out: int = 0) -> tuple[list[ListedPhoto], Map
     Raises:
         InputError: no pictures, or a damaged index.
     """
-    if source.suffix in (SUFFIX, TABLE_SUFFIX):
-        read = read_table if source.suffix == TABLE_SUFFIX else read_index
-        index = read(source).without_every(hold_out)
+    if source.suffix in INDEX_SUFFIXES:
+        index = open_index(source).without_every(hold_out)
         people = [tuple(str(number) for number in here) for here in index.people()]
         photos = [ListedPhoto(one.file, who, one) for one, who in zip(index.pictures, people, strict=True)]
         return photos, index.others()
