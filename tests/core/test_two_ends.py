@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from harness.refusals import raises_naming
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import headsup_core as hu
@@ -42,23 +43,50 @@ def weights(path: Path, **options: float) -> dict[str, torch.Tensor]:
     return hu.load_model(path, **options).one_step.unet.state_dict()
 
 
-def test_zero_and_one_are_the_ends_and_a_half_is_their_mean(ends: tuple[Path, Path], both: Path) -> None:
+def test_zero_is_the_faithful_end_and_what_is_added_is_right_to_half_a_step(
+    ends: tuple[Path, Path], both: Path
+) -> None:
     faithful, crisp = map(weights, ends)
     for name, tensor in weights(both, detail=0.0).items():
         assert torch.equal(tensor, faithful[name]), name
-    for name, tensor in weights(both, detail=1.0).items():
-        assert torch.equal(tensor, crisp[name]), name
-    for name, tensor in weights(both, detail=0.5).items():
-        assert torch.allclose(tensor, (faithful[name] + crisp[name]) / 2, atol=1e-6), name
-    for name, tensor in weights(both).items():
-        assert torch.allclose(tensor, 0.75 * faithful[name] + 0.25 * crisp[name], atol=1e-6), name
+    for options, share in ({"detail": 1.0}, 1.0), ({"detail": 0.5}, 0.5), ({}, 0.25):
+        for name, tensor in weights(both, **options).items():
+            added = crisp[name] - faithful[name]
+            most = added.flatten(1).abs().amax(1) if added.ndim > 1 else added.abs()  # of each output channel
+            off = (tensor - faithful[name] - share * added).abs()
+            off = off.flatten(1).amax(1) if off.ndim > 1 else off
+            assert (off <= share * most / 254 + 1e-6).all(), name
+            assert (tensor - faithful[name]).abs().max() > 0.9 * share * added.abs().max(), name
 
 
 def test_what_both_ends_share_is_stored_once(ends: tuple[Path, Path], both: Path) -> None:
-    own = [name for name in load_file(both) if name.startswith("detail.")]
-    assert own
-    assert all(name.startswith("detail.unet.") for name in own)
-    assert set(load_file(ends[0])) == {name for name in load_file(both) if not name.startswith("detail.")}
+    stored, own = load_file(both), load_file(ends[0])
+    added = set(stored) - set(own)
+    assert added
+    assert all(name.startswith(("detail.unet.", "detail_step.unet.")) for name in added)
+    assert set(own) < set(stored)
+    numbers = [name.removeprefix("detail.") for name in added if name.startswith("detail.")]
+    assert all(stored["detail." + name].nbytes * 2 == own[name].nbytes for name in numbers)  # a byte for two
+
+
+@pytest.mark.parametrize("spoilt", ["missing", "shape", "kind", "steps"])
+def test_a_difference_that_does_not_fit_is_refused(both: Path, spoilt: str) -> None:
+    content = load_file(both)
+    with safe_open(both, "pt") as opened:
+        header = opened.metadata()
+    name = next(name for name in content if name.startswith("detail.") and content[name].ndim == 4)
+    own = name.removeprefix("detail.")
+    if spoilt == "missing":
+        content["detail.unet.nowhere"] = content.pop(name)
+    elif spoilt == "shape":
+        content[name] = content[name][:, :1].contiguous()
+    elif spoilt == "kind":
+        content[name] = content[name].float()
+    else:
+        del content[f"detail_step.{own}"]
+    save_file(content, both, header)
+    with raises_naming(hu.ModelFileError, "nowhere" if spoilt == "missing" else own):
+        hu.load_model(both)
 
 
 def test_each_detail_has_an_id_and_a_picture_of_its_own(both: Path) -> None:

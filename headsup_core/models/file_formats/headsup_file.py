@@ -1,7 +1,7 @@
 """The HeadsUp model file: one `.safetensors`, tensors `codec.…`, `unet.…`, `prompt`, the rest in its header.
 
-A file with two ends (`two_ends`) is the faithful end's, with those tensors of the crisp end that differ, whole, as
-`detail.NAME`; the record's `detail` is the default mixture.
+A file with two ends (`two_ends`) is the faithful end's, with what the crisp end adds to those tensors that differ as
+`detail.NAME` and `detail_step.NAME` (`coarse_differences`); the record's `detail` is the default mixture.
 
 Header metadata (strings): `format` = "headsup"; `format_version`; `architecture` = JSON of a `ModelRecord`.
 """
@@ -18,13 +18,14 @@ from ...errors import ModelFileError
 from ..building import build_model
 from ..one_step import OneStepModel
 from ..record import ModelRecord
+from .coarse_differences import fine
 from .record_header import header_of, read_header
 from .weights_files import WeightsFile, check_finite, load_network, write_safetensors
 
 FORMAT = "headsup"
 FORMAT_VERSION = 1
-DETAIL = "detail."
-"""Start of the names of the crisp end's tensors."""
+DETAIL, DETAIL_STEP = "detail.", "detail_step."
+"""Starts of the names of what the crisp end adds to the faithful one's tensors."""
 
 
 def is_headsup_file(file: WeightsFile) -> bool:
@@ -81,25 +82,36 @@ def load_headsup(file: WeightsFile, dtype: torch.dtype, detail: float | None = N
 
 
 def _mixed(file: WeightsFile, detail: float) -> dict[str, torch.Tensor]:
-    """The tensors at `detail` d: w = (1 - d) * faithful + d * crisp in fp32; at 0 and 1 an end as it is stored.
+    """The tensors at `detail` d: w = faithful + d * difference in fp32; at 0 the faithful end as it is stored.
 
     Raises:
-        ModelFileError: a tensor of the crisp end has no counterpart of its shape.
+        ModelFileError: a difference has no counterpart of its shape, or no steps.
     """
-    tensors: dict[str, torch.Tensor] = {n: t for n, t in file.content.items() if not n.startswith(DETAIL)}
-    crisp = _part(file.content, DETAIL)
-    if not crisp:
+    added = (DETAIL, DETAIL_STEP)
+    tensors: dict[str, torch.Tensor] = {n: t for n, t in file.content.items() if not n.startswith(added)}
+    differences, steps = (_part(file.content, prefix) for prefix in added)
+    if not differences:
         raise ModelFileError(f"{file.path}: its record has a detail of its own, but no tensor {DETAIL}… is there")
-    for name, end in crisp.items():
-        start = tensors.get(name)
-        if start is None or start.shape != end.shape:
-            what = "missing" if start is None else tuple(start.shape)
-            raise ModelFileError(f"{file.path}: {DETAIL}{name} is {tuple(end.shape)}, but {name} is {what}")
-        if detail == 1:
-            tensors[name] = end
-        elif detail > 0:
-            tensors[name] = torch.lerp(start.float(), end.float(), detail)
+    for name, difference in differences.items():
+        _check_difference(file, name, difference, tensors.get(name), steps.get(name))
+        if detail > 0:
+            tensors[name] = tensors[name].float() + detail * fine(difference, steps[name])
     return tensors
+
+
+def _check_difference(
+    file: WeightsFile, name: str, difference: torch.Tensor, start: torch.Tensor | None, steps: torch.Tensor | None
+) -> None:
+    """Raises `ModelFileError` unless the three belong together."""
+    if start is None or start.shape != difference.shape:
+        what = "missing" if start is None else tuple(start.shape)
+        raise ModelFileError(f"{file.path}: {DETAIL}{name} is {tuple(difference.shape)}, but {name} is {what}")
+    if difference.dtype != torch.int8:
+        raise ModelFileError(f"{file.path}: {DETAIL}{name} is {difference.dtype}, expected whole numbers (int8)")
+    if steps is None or steps.shape != difference.shape[:1]:
+        what = "missing" if steps is None else tuple(steps.shape)
+        expected = tuple(difference.shape[:1])
+        raise ModelFileError(f"{file.path}: {DETAIL_STEP}{name} is {what}, expected {expected}")
 
 
 def read_model_record(file: WeightsFile) -> ModelRecord:

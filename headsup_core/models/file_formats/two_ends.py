@@ -4,8 +4,8 @@ Of two trainings from the same start, one for fidelity and one for perception, t
 w = (1 - d) * faithful + d * crisp gives models between them (network interpolation: ESRGAN, arXiv 1809.00219, section
 3.4). So d, the `detail`, is one number that a user turns, at no cost in time.
 
-The ends are stored whole and not as differences (`headsup_file`), so that at d = 0 and d = 1 the model is bit-equal to
-the end's own file.
+The faithful end is stored whole, so that at d = 0 the model is bit-equal to its file, and the crisp end as its
+difference in one byte a number (`coarse_differences`): two thirds of the size of both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 
 from ...errors import InputError, ModelFileError
 from ..record import ModelRecord
-from .headsup_file import DETAIL, is_headsup_file, model_header, read_model_record
+from .coarse_differences import coarse
+from .headsup_file import DETAIL, DETAIL_STEP, is_headsup_file, model_header, read_model_record
 from .weights_files import WeightsFile, read_weights, write_safetensors
 
 
@@ -39,14 +40,18 @@ def join_ends(faithful: Path, crisp: Path, default: float, output: Path) -> None
     shapes = [{name: (tensor.shape, tensor.dtype) for name, tensor in file.content.items()} for file in files]
     if replace(records[1], card=records[0].card) != records[0] or shapes[0] != shapes[1]:
         raise ModelFileError(f"{crisp} has another architecture than {faithful}: both ends are of one model")
-    ends: list[dict[str, Any]] = [dict(file.content) for file in files]
-    own = {DETAIL + name: tensor for name, tensor in ends[1].items() if not torch.equal(tensor, ends[0][name])}
-    if whole := [name for name, tensor in own.items() if not tensor.is_floating_point()]:
-        raise ModelFileError(f"{crisp}: {whole[0]} differs and holds whole numbers, which cannot be mixed")
-    if not own:
+    faithful_end, crisp_end = (dict(file.content) for file in files)
+    changed = [name for name, tensor in crisp_end.items() if not torch.equal(tensor, faithful_end[name])]
+    if not changed:
         raise ModelFileError(f"{crisp} holds the same weights as {faithful}: there is nothing to mix")
+    if whole := [name for name in changed if not crisp_end[name].is_floating_point()]:
+        raise ModelFileError(f"{crisp}: {whole[0]} differs and holds whole numbers, which cannot be mixed")
+    tensors: dict[str, Any] = dict(faithful_end)
+    for name in changed:
+        difference = crisp_end[name].float() - faithful_end[name].float()
+        tensors[DETAIL + name], tensors[DETAIL_STEP + name] = coarse(difference)
     record = replace(records[0], detail=float(default))
-    write_safetensors(output, ends[0] | own, model_header(record))
+    write_safetensors(output, tensors, model_header(record))
 
 
 def _record_of_one_end(file: WeightsFile) -> ModelRecord:
