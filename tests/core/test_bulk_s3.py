@@ -1,0 +1,148 @@
+"""Bulk work from an S3 store and into it, over HTTP to a server on this machine; what is a secret is never told."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import s3fs
+from moto.core.model_instances import reset_model_data
+from moto.server import ThreadedMotoServer
+from PIL import Image
+
+import headsup_core
+from headsup_core.bulk.destinations import Destination
+from headsup_core.cli import main
+from headsup_core.models.file_formats.headsup_file import save_headsup
+from headsup_core.models.one_step import OneStepModel
+
+KEY, SECRET, TOKEN = "AKIDHEADSUPEXAMPLE", "c2VjcmV0LW9mLWhlYWRzdXA", "dG9rZW4tb2YtaGVhZHN1cA"
+BUCKET = "portraits"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of a server that holds an empty bucket; the environment says where it is and who may use it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": TOKEN,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    reset_model_data()  # what other servers of this process were given
+    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.fixture
+def model(toy_model: OneStepModel, tmp_path: Path) -> str:
+    path = tmp_path / "toy.safetensors"
+    save_headsup(path, toy_model)
+    return str(path)
+
+
+def png(shade: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (12, 9), (shade, 50, 200)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def names(client: Any, prefix: str) -> list[str]:
+    found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
+    return sorted(entry["Key"] for entry in found)
+
+
+def content(client: Any, name: str) -> bytes:
+    return client.get_object(Bucket=BUCKET, Key=name)["Body"].read()
+
+
+def arguments(model: str) -> list[str]:
+    given = [f"s3://{BUCKET}/in", "--output", f"s3://{BUCKET}/out", "--recursive", "--model", model]
+    return ["upscale", *given, "--no-faces", "--quiet", "--engine", "local"]
+
+
+def test_pictures_of_a_bucket_are_restored_into_it_and_kept_by_a_second_run(store: Any, model: str) -> None:
+    for index, name in enumerate(("in/a.png", "in/deep/b.PNG", "in/notes.txt")):
+        store.put_object(Bucket=BUCKET, Key=name, Body=png(60 * index))
+    assert main(arguments(model)) == 0
+    results = [name for name in names(store, "out/") if name.endswith(".png")]
+    assert results == ["out/a.png", "out/deep/b.png"]
+    for name in results:
+        assert Image.open(io.BytesIO(content(store, name))).size == (48, 36)
+    assert main(arguments(model)) == 0
+    report = json.loads(content(store, "out/bulk_report.json"))
+    assert (report["kept"], report["done"], report["failed"]) == (2, 0, 0)
+    assert not names(store, "out/.headsup-bulk/tries/")
+
+
+def test_keys_are_in_no_line_and_no_file(store: Any, model: str, tmp_path: Path) -> None:
+    """A run that fails in each way that there is, with everything logged that libraries log."""
+    store.put_object(Bucket=BUCKET, Key="in/good.png", Body=png(9))
+    store.put_object(Bucket=BUCKET, Key="in/bad.png", Body=b"no picture")
+    store.put_object(Bucket=BUCKET, Key="in/list.txt", Body=f"s3://{KEY}:{SECRET}@{BUCKET}/in/gone.png\n".encode())
+    command = arguments(model)
+    command[1:2] = [f"s3://{BUCKET}/in", f"s3://{BUCKET}/in/list.txt"]
+    path = str(Path(headsup_core.__file__).parent.parent)
+    run = subprocess.run(
+        [sys.executable, "-m", "headsup_core", *command, "--json"],
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2
+    assert "good.png" in run.stdout
+    written = "".join(content(store, name).decode("utf-8", "replace") for name in names(store, "out/"))
+    assert "bad.png" in written
+    assert "gone.png" in written
+    for secret in (SECRET, TOKEN, KEY):
+        assert secret not in run.stdout + run.stderr + written
+
+
+def test_a_bucket_that_is_not_there_is_named_without_keys(
+    store: Any, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments(model)
+    command[1] = "s3://elsewhere/in"
+    assert main(command) == 2
+    command = arguments(model)
+    command[3] = f"s3://{KEY}:{SECRET}@elsewhere/out"
+    store.put_object(Bucket=BUCKET, Key="in/a.png", Body=png(1))
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.count("elsewhere") >= 2
+    assert SECRET not in said
+    assert KEY not in said
+
+
+def test_objects_are_replaced_read_and_removed(store: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="headsup_core"):
+        out = Destination(f"s3://{BUCKET}/out")
+        out.check()
+        assert out.read("deep/a.bin") is None
+        for data in (b"one", b"another"):
+            out.write("deep/a.bin", data)
+            assert content(store, "out/deep/a.bin") == data
+            assert out.read("deep/a.bin") == data
+        out.remove("deep/a.bin")
+        out.remove("deep/a.bin")
+        assert names(store, "out/") == []
+    assert SECRET not in caplog.text
