@@ -78,6 +78,11 @@ def remove_leftovers(folder: Path) -> list[Path]:
     return removed
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a file of that name is one that `whole_file` has not ended."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
 def _machine() -> str:
     return f"{zlib.crc32(platform.node().encode()):08x}"
 

@@ -25,7 +25,9 @@ class Item:
         member: its name in the shard.
         offset, size: its bytes in a tar shard.
         row, column: its cell in a Parquet file.
-        place: of its result below the output, with `/`; before `sources.give_places`, the place below its source.
+        place: of its result below the output, with `/`, or in its shard; before `sources.give_places` or
+            `shards.give_shards`, the place below its source.
+        shard: of its result, below the output, "": a single file; before that the one that holds it, below its source.
         sampled: whether the report shows it.
     """
 
@@ -37,6 +39,7 @@ class Item:
     row: int = 0
     column: str = ""
     place: str = ""
+    shard: str = ""
     sampled: bool = False
 
     @property
@@ -104,6 +107,12 @@ def _group_of(address: str, row: int) -> tuple[int, int]:
             return group, first
         first += count
     raise InputError(f"{shown(address)} has {first} rows, none of number {row}: it was changed meanwhile")
+
+
+def forget_parquet() -> None:
+    """Open Parquet files anew: one of this process's own was replaced."""
+    _parquet.cache_clear()
+    _column.cache_clear()
 
 
 @lru_cache(maxsize=2)

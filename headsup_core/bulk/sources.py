@@ -65,7 +65,7 @@ def give_places(items: Iterable[Item], ending: str) -> list[Item]:
             plain = place.with_name(f"{place.stem}_{number}{ending}")
             number += 1
         taken.add(str(plain).casefold())
-        placed.append(replace(item, place=str(plain)))
+        placed.append(replace(item, place=str(plain), shard=""))
     return placed
 
 
@@ -173,7 +173,9 @@ def _tar_members(address: str, place: str) -> Iterator[Item]:
             for member in archive:
                 if member.isfile() and PurePosixPath(member.name).suffix.lower() in PICTURE_SUFFIXES:
                     inside = str(below / _place_of(member.name))
-                    yield Item(address, "tar", member.name, member.offset_data, member.size, place=inside)
+                    yield Item(
+                        address, "tar", member.name, member.offset_data, member.size, place=inside, shard=place
+                    )
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(
             f"shard {shown(address)} cannot be read ({reason(error, address)}): it must be an uncompressed .tar"
@@ -209,5 +211,6 @@ def _parquet_rows(address: str, place: str) -> Iterator[Item]:
         labels = batch.column(0).to_pylist() if label else [None] * batch.num_rows
         for value in labels:
             name = f"{row:09d}.img" if value is None else _place_of(str(value))
-            yield Item(address, "parquet", f"row {row}", row=row, column=held, place=str(below / name))
+            inside = str(below / name)
+            yield Item(address, "parquet", f"row {row}", row=row, column=held, place=inside, shard=place)
             row += 1

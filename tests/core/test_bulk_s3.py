@@ -94,6 +94,19 @@ def test_pictures_of_a_bucket_are_restored_into_it_and_kept_by_a_second_run(stor
     assert not names(store, "out/.headsup-bulk/tries/")
 
 
+def test_shards_are_written_into_a_bucket(store: Any, model: str) -> None:
+    import pyarrow.parquet as pq
+
+    for name in ("in/a.png", "in/deep/b.png"):
+        store.put_object(Bucket=BUCKET, Key=name, Body=png(7))
+    assert main([*arguments(model), "--shards", "parquet"]) == 0
+    assert names(store, "out/") == ["out/bulk_report.json", "out/failures.jsonl", "out/pictures-00000.parquet"]
+    table = pq.read_table(io.BytesIO(content(store, "out/pictures-00000.parquet")))
+    assert table["path"].to_pylist() == ["a.png", "deep/b.png"]
+    assert main([*arguments(model), "--shards", "parquet"]) == 0
+    assert json.loads(content(store, "out/bulk_report.json"))["kept"] == 2
+
+
 def test_keys_are_in_no_line_and_no_file(store: Any, model: str, tmp_path: Path) -> None:
     """A run that fails in each way that there is, with everything logged that libraries log."""
     store.put_object(Bucket=BUCKET, Key="in/good.png", Body=png(9))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ...bulk.engine import Engine
+from ...bulk.shards import SHARD_SIZE, SHARD_SUFFIXES
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser, *, plain: bool = True) -> None:
@@ -29,6 +30,18 @@ def add_engine_arguments(parser: argparse.ArgumentParser, *, plain: bool = True)
     if plain:
         parser.add_argument(
             "--dry-run", action="store_true", help="with --engine: only say how many pictures, workers and hours"
+        )
+        parser.add_argument(
+            "--shards",
+            choices=tuple(SHARD_SUFFIXES),
+            help="with --engine: results in webdataset shards or Parquet files in place of single ones",
+        )
+        parser.add_argument(
+            "--shard-size",
+            type=int,
+            default=SHARD_SIZE,
+            metavar="N",
+            help=f"pictures of a shard; those of one that was given stay together (default: {SHARD_SIZE})",
         )
         parser.add_argument(
             "--report-sample", type=int, default=100, metavar="N", help="pictures that --report shows with --engine"

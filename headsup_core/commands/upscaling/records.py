@@ -21,7 +21,7 @@ KEY = "headsup"
 NO_SETTINGS = frozenset({
     "command", "run", "pictures", "output", "recursive", "resume", "json", "report", "quiet", "device", "models_dir",
     "sidecars", "extra_model_paths", "engine", "ray_address", "workers", "cpus_per_worker", "gpus_per_worker",
-    "report_sample", "dry_run", *declared_options(RestoreOptions),
+    "report_sample", "dry_run", "shards", "shard_size", *declared_options(RestoreOptions),
 })  # fmt: skip
 """Arguments that say what is restored, where and how fast; every other one changes the result, new ones included.
 Which of its own change it is said by `RestoreOptions.settings`."""

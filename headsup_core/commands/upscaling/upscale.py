@@ -90,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
         return upscale_in_bulk(args, ending)
     if args.dry_run:
         raise InputError("--dry-run plans a run on an engine: add --engine ray or local; `plan` plans single pictures")
+    if args.shards is not None:
+        raise InputError(f"--shards {args.shards} is for runs on an engine: add --engine ray or local")
     if urls := [text for text in (*args.pictures, args.output) if is_url(text)]:
         raise InputError(f"{len(urls)} of the paths are URLs: add --engine ray, or --engine local without Ray")
     output = Path(args.output)
