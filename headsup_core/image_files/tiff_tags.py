@@ -31,7 +31,7 @@ def first_tags(data: bytes) -> dict[int, tuple[int, ...]]:
     found: dict[int, tuple[int, ...]] = {}
     for tag, kind, count, place in _entries(data):
         size = {1: 1, 3: 2, 4: 4, 16: 8}.get(kind)
-        if size is None or count > 1024:
+        if size is None or not 0 < count <= 1024:
             continue
         letters = {1: "B", 2: "H", 4: "I", 8: "Q"}[size]
         order = "<" if data[:2] == b"II" else ">"

@@ -54,6 +54,11 @@ def tiff(values: np.ndarray, order: str, photometric: int, *, deflate: bool = Fa
     return head + b"".join(entries) + bytes(4) + extra + strip
 
 
+def without_values(data: bytes) -> bytes:
+    """A little-endian TIFF whose number of channels has no value."""
+    return data.replace(struct.pack("<HHI", 277, 3, 1), struct.pack("<HHI", 277, 3, 0))
+
+
 def chunk(name: bytes, body: bytes, *, crc: bool = True) -> bytes:
     check = zlib.crc32(name + body) if crc else 0
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", check)
@@ -243,6 +248,7 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
         ("a.HEIC", HEIC, ("HEIC", "pillow-heif")),
         ("renamed.jpg", HEIC, ("HEIC", "pillow-heif")),
         ("float.tif", tiff(noise(4, 4, 3).astype(np.float32), "II", 2, form=3), ("3 channels", "32-bit floats", "RGB")),
+        ("empty.tif", without_values(tiff(noise(4, 4, 3).astype(np.float32), "II", 2, form=3)), ("32-bit floats",)),
         ("double.tif", tiff(noise(4, 4).astype(np.float64), "MM", 1, form=3), ("1 channel", "64-bit floats", "grey")),
         ("two.tif", tiff(noise(4, 4, 2, bits=16), "II", 1), ("2 channels", "16-bit", "grey")),
         ("lab16.tif", tiff(noise(4, 4, 3, bits=16), "II", 8), ("3 channels", "16-bit", "Lab")),
