@@ -17,10 +17,14 @@ from .pack import CORE_PARENT, link_package
 def main(arguments: list[str] | None = None) -> int:
     """Run the campaign. Exit status 1 when anything was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=10_000, help="damaged inputs")
-    parser.add_argument("--kills", type=int, default=100, help="runs that are killed")
-    parser.add_argument("--allocations", type=int, default=500, help="allocations that fail; a tenth in the command")
-    parser.add_argument("--cancels", type=int, default=20, help="cancelled batches; six times as many restorations")
+    parser.add_argument("--count", type=int, default=10_000, help="damaged inputs (default 10,000)")
+    parser.add_argument("--kills", type=int, default=100, help="runs that are killed (default 100)")
+    parser.add_argument("--allocations", type=int, help="allocations that fail (default: each)")
+    parser.add_argument("--commands", type=int, help="of a whole command, as many of one with a person (default: each)")
+    parser.add_argument("--cancels", type=int, help="moments at which a restoration is cancelled (default: each)")
+    parser.add_argument("--batches", type=int, help="moments at which a batch is cancelled (default: each)")
+    parser.add_argument("--prompts", type=int, default=200, help="queued in one ComfyUI (default 200)")
+    parser.add_argument("--frames", type=int, default=500, help="of one batch in ComfyUI (default 500)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     link_package()
@@ -35,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     from .faults.exhaustion import exhausted_commands, exhausted_restorations
     from .faults.findings import Findings
     from .faults.killed_runs import killed_runs
+    from .faults.long_runs import frames_of_one_batch, queued_prompts
 
     findings = Findings()
     lines: list[str] = []
@@ -46,9 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
         lines.append(full_disk(folder, findings))
         lines.append(unwritable_folders(folder, findings))
         lines.append(exhausted_restorations(args.allocations, args.seed, findings))
-        lines.append(exhausted_commands(folder, args.allocations // 10, args.seed, findings))
-        lines.append(cancelled_restorations(6 * args.cancels, args.seed, findings))
-        lines.append(cancelled_batches(folder, args.cancels, args.seed, findings))
+        lines += exhausted_commands(folder, args.commands, args.seed, findings)
+        lines.append(cancelled_restorations(args.cancels, args.seed, findings))
+        lines.append(cancelled_batches(folder, args.batches, args.seed, findings))
+        lines.append(queued_prompts(folder / "prompts", args.prompts, findings))
+        lines.append(frames_of_one_batch(folder / "frames", args.frames, findings))
     lines += [f"{kind}: {number}" for kind, number in findings.counts.items()]
     sys.stdout.write("\n".join([*lines, *findings.examples]) + "\n")
     return 1 if findings.counts.total() else 0

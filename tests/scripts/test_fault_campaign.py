@@ -11,8 +11,15 @@ import pytest
 import torch
 from support.fault_campaign import main
 
-SHORT = ["--count", "110", "--kills", "2", "--allocations", "5", "--cancels", "1", "--seed", "1"]
-NONE = ["--count", "0", "--kills", "0", "--allocations", "0", "--cancels", "0"]
+PARTS = ("count", "kills", "allocations", "commands", "cancels", "batches", "prompts", "frames")
+
+
+def arguments(**counts: int) -> list[str]:
+    """Those of a campaign that does nothing else."""
+    return [text for part in PARTS for text in (f"--{part}", str(counts.get(part, 0)))]
+
+
+SHORT = [*arguments(count=110, kills=2, allocations=12, commands=1, cancels=6, batches=1), "--seed", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -27,10 +34,10 @@ def test_a_short_campaign_finds_nothing(capsys: pytest.CaptureFixture[str]) -> N
     status = main(SHORT)
     said = capsys.readouterr().out
     assert status == 0, said
-    for kind in ("tracebacks", "hangs", "half-written files", "lost pictures", "wrong pictures"):
+    for kind in ("tracebacks", "hangs", "half-written files", "lost pictures", "wrong pictures", "growing memory"):
         assert f"{kind}: 0" in said.splitlines()
     assert "2 killed runs" in said
-    assert "5 failing allocations" in said
+    assert "12 failing allocations" in said
 
 
 def test_files_that_are_written_in_place_are_noticed(
@@ -49,6 +56,6 @@ def test_files_that_are_written_in_place_are_noticed(
         path.write_bytes(content)
 
     monkeypatch.setattr("headsup_core.image_files.writing.whole_file", in_place)
-    status = main([*NONE, "--kills", "3"])
+    status = main(arguments(kills=3))
     assert status == 1
     assert "half-written files: 0" not in capsys.readouterr().out.splitlines()

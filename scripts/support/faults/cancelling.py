@@ -10,12 +10,10 @@ import torch
 
 from headsup_core.cli import main as command_line
 from headsup_core.host import PlainHost
-from headsup_core.restoring.headsup_model import HeadsUpModel
-from headsup_core.restoring.pipeline import restore
 
 from .bench import Bench
 from .findings import Findings, Steps
-from .toy import toy_model
+from .toy_people import people_cases, plain_cases
 
 
 class Stop(BaseException):
@@ -41,42 +39,44 @@ def _global_state() -> tuple[object, ...]:
     return (random.getstate(), torch_state, numpy_state, *modes, torch.get_num_threads())
 
 
-def cancelled_restorations(count: int, seed: int, findings: Findings) -> str:
-    """Cancel at so many moments: the model gives the same bits afterwards, and global state is what it was."""
-    if not count:
+def cancelled_restorations(count: int | None, seed: int, findings: Findings) -> str:
+    """Cancel at so many moments, None: at all of them: the model gives the same bits afterwards, and global state is
+    what it was."""
+    if count == 0:
         return "no cancelled restorations"
-    model = HeadsUpModel(toy_model())
-    image = torch.rand(2, 3, 24, 28, generator=torch.Generator().manual_seed(seed))
-
-    def restored(host: PlainHost) -> torch.Tensor:
-        return restore(image, model, scale=4, tile=64, overlap=16, color_fix="wavelet", host=host).image
-
-    counting = CountingHost()
-    right, state = restored(counting), _global_state()
-    moments = range(1, counting.asked + 1)
-    if count < counting.asked:
+    cases = [*plain_cases(seed), *people_cases(seed)]
+    right: list[torch.Tensor] = []
+    moments: list[tuple[int, int]] = []
+    for number, case in enumerate(cases):
+        counting = CountingHost()
+        right.append(case.restored(counting))
+        moments += [(number, at) for at in range(1, counting.asked + 1)]
+    total, state = len(moments), _global_state()
+    if count is not None and count < total:
         moments = sorted(random.Random(seed).sample(moments, count))  # noqa: S311 - no secret
     steps = Steps("cancelled restorations", len(moments))
-    for at in moments:
+    for number, at in moments:
+        case = cases[number]
+        named = f"{case.name}, cancelled at {at}"
         try:
-            restored(CountingHost(at))
-            findings.add("wrong pictures", f"cancelled at {at}: it went on")
+            case.restored(CountingHost(at))
+            findings.add("wrong pictures", f"{named}: it went on")
         except Stop:
             pass
         except Exception as error:  # that is what is looked for
-            findings.add("tracebacks", f"cancelled at {at}: {type(error).__name__}: {error}")
+            findings.add("tracebacks", f"{named}: {type(error).__name__}: {error}")
         if _global_state() != state:
-            findings.add("wrong pictures", f"cancelled at {at}: global state has changed")
-        if not torch.equal(restored(CountingHost()), right):
-            findings.add("wrong pictures", f"the restoration after one that was cancelled at {at}")
+            findings.add("wrong pictures", f"{named}: global state has changed")
+        if not torch.equal(case.restored(CountingHost()), right[number]):
+            findings.add("wrong pictures", f"the restoration after {named}")
         steps.advance()
-    return f"{len(moments)} cancelled restorations, of {counting.asked} moments"
+    return f"{len(moments)} cancelled restorations, of {total} moments in {len(cases)} kinds of restoration"
 
 
-def cancelled_batches(folder: Path, count: int, seed: int, findings: Findings) -> str:
-    """Interrupt a batch at so many of its moments; what lies there then is whole, and it can be resumed."""
+def cancelled_batches(folder: Path, count: int | None, seed: int, findings: Findings) -> str:
+    """Interrupt a batch at so many moments, None: at all; what lies there then is whole, and it can be resumed."""
     bench, chance = Bench(folder / "cancelled", findings), random.Random(seed)  # noqa: S311 - no secret
-    if not count or not bench.prepare():
+    if count == 0 or not bench.prepare():
         return "no cancelled batches"
     plain, asked = PlainHost.check_cancelled, 0
 
@@ -96,7 +96,7 @@ def cancelled_batches(folder: Path, count: int, seed: int, findings: Findings) -
     try:
         interrupting(0)
         command_line(bench.arguments("counted"))
-        moments = sorted(chance.sample(range(1, asked + 1), min(count, asked)))
+        moments = sorted(chance.sample(range(1, asked + 1), asked if count is None else min(count, asked)))
         total = asked
         steps = Steps("cancelled batches", len(moments))
         for at in moments:

@@ -16,23 +16,21 @@ from torch.utils._pytree import tree_leaves
 
 from headsup_core.cli import main as command_line
 from headsup_core.errors import HeadsUpError
-from headsup_core.host import PlainHost
 from headsup_core.image_files import read_picture, write_picture
-from headsup_core.restoring.headsup_model import HeadsUpModel
-from headsup_core.restoring.pipeline import restore
+from headsup_core.imaging.resizing import resize
 
+from ..paths import ROOT
 from .findings import Findings, Steps
-from .toy import toy_file, toy_model
+from .toy import toy_file
+from .toy_people import people_cases, plain_cases
 
 LEAST = 32 << 10
 """Bytes of an allocation that may fail."""
 ROUNDING = 2e-3
 """How far tiles of another size may change a value of a picture in 0..1: the codec sees farther than they overlap."""
-CASES: tuple[dict[str, Any], ...] = (
-    {},
-    {"color_fix": "wavelet", "strength": 0.7},
-    {"color_fix": "lab", "sample_posterior": True, "tile_batch": 2},
-)
+MOST_WITH_PEOPLE = 100
+SAMPLES = ROOT / "samples"
+PHOTO, PORTRAIT = SAMPLES / "headsup_photo.jpg", SAMPLES / "headsup_portrait.jpg"
 
 
 def _errors() -> tuple[BaseException, ...]:
@@ -83,75 +81,93 @@ def _place(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def exhausted_restorations(count: int, seed: int, findings: Findings) -> str:
+def exhausted_restorations(count: int | None, seed: int, findings: Findings) -> str:
     """Restore with failing allocations: right, or an error that says so. In words what was done.
 
+    Each allocation of each case fails once by itself and once with all later ones that are as large, each time with one
+    of the errors.
+
     Args:
-        count: of failing allocations; all when there are fewer.
+        count: of failing allocations, chosen by chance; None: all.
     """
-    if not count:
+    if count == 0:
         return "no allocations failed"
-    model, chance = HeadsUpModel(toy_model()), random.Random(seed)  # noqa: S311 - no secret
-    image = torch.rand(1, 3, 24, 28, generator=torch.Generator().manual_seed(seed))
+    cases, chance = [*plain_cases(seed), *people_cases(seed)], random.Random(seed)  # noqa: S311 - no secret
     places: list[tuple[int, int, int, bool]] = []
     right: list[torch.Tensor] = []
-    for case in range(len(CASES)):
+    for number, case in enumerate(cases):
         with Exhausted() as counted:
-            right.append(_restored(model, image, case))
+            right.append(case.restored())
         sites = range(counted.seen)
-        places += [(case, at, kind, lasting) for at in sites for kind in range(3) for lasting in (False, True)]
+        places += [(number, at, chance.randrange(3), lasting) for at in sites for lasting in (False, True)]
     total = len(places)
-    if count < total:
+    if count is not None and count < total:
         places = chance.sample(places, count)
     ends: Counter[str] = Counter()
     steps = Steps("failing allocations", len(places))
-    for number, (case, at, kind, lasting) in enumerate(places):
-        named = f"{CASES[case]}, allocation {at}, error {kind}, {'lasting' if lasting else 'once'}"
-        error = _errors()[kind]
+    for number, (of, at, kind, lasting) in enumerate(places):
+        case, error = cases[of], _errors()[kind]
+        named = f"{case.name}, allocation {at}, error {kind}, {'lasting' if lasting else 'once'}"
         try:
             with Exhausted(at, error, lasting=lasting):
-                image_now = _restored(model, image, case)
+                image_now = case.restored()
         except HeadsUpError:
             ends["errors of the pack"] += 1
-        except (RuntimeError, MemoryError) as raised:
+        except Exception as raised:  # that is what is looked for
             if raised is not error:
                 findings.add("tracebacks", f"{named}: {type(raised).__name__}: {raised}")
             ends["the error handed on"] += 1
         else:
             ends["right pictures"] += 1
-            if not torch.allclose(image_now, right[case], atol=ROUNDING):
-                findings.add("wrong pictures", f"{named}: off by {(image_now - right[case]).abs().max():.2g}")
-        if number % 20 == 0 and not torch.equal(_restored(model, image, case), right[case]):
+            if not torch.allclose(image_now, right[of], atol=ROUNDING):
+                findings.add("wrong pictures", f"{named}: off by {(image_now - right[of]).abs().max():.2g}")
+        if number % 20 == 0 and not torch.equal(case.restored(), right[of]):
             findings.add("wrong pictures", f"after {named}")
         steps.advance()
     parts = ", ".join(f"{number} {end}" for end, number in sorted(ends.items()))
-    return f"{len(places)} failing allocations of {total} ({parts})"
+    return f"{len(places)} failing allocations of {total} in {len(cases)} kinds of restoration ({parts})"
 
 
-def _restored(model: HeadsUpModel, image: torch.Tensor, case: int) -> torch.Tensor:
-    options: dict[str, Any] = {"scale": 4, "tile": 64, "overlap": 32, **CASES[case]}
-    return restore(image, model, host=PlainHost("cpu", quiet=True), **options).image
+def exhausted_commands(folder: Path, count: int | None, seed: int, findings: Findings) -> list[str]:
+    """As `exhausted_restorations`, of the whole command with reading the model, the picture and writing; then with a
+    person, whose photo is encoded, too: of that at most `MOST_WITH_PEOPLE`, since each takes seconds.
 
-
-def exhausted_commands(folder: Path, count: int, seed: int, findings: Findings) -> str:
-    """As `exhausted_restorations`, of the whole command with reading the model, the picture and writing."""
-    if not count:
-        return "no allocations of the command failed"
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    Args:
+        count: of failing allocations of each; None: all.
+    """
+    if count == 0:
+        return ["no allocations of the command failed"]
     here = folder / "exhausted"
     here.mkdir()
-    model, source, target = toy_file(here), here / "a.png", here / "out" / "a.png"
+    model, source = toy_file(here), here / "a.png"
     write_picture(source, torch.rand(1, 3, 24, 28, generator=torch.Generator().manual_seed(seed)))
-    arguments = ["upscale", str(source), "--output", str(target.parent), "--model", str(model)]
-    arguments += ["--tile", "64", "--overlap", "32", "--no-faces", "--quiet", "--device", "cpu"]
+    common = ["--model", str(model), "--tile", "64", "--overlap", "32", "--quiet", "--device", "cpu"]
+    plain = _exhausted_command(here, source, [*common, "--no-faces"], count, seed, findings)
+    portrait = here / "b.png"
+    picture = read_picture(PORTRAIT).rgb
+    write_picture(portrait, resize(picture, picture.shape[-2] // 2, picture.shape[-1] // 2, "area"))
+    person = [*common, "--reference", str(PHOTO), "--scale", "1"]
+    few = MOST_WITH_PEOPLE if count is None else min(count, MOST_WITH_PEOPLE)
+    known = _exhausted_command(here, portrait, person, few, seed, findings)
+    return [f"{plain} in the whole command", f"{known} in the whole command with a person"]
+
+
+def _exhausted_command(
+    folder: Path, source: Path, options: Sequence[str], count: int | None, seed: int, findings: Findings
+) -> str:
+    chance, target = random.Random(seed), folder / "out" / f"{source.stem}.png"  # noqa: S311 - no secret
+    arguments = ["upscale", str(source), "--output", str(target.parent), *options]
     with Exhausted() as counted:
-        command_line(arguments)
+        status = command_line(arguments)
+    if status != 0:
+        findings.add("lost pictures", f"an undisturbed command: status {status}")
+        return "no failing allocations"
     right = read_picture(target).rgb
     ends: Counter[str] = Counter()
     places = list(range(counted.seen))
-    if count < len(places):
+    if count is not None and count < len(places):
         places = sorted(chance.sample(places, count))
-    steps = Steps("failing allocations of the command", len(places))
+    steps = Steps(f"failing allocations of the command, {source.stem}", len(places))
     for at in places:
         target.unlink(missing_ok=True)
         said, error = io.StringIO(), _errors()[chance.randrange(3)]
@@ -159,15 +175,15 @@ def exhausted_commands(folder: Path, count: int, seed: int, findings: Findings) 
             with contextlib.redirect_stderr(said), Exhausted(at, error, lasting=chance.random() < 0.5):
                 status = command_line(arguments)
         except Exception as raised:  # that is what is looked for
-            findings.add("tracebacks", f"command, allocation {at}: {type(raised).__name__}: {raised}")
+            findings.add("tracebacks", f"command {source.stem}, allocation {at}: {type(raised).__name__}: {raised}")
             continue
         ends[f"status {status}"] += 1
         if status == 0 and not bool((read_picture(target).rgb - right).abs().max() <= 1.5 / 255):
-            findings.add("wrong pictures", f"command, allocation {at}")
+            findings.add("wrong pictures", f"command {source.stem}, allocation {at}")
         if status == 2 and (target.exists() or said.getvalue().count("\n") > 3):
-            findings.add("half-written files", f"command, allocation {at}: {said.getvalue()}")
+            findings.add("half-written files", f"command {source.stem}, allocation {at}: {said.getvalue()}")
         if left := [path.name for path in target.parent.glob(".*")]:
-            findings.add("half-written files", f"command, allocation {at}: {left}")
+            findings.add("half-written files", f"command {source.stem}, allocation {at}: {left}")
         steps.advance()
     parts = ", ".join(f"{number} times {end}" for end, number in sorted(ends.items()))
-    return f"{len(places)} failing allocations of {counted.seen} in the whole command ({parts})"
+    return f"{len(places)} failing allocations of {counted.seen} ({parts})"

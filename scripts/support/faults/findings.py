@@ -13,7 +13,7 @@ SECONDS_BETWEEN = 10
 class Findings:
     """What went wrong: counted by kind, the first of each kind in words."""
 
-    KINDS = ("tracebacks", "hangs", "half-written files", "lost pictures", "wrong pictures")
+    KINDS = ("tracebacks", "hangs", "half-written files", "lost pictures", "wrong pictures", "growing memory")
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter(dict.fromkeys(self.KINDS, 0))
@@ -33,7 +33,12 @@ class Steps:
         self._said = time.monotonic()
 
     def advance(self) -> None:
-        self._done += 1
+        """One more is done."""
+        self.reach(self._done + 1)
+
+    def reach(self, done: int) -> None:
+        """So many are done."""
+        self._done = done
         if time.monotonic() - self._said >= SECONDS_BETWEEN:
             self._said = time.monotonic()
             sys.stdout.write(f"{self._name}: {self._done} of {self._total}\n")
