@@ -18,7 +18,7 @@ from ...errors import ModelFileError
 from ..building import build_model
 from ..one_step import OneStepModel
 from ..record import ModelRecord
-from .coarse_differences import fine
+from .coarse_differences import fine, steps_shape
 from .record_header import header_of, read_header
 from .weights_files import WeightsFile, check_finite, load_network, write_safetensors
 
@@ -108,10 +108,9 @@ def _check_difference(
         raise ModelFileError(f"{file.path}: {DETAIL}{name} is {tuple(difference.shape)}, but {name} is {what}")
     if difference.dtype != torch.int8:
         raise ModelFileError(f"{file.path}: {DETAIL}{name} is {difference.dtype}, expected whole numbers (int8)")
-    if steps is None or steps.shape != difference.shape[:1]:
+    if steps is None or steps.shape != steps_shape(difference):
         what = "missing" if steps is None else tuple(steps.shape)
-        expected = tuple(difference.shape[:1])
-        raise ModelFileError(f"{file.path}: {DETAIL_STEP}{name} is {what}, expected {expected}")
+        raise ModelFileError(f"{file.path}: {DETAIL_STEP}{name} is {what}, expected {tuple(steps_shape(difference))}")
 
 
 def read_model_record(file: WeightsFile) -> ModelRecord:
