@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from harness.graph import Graph
+import pytest
+from harness.face_restorers import write_onnx
+from harness.graph import LOAD_MODEL, Graph
 from harness.page import ComfyPage
 from support.sample import NAME
+from support.server import ComfyServer
 
 RUN_SECONDS = 600
 
@@ -43,3 +46,30 @@ def test_face_nodes_appear_and_run(comfy_page: ComfyPage) -> None:
     assert all(shown.values())
     assert comfy_page.problems() == []
     assert comfy_page.errors == []
+
+
+def test_a_face_restorer_is_offered_and_runs(comfy_server: ComfyServer, request: pytest.FixtureRequest) -> None:
+    """One that halves the contrast of the face; the report says whose it is and that it is not for commercial use."""
+    path = write_onnx(comfy_server.base / "models" / "facerestore_models" / "GPEN-BFR-256.onnx")
+    page: ComfyPage = request.getfixturevalue("comfy_page")  # opened when the file is there
+    graph = Graph()
+    photo = graph.add("LoadImage", image=NAME)
+    chosen = {"model": f"{path.name} (facerestore_models)", "adapter": "none", "base": "none"}
+    loader = graph.add("HeadsUpLoadModel", **(LOAD_MODEL | chosen))
+    faces = graph.detect(photo[0])[0]
+    node = graph.upscale(loader[0], photo[0], faces=faces, scale=1.0)
+    graph.add("PreviewImage", images=node[4])
+    graph.add("PreviewAny", source=loader[1])
+    page.load_prompt(graph.prompt, "face restorer")
+    assert page.problems() == []
+
+    page.run()
+    shown = page.wait_for_images("PreviewImage", RUN_SECONDS)
+    said = page.wait_for_text("NON-COMMERCIAL", RUN_SECONDS)
+    page.settle()
+    path.unlink()
+
+    assert len(shown) == 1
+    assert "aligned faces of 256 px" in said
+    assert page.problems() == []
+    assert page.errors == []

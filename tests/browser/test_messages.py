@@ -9,7 +9,7 @@ from PIL import Image
 from support.sample import NAME
 from support.server import ComfyServer
 
-RUN_SECONDS = 120
+RUN_SECONDS = 600
 WALL = "message-wall.png"
 SAID = "no face was found in the 1 photo of person 1"
 BOXES = "() => [...document.querySelectorAll('.headsup-message')].map(box => box.textContent)"

@@ -17,7 +17,7 @@ from headsup_core.models.bases.base import Base
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.file_formats.two_ends import join_ends
 
-TINY, BOTH, PISA, CODEFORMER = "headsup-tiny (bundled)", "detail-test.safetensors", "pisa_sr.pkl", "codeformer-test.pth"
+PLAIN, BOTH, PISA, CODEFORMER = "a-test.safetensors", "detail-test.safetensors", "pisa_sr.pkl", "codeformer-test.pth"
 OPTIONS = (
     *("detail", "patch_size", "process_size", "lambda_pix"),
     *("guidance_scale", "negative_prompt", "fidelity", "decoder"),
@@ -42,7 +42,7 @@ def files(comfy_server: ComfyServer) -> Iterator[None]:
     folder, restorers = models / "headsup", models / "facerestore_models"
     for each in (folder, restorers):
         each.mkdir(parents=True, exist_ok=True)
-    ends = [folder / "a-test.safetensors", folder / "b-test.safetensors"]
+    ends = [folder / PLAIN, folder / "b-test.safetensors"]
     tiny = hu.load_model("headsup-tiny").one_step
     for end in ends:
         save_headsup(end, tiny)
@@ -61,7 +61,7 @@ def files(comfy_server: ComfyServer) -> Iterator[None]:
 def test_options_of_the_chosen_model_are_shown(comfy_page: ComfyPage, artifacts: Path) -> None:
     page = comfy_page.page
     graph = Graph()
-    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": TINY, "adapter": "none", "base": "none"}))
+    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": PLAIN, "adapter": "none", "base": "none"}))
     comfy_page.load_prompt(graph.prompt, "options")
 
     def shown(**chosen: object) -> set[str]:
@@ -71,16 +71,17 @@ def test_options_of_the_chosen_model_are_shown(comfy_page: ComfyPage, artifacts:
         (node,) = comfy_page.prompt().values()
         return node["inputs"][name]
 
-    assert shown(model=TINY) == set()
+    assert shown(model=PLAIN) == set()
     assert shown(model=BOTH) == {"detail"}
     comfy_page.screenshot(artifacts / "options-detail.png")
     assert shown(detail=0.75) == {"detail"}
     assert queued("detail") == 0.75
     assert shown(model=f"{CODEFORMER} (facerestore_models)") == {"fidelity"}
+    comfy_page.screenshot(artifacts / "options-codeformer.png")
     assert queued("detail") == -1  # CodeFormer would refuse it
     assert shown(model=BOTH) == {"detail"}
     assert queued("detail") == 0.75  # what was set comes back
-    adapted = shown(model=TINY, adapter=PISA)
+    adapted = shown(model=PLAIN, adapter=PISA)
     assert adapted == {"lambda_pix", "process_size", "decoder"}
     assert shown(adapter="none") == set()
     assert shown(adapter=PISA, system="s3diff") == {"guidance_scale", "negative_prompt", "decoder"}
@@ -94,7 +95,7 @@ def test_a_saved_workflow_keeps_what_its_model_was_set_to(comfy_page: ComfyPage)
     comfy_page.load_prompt(graph.prompt, "saved")
     saved = page.evaluate("() => window.app.graph.serialize()")
     graph = Graph()
-    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": TINY, "adapter": "none", "base": "none"}))
+    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": PLAIN, "adapter": "none", "base": "none"}))
     comfy_page.load_prompt(graph.prompt, "another")
 
     comfy_page.load_workflow(saved, "saved")
@@ -114,9 +115,9 @@ def test_the_same_in_nodes_2(comfy_page: ComfyPage, artifacts: Path) -> None:
     box = page.locator(BOX).first
     box.get_by_text("detail", exact=True).wait_for(timeout=60_000)
     comfy_page.screenshot(artifacts / "options-detail-2.png")
-    page.evaluate(CHOOSE, {"model": TINY})
+    page.evaluate(CHOOSE, {"model": PLAIN})
     box.get_by_text("detail", exact=True).wait_for(state="hidden", timeout=60_000)
-    comfy_page.screenshot(artifacts / "options-tiny-2.png")
+    comfy_page.screenshot(artifacts / "options-plain-2.png")
     page.evaluate(VUE, False)
 
     assert comfy_page.errors == []

@@ -6,23 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.graph import Graph
 from harness.page import ComfyPage
 from support.client import ComfyClient
 from support.paths import WORKFLOW
 from support.portrait import read_workflow
+from support.sample import NAME
 from support.workflow import to_prompt
 
 RUN_SECONDS = 600
 LANGUAGE = "async language => await window.app.extensionManager.setting.set('Comfy.Locale', language)"
-ADD = """async language => {
-    await window.app.extensionManager.setting.set('Comfy.Locale', language)
-    window.app.graph.clear()
-    window.app.graph.add(window.LiteGraph.createNode('HeadsUpFaceRestorePortrait'))
-}"""
-CONNECT = """name => {
-    const photo = window.LiteGraph.createNode('LoadImage'), node = window.app.graph.nodes[0]
-    window.app.graph.add(photo)
-    photo.connect(0, node, node.inputs.findIndex(input => input.name === name))
+LABELS = """() => window.app.graph.nodes.find(node => node.type === 'HeadsUpFaceRestorePortrait').inputs
+    .filter(input => input.name.includes('.')).map(input => [input.name, input.label])"""
+RENAME = """() => {
+    const node = window.app.graph.nodes.find(node => node.type === 'HeadsUpFaceRestorePortrait')
+    node.inputs.find(input => input.name === 'photos.photo_1').label = 'me'
 }"""
 
 
@@ -64,25 +62,30 @@ def test_run_on_a_fresh_install_gives_an_image(comfy_page: ComfyPage, workflow: 
 def test_sockets_that_grow_are_called_in_the_pages_language(comfy_page: ComfyPage, artifacts: Path) -> None:
     """Their names in prompts stay, and so does a name that the user gave."""
     page = comfy_page.page
-    labels = "() => window.app.graph.nodes[0].inputs.filter(i => i.name.includes('.')).map(i => [i.name, i.label])"
-    page.evaluate(ADD, "en")
-    assert page.evaluate(labels) == [
-        ["photos.photo_1", "photo_1"],
-        *([f"person_{n}.person_{n}_photo_1", f"person_{n}_photo_1"] for n in (2, 3, 4)),
-    ]
+    graph = Graph()
+    photo = graph.add("LoadImage", image=NAME)
+    inputs = {"image": photo[0], "photos.photo_1": photo[0]}
+    graph.add("HeadsUpFaceRestorePortrait", scale=1.0, person_strength=1.0, identity_gate="on", **inputs)
 
-    page.evaluate(ADD, "zh")
-    page.evaluate(CONNECT, "photos.photo_1")
-    page.wait_for_function(f"() => ({labels})().length === 5", timeout=60_000)
+    page.evaluate(LANGUAGE, "zh")
+    comfy_page.settle()  # the page opens its workflow anew
+    comfy_page.load_prompt(graph.prompt, "chinese")
     comfy_page.screenshot(artifacts / "sockets-zh.png")
+    chinese = page.evaluate(LABELS)
+    page.evaluate(RENAME)
+    saved = page.evaluate("() => window.app.graph.serialize()")
+    page.evaluate(LANGUAGE, "en")
+    comfy_page.settle()
+    comfy_page.load_workflow(saved, "english")
+    english = page.evaluate(LABELS)
 
-    assert page.evaluate(labels) == [
+    assert chinese == [
         ["photos.photo_1", "照片 1"],
         ["photos.photo_2", "照片 2"],
         *([f"person_{n}.person_{n}_photo_1", f"人物 {n} 照片 1"] for n in (2, 3, 4)),
     ]
-    page.evaluate("() => { window.app.graph.nodes[0].inputs.find(i => i.name === 'photos.photo_1').label = 'me' }")
-    saved = page.evaluate("() => window.app.graph.serialize()")
-    page.evaluate(LANGUAGE, "en")
-    comfy_page.load_workflow(saved, "renamed")
-    assert [label for _name, label in page.evaluate(labels)][:2] == ["me", "photo_2"]
+    assert english == [
+        ["photos.photo_1", "me"],
+        ["photos.photo_2", "photo_2"],
+        *([f"person_{n}.person_{n}_photo_1", f"person_{n}_photo_1"] for n in (2, 3, 4)),
+    ]
