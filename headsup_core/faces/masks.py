@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -25,32 +26,54 @@ HULL_MARGIN = 0.45
 """Eye distances by which the hull of the five landmarks is widened."""
 
 
+@dataclass(frozen=True)
+class Outline:
+    """How faces are drawn into a mask.
+
+    Attributes:
+        grow: the outline is moved outwards by this many eye distances (negative: inwards).
+        feather: width in eye distances of the ramp from 1 (inside) to 0, which lies inside the outline.
+
+    Raises:
+        InputError: an unknown shape, or a negative width.
+    """
+
+    shape: Shape = "ellipse"
+    grow: float = 0.0
+    feather: float = 0.25
+
+    def __post_init__(self) -> None:
+        if self.shape not in SHAPES:
+            raise InputError(f"mask shape {self.shape!r} is unknown: choose one of {', '.join(SHAPES)}")
+        if self.feather < 0:
+            raise InputError(f"feather {self.feather}: must be 0 or more eye distances")
+
+
+@dataclass(frozen=True, eq=False)
+class FacePixels:
+    """What the shape "parsing" looks at: a picture `[1,3,H,W]`, and a facexlib analyzer with ParseNet."""
+
+    image: torch.Tensor
+    parser: FacexlibAnalyzer
+
+
 def faces_mask(
     faces: Faces,
     picture: int = 0,
-    shape: Shape = "ellipse",
-    grow: float = 0.0,
-    feather: float = 0.25,
+    outline: Outline = Outline(),
     only: Sequence[int] | None = None,
-    image: torch.Tensor | None = None,
-    parser: FacexlibAnalyzer | None = None,
+    pixels: FacePixels | None = None,
 ) -> torch.Tensor:
     """The mask `[1,1,H,W]` in 0..1 of the faces of one picture, H and W being the size they were found at.
 
     Args:
-        grow: the outline is moved outwards by this many eye distances (negative: inwards).
-        feather: width in eye distances of the ramp from 1 (inside) to 0, which lies inside the outline.
         only: indices of the faces that count; None: all.
-        image: `[1,3,H,W]`, for "parsing".
-        parser: a facexlib analyzer with ParseNet, for "parsing".
+        pixels: for "parsing".
 
     Raises:
-        InputError: unknown shape, an index without a face, or "parsing" without `image` and `parser`.
+        InputError: an index without a face, or "parsing" without `pixels`.
     """
-    if shape not in SHAPES:
-        raise InputError(f"mask shape {shape!r} is unknown: choose one of {', '.join(SHAPES)}")
-    if feather < 0:
-        raise InputError(f"feather {feather}: must be 0 or more eye distances")
+    shape = outline.shape
     here = faces[picture]
     chosen = range(len(here)) if only is None else only
     if wrong := [index for index in chosen if not 0 <= index < len(here)]:
@@ -59,11 +82,11 @@ def faces_mask(
     for index in chosen:
         face = here[index]
         if shape == "parsing":
-            if image is None or parser is None:
+            if pixels is None:
                 raise InputError("mask shape parsing needs the picture and the facexlib analyzer with ParseNet")
-            one = _parsed(face, image, parser, grow, feather)
+            one = _parsed(face, pixels, outline)
         else:
-            one = _ramp(_distance(face, shape, faces.height, faces.width) + grow, feather)
+            one = _ramp(_distance(face, shape, faces.height, faces.width) + outline.grow, outline.feather)
         mask = torch.maximum(mask, one)
     return mask
 
@@ -118,12 +141,11 @@ def _ramp(distance: torch.Tensor, feather: float) -> torch.Tensor:
     return (t * t * (3 - 2 * t))[None, None]
 
 
-def _parsed(
-    face: Face, image: torch.Tensor, parser: FacexlibAnalyzer, grow: float, feather: float
-) -> torch.Tensor:
+def _parsed(face: Face, pixels: FacePixels, outline: Outline) -> torch.Tensor:
     from scipy.ndimage import distance_transform_edt
 
-    labels, matrix = parser.parse(image, face)
+    image = pixels.image
+    labels, matrix = pixels.parser.parse(image, face)
     inside = labels[0, 0].numpy() > 0
     eyes = float(torch.linalg.vector_norm(transform_points(matrix, face.landmarks)[:2].diff(dim=0)))
     # distance to the outline, positive inside
@@ -131,5 +153,5 @@ def _parsed(
         return torch.zeros(1, 1, *image.shape[-2:])
     within: Any = distance_transform_edt(inside)
     beyond: Any = distance_transform_edt(~inside)
-    soft = _ramp(torch.from_numpy(within - beyond).float() / eyes + grow, feather)
+    soft = _ramp(torch.from_numpy(within - beyond).float() / eyes + outline.grow, outline.feather)
     return warp(soft, inverse(matrix), image.shape[-2], image.shape[-1], padding="zeros")

@@ -7,7 +7,7 @@ import torch
 from .alignment import align_matrix, uncrop
 from .face import Face
 from .faces import Faces
-from .masks import faces_mask
+from .masks import Outline, faces_mask
 
 MASK_GROW = 0.1
 MASK_FEATHER = 0.3
@@ -20,7 +20,7 @@ EMPTY = 0.5
 
 def face_location(face: Face, height: int, width: int) -> torch.Tensor:
     """HeadsUp's mask M of a face (arXiv 2510.09924, 3.3), `[1,1,height,width]` in 0..1, soft at its outline."""
-    return faces_mask(Faces(((face,),), height, width), grow=MASK_GROW, feather=MASK_FEATHER)
+    return faces_mask(Faces(((face,),), height, width), outline=Outline(grow=MASK_GROW, feather=MASK_FEATHER))
 
 
 def warped_reference(aligned: torch.Tensor, face: Face, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,7 @@ import torch
 from ..errors import InputError
 from .face import Box
 from .faces import Faces
-from .masks import Shape, faces_mask
+from .masks import Outline, faces_mask
 
 LABEL = "face"
 
@@ -48,9 +48,7 @@ def faces_to_segs(
     faces: Faces,
     image: torch.Tensor,
     crop_factor: float = 3.0,
-    shape: Shape = "ellipse",
-    grow: float = 0.0,
-    feather: float = 0.0,
+    outline: Outline = Outline(feather=0.0),  # noqa: B008 - frozen
     only: Sequence[int] | None = None,
 ) -> Segs:
     """The faces of the first picture; SEGS know only one.
@@ -58,7 +56,7 @@ def faces_to_segs(
     Args:
         image: `[B,3,H,W]` in 0..1; the faces are scaled to it.
         crop_factor: side of the crop over the side of the face's box, at least 1; it stays inside the picture.
-        shape, grow, feather, only: of the mask, as `faces_mask` takes them; "parsing" is not among the shapes.
+        outline, only: of the mask, as `faces_mask` takes them; "parsing" is not among the shapes.
 
     Raises:
         InputError: a factor below 1, another number of pictures, or an index without a face.
@@ -70,7 +68,7 @@ def faces_to_segs(
     faces = faces.scaled_to(height, width)
     segs: list[SEG] = []
     for index in range(len(faces[0])) if only is None else only:
-        mask = faces_mask(faces, 0, shape, grow, feather, [index])  # also refuses a wrong index
+        mask = faces_mask(faces, 0, outline, [index])  # also refuses a wrong index
         face = faces[0][index]
         bbox = _inside(face.box, height, width)
         if bbox is None:

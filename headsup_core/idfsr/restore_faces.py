@@ -12,7 +12,7 @@ from ..faces.alignment import paste, scale_of
 from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import Face
 from ..faces.faces import Faces
-from ..faces.masks import faces_mask
+from ..faces.masks import Outline, faces_mask
 from ..faces.registry import analyzer_of
 from ..host import Host, PlainHost, Progress
 from ..identity.identity import Identity
@@ -259,5 +259,5 @@ def _keeping(
     """`result` with the original pixels on the faces that are to stay."""
     if not kept or result is original:
         return result
-    inside = faces_mask(faces, index, grow=0.25, feather=0.25, only=kept)
+    inside = faces_mask(faces, index, Outline(grow=0.25), kept)
     return torch.where(inside >= 1, original, torch.lerp(result, original, inside))

@@ -90,10 +90,8 @@ def write_picture(
     path: str | os.PathLike[str],
     rgb: torch.Tensor,
     alpha: torch.Tensor | None = None,
-    *,
-    quality: int = 95,
-    text: Mapping[str, str] | None = None,
     manner: Manner | None = None,
+    *,
     replace: bool = True,
 ) -> None:
     """Write one picture, whole or not at all (a temporary file beside it is renamed).
@@ -102,8 +100,7 @@ def write_picture(
         path: its suffix chooses the format: .png, .jpg, .jpeg, .webp, .avif, .tif or .tiff.
         rgb: `[1,3,H,W]`, clamped to 0..1 and rounded.
         alpha: `[1,1,H,W]` or None. JPEG has no transparency: there the picture is laid over white.
-        quality, text: short for a `Manner` of them alone.
-        manner: how it is written.
+        manner: how it is written; None: in 8 bits, with nothing said about it.
         replace: a file of that name.
 
     Raises:
@@ -111,7 +108,7 @@ def write_picture(
             folder that cannot be written to.
         FileExistsError: there is a file of that name, and it is not to be replaced.
     """
-    path, manner = Path(path), manner or Manner(quality=quality, text=text or {})
+    path, manner = Path(path), manner or Manner()
     data = encode_picture(path.suffix, rgb, alpha, manner, name=str(path))
     try:
         with whole_file(path, replace=replace) as temporary, temporary.open("xb") as file:

@@ -46,6 +46,21 @@ class AdaptedOptions:
 
 
 @dataclass(frozen=True)
+class AdapterOptions:
+    """What is chosen of an adapter and its base before the file is read; programs have their own inputs for it."""
+
+    system: str | None = option(
+        None,
+        "Whose adapter it is: osediff, pisasr ...",
+        unset="found by the keys of the file",
+    )
+    merge: bool = option(
+        False,
+        "Add the adapter to the base's weights, which then belong to this model alone.",
+    )
+
+
+@dataclass(frozen=True)
 class ProcessSizeOptions:
     """The option of OSEDiff's and PiSA-SR's scripts, which enlarge small pictures in the same way."""
 

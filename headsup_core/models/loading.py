@@ -19,7 +19,7 @@ from .face_restorers.through_spandrel import find_face_restorer, load_through_sp
 from .file_formats.headsup_adapter import is_headsup_adapter, read_adapter_record
 from .file_formats.headsup_file import is_headsup_file, load_headsup, read_model_record
 from .file_formats.weights_files import WeightsFile, checksum, read_weights
-from .load_options import AdaptedOptions, DetailOptions, NoOptions, choose_options, split_options
+from .load_options import AdaptedOptions, AdapterOptions, DetailOptions, NoOptions, choose_options, split_options
 from .one_step import OneStepModel
 from .systems import find_system
 
@@ -34,8 +34,6 @@ def load_one_step(
     *,
     adapter: str | Path | None = None,
     base: str | Path | Base | None = None,
-    system: str | None = None,
-    merge: bool = False,
     dtype: str = "auto",
     host: Host | None = None,
     **options: Any,  # noqa: ANN401 - each system and each file names its own
@@ -49,13 +47,12 @@ def load_one_step(
         adapter: a published system's file, found like `model`; its companions lie beside it.
         base: what the adapter goes beside: a diffusers folder or a single-file checkpoint, by path, or, with a `host`,
             by its name in `models/diffusers` or `models/checkpoints`; or a `Base` that is loaded already and shared.
-        system: osediff, pisasr ...; None: found by the adapter's keys.
-        merge: add the adapter to the base's weights, which then belong to this model alone.
         dtype: "auto" (float32; float16 for files over 200 MB on a GPU), "float32", "bfloat16", "float16"; a shared
             `Base` keeps its own.
         host: finds files and says which device will compute; None: files by path only, CPU.
-        options: what the system or face restorer declares (`models.systems`, `models.face_restorers`), or every adapter
-            (`load_options.AdaptedOptions`), or the file: `detail` (`load_options.DetailOptions`).
+        options: with an adapter, `system` and `merge` (`load_options.AdapterOptions`), what every adapter has
+            (`load_options.AdaptedOptions`) and what its system declares (`models.systems`); without, what the face
+            restorer declares (`models.face_restorers`), or the file: `detail` (`load_options.DetailOptions`).
 
     Raises:
         ModelFileError: nothing of that name, or a file that is not a usable model: what was found and expected.
@@ -66,9 +63,10 @@ def load_one_step(
             raise InputError("give either a model or an adapter with its base, not both")
         if base is None:
             raise InputError(f"adapter {adapter} needs its base, a file or folder: {NEEDED}")
-        return _load_adapted(adapter, base, system, merge, dtype, host, options)
-    if base is not None or system is not None or merge:
-        given = "base" if base is not None else "system" if system else "merge"
+        return _load_adapted(adapter, base, dtype, host, options)
+    lone, options = split_options(AdapterOptions, options)
+    if base is not None or any(lone.values()):
+        given = "base" if base is not None else next(name for name, value in lone.items() if value)
         raise InputError(f"{given} was given without an adapter")
     model = DEFAULT_MODEL if model is None else model
     path = find_model_file(model, host)
@@ -99,23 +97,23 @@ def load_one_step(
 def _load_adapted(
     adapter: str | Path,
     base: str | Path | Base,
-    system: str | None,
-    merge: bool,
     dtype: str,
     host: Host | None,
     options: dict[str, Any],
 ) -> OneStepModel:
     file: WeightsFile = read_weights(find_model_file(adapter, host))
-    found = find_system(file, system)
+    own, options = split_options(AdapterOptions, options)
+    asked = choose_options(AdapterOptions, own, "an adapter")
+    found = find_system(file, asked.system)
     if isinstance(base, Base):
-        if merge:
+        if asked.merge:
             raise InputError("merge changes the base's weights, which others share: give the base as a file or folder")
         weights = base
     else:
         weights = load_base(find_base(base, host), resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1))
     own, systems = split_options(AdaptedOptions, options)
     chosen = choose_options(AdaptedOptions, own, found.name)
-    model = _named(found.build(file, weights, systems, merge=merge), file)
+    model = _named(found.build(file, weights, systems, merge=asked.merge), file)
     return model if chosen.decoder == "own" else _quickly_decoded(model, host)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..host import Host
 from ..identity.identity import Identity
 from ..models.bases.base import Base
 from ..models.loading import load_one_step
@@ -70,18 +69,7 @@ class HeadsUpModel:
 
 def load_model(
     model: str | Path | None = None,
-    *,
-    adapter: str | Path | None = None,
-    base: str | Path | Base | None = None,
-    system: str | None = None,
-    merge: bool = False,
-    dtype: str = "auto",
-    host: Host | None = None,
-    **options: Any,  # noqa: ANN401 - each system declares its own
+    **loading: Any,  # noqa: ANN401 - as of the one-step models
 ) -> HeadsUpModel:
     """Load a one-step restorer, as a handle that knows nobody. Arguments and errors: `models.loading.load_one_step`."""
-    return HeadsUpModel(
-        load_one_step(
-            model, adapter=adapter, base=base, system=system, merge=merge, dtype=dtype, host=host, **options
-        )
-    )
+    return HeadsUpModel(load_one_step(model, **loading))

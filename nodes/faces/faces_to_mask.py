@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...headsup_core import InputError
-from ...headsup_core.faces.masks import SHAPES, faces_mask
+from ...headsup_core.faces.masks import SHAPES, FacePixels, Outline, faces_mask
 from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
 from ..bridge.input_kinds import checked
 from ..bridge.pictures import Pictures
@@ -64,13 +64,12 @@ class HeadsUpFacesToMask(ComfyNode):
     def execute(
         cls,
         faces: Faces,
-        shape: str,
-        grow: float,
-        feather: float,
         which: str,
         image: torch.Tensor | None = None,
         analyzer: FaceAnalyzer | None = None,
+        **drawn: Any,  # noqa: ANN401 - the fields of Outline
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        outline = Outline(**drawn)
         wanted = parse_which(which)
         chosen = chosen_in(faces, wanted)
         rgb: torch.Tensor | None = None
@@ -79,7 +78,7 @@ class HeadsUpFacesToMask(ComfyNode):
             faces.check_pictures(rgb)
             faces = faces.scaled_to(*rgb.shape[-2:])
         parser: Any = None
-        if shape == PARSING:
+        if outline.shape == PARSING:
             parser = _parser(analyzer or finder_of(faces))
             if rgb is None:
                 raise InputError("shape parsing looks at the face's pixels: connect image")
@@ -87,20 +86,17 @@ class HeadsUpFacesToMask(ComfyNode):
             faces_mask(
                 replace(faces, pictures=(here,)),
                 0,
-                _shape(shape),
-                grow,
-                feather,
+                outline,
                 only,
-                None if rgb is None or parser is None else rgb[index : index + 1].float().cpu().clamp(0, 1),
-                parser,
+                None if rgb is None or parser is None else _pixels(rgb[index : index + 1], parser),
             )
             for index, (here, only) in enumerate(zip(faces, chosen, strict=True))
         ]
         return io.NodeOutput(outgoing(torch.cat(masks)[:, 0]))
 
 
-def _shape(name: str) -> Any:  # noqa: ANN401 - faces_mask refuses what is no shape
-    return name
+def _pixels(picture: torch.Tensor, parser: Any) -> FacePixels:  # noqa: ANN401 - a FacexlibAnalyzer with ParseNet
+    return FacePixels(picture.float().cpu().clamp(0, 1), parser)
 
 
 def _parser(analyzer: FaceAnalyzer | None) -> Any:  # noqa: ANN401 - a FacexlibAnalyzer with ParseNet

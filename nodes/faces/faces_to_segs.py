@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...headsup_core.faces.masks import SHAPES
+from ...headsup_core.faces.masks import SHAPES, Outline
 from ...headsup_core.faces.segs import faces_to_segs
 from ..bridge.comfy import ComfyNode, FacesSocket, SegsSocket, io, schema
 from ..bridge.input_kinds import checked
@@ -74,11 +74,9 @@ class HeadsUpFacesToSEGS(ComfyNode):
         faces: Faces,
         image: torch.Tensor,
         crop_factor: float,
-        shape: Any,  # noqa: ANN401 - one of SHAPES
-        grow: float,
-        feather: float,
         which: str,
+        **drawn: Any,  # noqa: ANN401 - the fields of Outline
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         rgb = Pictures.from_image(image).rgb
         (only, *_others) = chosen_in(faces, parse_which(which))
-        return io.NodeOutput(faces_to_segs(faces, rgb, crop_factor, shape, grow, feather, only))
+        return io.NodeOutput(faces_to_segs(faces, rgb, crop_factor, Outline(**drawn), only))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -155,26 +156,31 @@ class HeadsUpLoadModel(ComfyNode):
         device: str,
         adapter: str = NONE,
         base: str = NONE,
-        system: str = AUTO,
-        **widgets: Any,  # noqa: ANN401 - of the declared options
+        **widgets: Any,  # noqa: ANN401 - the system, and the declared options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
-        options = chosen_options(widgets)
+        system = widgets.pop("system", AUTO)
+        options, host = chosen_options(widgets), ComfyHost.on(device)
         dtype = chosen_dtype(dtype)
         if adapter != NONE:
             if base == NONE:
                 raise InputError(f"adapter {adapter} needs a base: choose a Stable Diffusion 2.1-base or SD-Turbo file")
             path, base_path = find_choice(adapter), find_base_choice(base)
-            named = None if system == AUTO else system
-            handle = load_adapted(path, base_path, dtype, device, ComfyHost.on(device), named, options)
+            named = {} if system == AUTO else {"system": system}
+            handle = load_adapted(path, base_path, dtype, host, options | named)
             needs = f"its base, {handle.one_step.base}; chosen is {base_path.name}, which its adapters share"
-            return io.NodeOutput(handle, describe(handle, path, needs))
+            return _loaded(handle, device, path, needs)
         if base != NONE or system != AUTO:
             given = f"base {base}" if base != NONE else f"system {system}"
             raise InputError(f"{given} is used with an adapter only: choose one, or leave it out")
         path = find_choice(model)
-        handle = load_shared(path, dtype, device, ComfyHost.on(device), options)
+        handle = load_shared(path, dtype, host, options)
         needs = "nothing else: the file holds the whole network" if handle.one_step.size_rule.fixed else ALONE
-        return io.NodeOutput(handle, describe(handle, path, needs))
+        return _loaded(handle, device, path, needs)
+
+
+def _loaded(handle: HeadsUpModel, device: str, path: Path, needs: str) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+    handle = replace(handle, device=device)
+    return io.NodeOutput(handle, describe(handle, path, needs))
 
 
 def _with_options(name: str, files: list[str], **settings: Any) -> Any:  # noqa: ANN401 - ComfyUI's input
@@ -185,7 +191,7 @@ def _with_options(name: str, files: list[str], **settings: Any) -> Any:  # noqa:
 @lru_cache(maxsize=1)
 def default_model() -> HeadsUpModel:
     """The model that comes with the pack, on the device that ComfyUI uses; kept for the next run."""
-    return load_shared(find_choice(DEFAULT_CHOICE), chosen_dtype("auto"), "auto", ComfyHost.on("auto"), {})
+    return load_shared(find_choice(DEFAULT_CHOICE), chosen_dtype("auto"), ComfyHost.on("auto"), {})
 
 
 def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:

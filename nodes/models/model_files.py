@@ -146,7 +146,7 @@ def fingerprint(path: Path) -> tuple[Path, int, int]:
     return path.resolve(), state.st_mtime_ns, state.st_size
 
 
-def load_shared(path: Path, dtype: str, device: str, host: Host, options: Mapping[str, Any]) -> HeadsUpModel:
+def load_shared(path: Path, dtype: str, host: Host, options: Mapping[str, Any]) -> HeadsUpModel:
     """A handle on the file's weights, read once for the same file, dtype, device and options while anyone uses them.
 
     Raises:
@@ -160,7 +160,7 @@ def load_shared(path: Path, dtype: str, device: str, host: Host, options: Mappin
     if weights is None:
         weights = load_model(path, dtype=dtype, host=host, **options).one_step
         _shared[key] = weights
-    return HeadsUpModel(weights, device=device, painter=painter)
+    return HeadsUpModel(weights, painter=painter)
 
 
 def share_idfsr(path: Path) -> IDFSRModel:

@@ -17,6 +17,8 @@ from ..bridge.host import ComfyHost
 from .model_files import BUNDLED_MARK, choices, find_file, fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...headsup_core import Host
 
 NONE = "none"
@@ -70,7 +72,7 @@ def taesd_fingerprint() -> tuple[Any, ...] | None:
 
 
 def load_adapted(
-    adapter: Path, base: Path, dtype: str, device: str, host: Host, system: str | None, options: dict[str, Any]
+    adapter: Path, base: Path, dtype: str, host: Host, options: Mapping[str, Any]
 ) -> HeadsUpModel:
     """A handle on an adapter over a base, which is read once for all adapters over it; raises as `load_model`."""
     precision = resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1)
@@ -79,8 +81,8 @@ def load_adapted(
     if shared is None:
         shared = load_base(base, precision)
         _bases[key] = shared
-    handle = load_model(adapter=adapter, base=shared, system=system, host=host, **options)
-    return replace(handle, device=device, base=shared)
+    handle = load_model(adapter=adapter, base=shared, host=host, **options)
+    return replace(handle, base=shared)
 
 
 def _diffusers_folders() -> dict[str, Path]:

@@ -99,23 +99,21 @@ class HeadsUpEncodeIdentity(ComfyNode):
     def execute(
         cls,
         photos: list[torch.Tensor],
-        name: list[str],
-        people: list[str],
-        min_score: list[float],
-        no_face: list[str],
         identities: list[Identities] | None = None,
         analyzer: list[FaceAnalyzer] | None = None,
+        **widgets: list[Any],
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
+        name, people, no_face = (widgets[key][0] for key in ("name", "people", "no_face"))
         known = tuple(identity for group in identities or [] for identity in group)
         used = analyzer_or_default(analyzer[0] if analyzer else None)
         pictures = single_pictures(photos)
-        options = DetectionOptions(min_score[0])
+        options = DetectionOptions(widgets["min_score"][0])
         found = detect_each(used, pictures, options)
         if any(faces.count for faces in found):
-            encode = _one_person if people[0] == ONE else _everybody
-            everyone, cards, lines, surprises = encode(pictures, found, name[0], known, used)
+            encode = _one_person if people == ONE else _everybody
+            everyone, cards, lines, surprises = encode(pictures, found, name, known, used)
         else:
-            if no_face[0] == ERROR:
+            if no_face == ERROR:
                 require_faces(found, used, options)
             text = f"no face found by {used.name}"
             cards = [Card(picture, f"photo {index}", text, "bad") for index, picture in enumerate(pictures, 1)]

@@ -10,6 +10,7 @@ from ...headsup_core import RestoreOptions
 from ...headsup_core.restoring.plan.measure import calibration
 from ...headsup_core.restoring.plan.plan_drawing import draw_plan
 from ...headsup_core.restoring.plan.upscale_plan import plan_upscale
+from ...headsup_core.restoring.session import Session
 from ..bridge.comfy import ComfyNode, FacesSocket, io, schema
 from ..bridge.host import ComfyHost
 from ..bridge.input_kinds import checked
@@ -87,12 +88,10 @@ class HeadsUpPlanUpscale(ComfyNode):
         host = ComfyHost.on(model.device)
         plan = plan_upscale(
             (len(pictures), pictures.rgb.shape[-2], pictures.rgb.shape[-1]),
-            model,
-            RestoreOptions(**widget_options(widgets)),
-            faces=faces,
-            calibration=calibration(model.one_step, host, measure=calibrate),
+            Session(model, RestoreOptions(**widget_options(widgets)), host),
+            faces,
+            calibration(model.one_step, host, measure=calibrate),
             one_by_one=True,  # as HeadsUp Upscale does
-            host=host,
         )
         drawn = [draw_plan(decodable(pictures.one(index)), plan, index) for index in range(len(pictures))]
         drawing = torch.cat(drawn).permute(0, 2, 3, 1).contiguous()

@@ -38,6 +38,7 @@ PLACED = ("strength", "color_fix", "seed", "prompt", "tags", "identity_gate")
 """Options that have their place among the inputs; each further one is appended by itself."""
 LAST = ("sizing",)
 """Those that came to the node after its last sockets."""
+MORE_MODELS = ("model_2", "model_3", "model_4")
 PREVIEW_SIDE = 1024
 """Longer side in pixels of the picture with names and scores."""
 # 0.3.75 knows the seed's control only as on or off
@@ -112,23 +113,13 @@ def _upscale(
     model: HeadsUpModel,
     image: torch.Tensor,
     on_error: str,
-    conditioning: Conditioning | None = None,
-    mask: torch.Tensor | None = None,
     faces: Faces | None = None,
-    model_2: HeadsUpModel | None = None,
-    model_3: HeadsUpModel | None = None,
-    model_4: HeadsUpModel | None = None,
-    **widgets: Any,  # noqa: ANN401 - those of the options
+    **inputs: Any,  # noqa: ANN401 - further models, and what the options are made of
 ) -> tuple[tuple[Any, ...], list[str]]:
     """The outputs for one batch of pictures, and what the user should hear of it."""
-    options = RestoreOptions(
-        **widget_options(widgets),
-        texts=widgets.get("texts", ()),
-        conditioning=None if conditioning is None else prompt_states(conditioning),
-        mask=None if mask is None else mask_planes(mask, len(image)),
-    )
+    options = _options(inputs, len(image))
     host = ComfyHost.on(model.device)
-    others = [each for each in (model_2, model_3, model_4) if each is not None]
+    others: list[HeadsUpModel] = [each for name in MORE_MODELS if (each := inputs.get(name)) is not None]
     known = any(each.identities or each.one_step.size_rule.fixed for each in (model, *others))
     analyzer = recogniser_of(faces) if known or others else None
     if options.frames and others:
@@ -138,6 +129,18 @@ def _upscale(
     preview = outgoing(_preview(done.after, done.faces))
     outputs = (outgoing(done.after), outgoing(done.before), done.report, done.faces, preview)
     return outputs, [*done.failures, *done.sent_back]
+
+
+def _options(inputs: Mapping[str, Any], pictures: int) -> RestoreOptions:
+    """What is asked for a batch of so many pictures."""
+    conditioning: Conditioning | None = inputs.get("conditioning")
+    mask: torch.Tensor | None = inputs.get("mask")
+    return RestoreOptions(
+        **widget_options(inputs),
+        texts=inputs.get("texts", ()),
+        conditioning=None if conditioning is None else prompt_states(conditioning),
+        mask=None if mask is None else mask_planes(mask, pictures),
+    )
 
 
 def _preview(after: torch.Tensor, faces: Faces) -> torch.Tensor:
@@ -222,14 +225,14 @@ def _optional_inputs() -> list[Any]:
     later = [name for name in declared if name not in (*SIZES, *TILES, *PLACED, *LAST)]
     more = [
         HeadsUpModelSocket.Input(
-            f"model_{number}",
+            name,
             optional=True,
             tooltip="One more model, from HeadsUp Load Model. With several, each restores the picture, one after the "
             "other, and each face is taken from the result that is most like its person and still explains the "
             "picture; of nobody known, from the first model. The rest of the picture is the first model's. The report "
             "says whose each face is.",
         )
-        for number in (2, 3, 4)
+        for name in MORE_MODELS
     ]
     last = option_inputs(RestoreOptions, LAST, optional=True)
     return [*inputs, *option_inputs(RestoreOptions, later, optional=True), *more, *last]

@@ -18,7 +18,7 @@ from headsup_core.faces import BACKENDS, DetectionOptions, Faces, analyzer_of, l
 from headsup_core.faces.backends import yunet as yunet_module
 from headsup_core.faces.backends.facexlib import FACE_LABELS, FacexlibAnalyzer
 from headsup_core.faces.backends.yunet import YuNet
-from headsup_core.faces.masks import faces_mask
+from headsup_core.faces.masks import FacePixels, Outline, faces_mask
 from headsup_core.host import PlainHost
 
 LARGE = DetectionOptions(min_eye_distance=12)
@@ -103,7 +103,7 @@ def test_facexlib_finds_with_a_random_network_and_parses(tmp_path: Path, host: P
     # background, hair, hat, earrings, necklace, neck, clothes
     assert FACE_LABELS.isdisjoint({0, 13, 14, 15, 16, 17, 18})
     assert matrix.shape == (2, 3)
-    mask = faces_mask(at, shape="parsing", image=image, parser=parsing)
+    mask = faces_mask(at, outline=Outline("parsing"), pixels=FacePixels(image, parsing))
     assert mask.shape == (1, 1, 120, 140)
     assert float(mask.min()) >= 0
     assert 0 < float(mask.max()) <= 1

@@ -13,7 +13,7 @@ from headsup_core.errors import InputError
 from headsup_core.faces.alignment import template
 from headsup_core.faces.face import Face
 from headsup_core.faces.faces import Faces
-from headsup_core.faces.masks import faces_mask
+from headsup_core.faces.masks import Outline, faces_mask
 from headsup_core.host import PlainHost
 from headsup_core.identity.identity import Identity
 from headsup_core.idfsr.idfsr_model import IDFSRModel
@@ -86,7 +86,7 @@ def test_assigned_faces_change_and_others_keep_every_bit(model: IDFSRModel) -> N
     assert torch.equal(image, before)
     changed = (result.image != image).any(1)[0]
     assert changed[40, 40]
-    other = faces_mask(faces, only=[1], feather=0.0)[0, 0] > 0
+    other = faces_mask(faces, outline=Outline(feather=0.0), only=[1])[0, 0] > 0
     assert not changed[other].any()
     unprotected = Faces(((faces[0][0],),), 80, 100)
     alone = restore_people(image, unprotected, [person("Ada")], model, host=CPU)

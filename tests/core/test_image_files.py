@@ -17,7 +17,7 @@ from harness.refusals import raises_naming
 from PIL import Image, ImageCms, ImageFile
 
 from headsup_core.errors import InputError
-from headsup_core.image_files import check_image, read_picture, write_picture
+from headsup_core.image_files import Manner, check_image, read_picture, write_picture
 
 
 def pixels(height: int = 9, width: int = 14, channels: int = 3) -> np.ndarray:
@@ -281,7 +281,7 @@ def test_lossy_formats(tmp_path: Path, suffix: str) -> None:
     sizes = []
     for quality in (95, 30):
         path = tmp_path / f"q{quality}.{suffix}"
-        write_picture(path, smooth, quality=quality)
+        write_picture(path, smooth, manner=Manner(quality))
         sizes.append(path.stat().st_size)
         with Image.open(path) as image:
             assert image.format == ("WEBP" if suffix == "webp" else "JPEG")
@@ -360,7 +360,7 @@ def test_wrong_use_of_write_is_refused(tmp_path: Path) -> None:
         with raises_naming(InputError, *named):
             write_picture(tmp_path / name, rgb)
     with raises_naming(InputError, "quality", 0, 1, 100):
-        write_picture(tmp_path / "a.jpg", rgb, quality=0)
+        write_picture(tmp_path / "a.jpg", rgb, manner=Manner(quality=0))
     with raises_naming(InputError, 2):
         write_picture(tmp_path / "a.png", rgb.expand(2, 3, 4, 4))
     with raises_naming(InputError, "(1, 1, 4, 5)", "(1, 1, 4, 4)"):

@@ -32,6 +32,7 @@ from headsup_core.restoring.people import conditions, gate, gatekeeper, injectio
 from headsup_core.restoring.plan.calibration import Calibration, StageCost, write_calibration
 from headsup_core.restoring.plan.measure import calibration
 from headsup_core.restoring.plan.upscale_plan import plan_upscale
+from headsup_core.restoring.session import Session
 from headsup_core.restoring.tiling import aligned_crops, own_tiles, tile_memory, tiled_run
 
 HOST = hu.PlainHost("cpu", quiet=True)
@@ -69,7 +70,7 @@ def test_a_calibration_in_the_cache_changes_nothing(
     assert torch.equal(again.image, without.image)
     assert again.report.options == without.report.options
     # the plan's choice is passed in, and says that it has to be
-    plan = plan_upscale((1, 40, 48), model, scale=4, calibration=measured, host=host)
+    plan = plan_upscale((1, 40, 48), Session(model, hu.RestoreOptions(scale=4), host), calibration=measured)
     assert plan.tile > again.report.tile
     assert any(f"by itself takes tile {again.report.tile}" in note for note in plan.notes)
     tiles: dict[str, Any] = {"tile": plan.tile, "overlap": plan.overlap, "tile_batch": plan.tile_batch}

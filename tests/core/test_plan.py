@@ -35,8 +35,9 @@ from headsup_core.restoring.plan.calibration import (
     write_calibration,
 )
 from headsup_core.restoring.plan.plan_drawing import draw_plan
-from headsup_core.restoring.plan.upscale_plan import picture_tiles, plan_upscale
+from headsup_core.restoring.plan.upscale_plan import UpscalePlan, picture_tiles, plan_upscale
 from headsup_core.restoring.resolving import resolve
+from headsup_core.restoring.session import Session
 from headsup_core.restoring.tiling.tile_memory import PictureSizes, Room, auto_tile, auto_tile_batch, picture_memory
 
 HOST = hu.PlainHost("cpu", quiet=True)
@@ -59,6 +60,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def _planned(
+    shape: tuple[int, int, int],
+    model: HeadsUpModel,
+    faces: hu.Faces | None = None,
+    calibration: Calibration | None = None,
+    host: hu.Host = HOST,
+    **options: Any,
+) -> UpscalePlan:
+    return plan_upscale(shape, Session(model, hu.RestoreOptions(**options), host), faces, calibration)
+
+
 def _cost(slope: float, seconds: float = 1e-6) -> StageCost:
     sizes = (64 * 64, 128 * 128)
     return StageCost(sizes, tuple(slope * size for size in sizes), tuple(seconds * size for size in sizes))
@@ -69,7 +81,7 @@ def _cost(slope: float, seconds: float = 1e-6) -> StageCost:
 def test_a_plan_is_what_restore_does(make_model: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
     model = make_model(layers=1)
     model = replace(model, one_step=model.one_step.with_record(margin=4))
-    plan = plan_upscale((1, *size), model, scale=None if "long_edge" in options else 2, host=HOST, **options)
+    plan = _planned((1, *size), model, scale=None if "long_edge" in options else 2, **options)
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     done = hu.restore(image, model, scale=None if "long_edge" in options else 2, host=HOST, **options).report
     assert plan.output_size == done.output_size
@@ -87,7 +99,7 @@ def test_calls_and_seconds_by_hand(make_model: Any) -> None:
     model = make_model()
     parts = {"encoder": _cost(100, 1e-6), "unet": _cost(200, 3e-6), "decoder": _cost(300, 2e-6)}
     known = Calibration(**parts)
-    plan = plan_upscale((3, 32, 32), model, scale=4, tile=64, overlap=0, tile_batch=3, calibration=known, host=HOST)
+    plan = _planned((3, 32, 32), model, scale=4, tile=64, overlap=0, tile_batch=3, calibration=known)
     assert len(plan.tiles.tiles) == 4
     assert plan.unet_calls == 3 * 2  # four tiles in batches of three, three pictures
     assert plan.seconds == pytest.approx(3 * 4 * 64 * 64 * 6e-6)
@@ -98,7 +110,7 @@ def test_calls_and_seconds_by_hand(make_model: Any) -> None:
 
 
 def test_nothing_is_guessed_of_time(make_model: Any, cache: Path) -> None:
-    plan = plan_upscale((1, 32, 32), make_model(), scale=4, host=HOST)
+    plan = _planned((1, 32, 32), make_model(), scale=4)
     assert plan.seconds is None
     assert not plan.measured
     assert "time on cpu: unknown without calibration" in plan.text()
@@ -109,7 +121,7 @@ def test_nothing_is_guessed_of_time(make_model: Any, cache: Path) -> None:
 def test_errors_are_those_of_restore(make_model: Any) -> None:
     for options in ({"tile": 4}, {"tile": 64, "overlap": 64}, {"color_fix": "sepia"}, {"sizing": "published"}):
         with pytest.raises(hu.InputError) as planned:
-            plan_upscale((1, 16, 16), make_model(), scale=4, host=HOST, **options)
+            _planned((1, 16, 16), make_model(), scale=4, **options)
         with pytest.raises(hu.InputError) as restored:
             hu.restore(torch.zeros(1, 3, 16, 16), make_model(), scale=4, host=HOST, **options)
         assert str(planned.value) == str(restored.value)
@@ -184,7 +196,7 @@ def test_auto_tile_plans_keep_below_little_free_memory(make_model: Any) -> None:
     known = Calibration(_cost(40), _cost(400), _cost(200))
     tiles: list[int] = []
     for free in (60_000_000, 30_000_000, 15_000_000):
-        plan = plan_upscale((1, 64, 64), model, scale=4, calibration=known, host=SmallHost(free))
+        plan = _planned((1, 64, 64), model, scale=4, calibration=known, host=SmallHost(free))
         assert plan.activations_bytes or plan.pictures_bytes
         assert plan.peak_bytes <= free
         tiles.append(plan.tile)
@@ -220,26 +232,26 @@ def test_own_tiles_and_people_by_hand(make_model: Any, monkeypatch: pytest.Monke
     model = make_model(factor=8)
     model = replace(model, one_step=model.one_step.with_record(trained_eyes=(12.0, 40.0)))
     known = Calibration(_cost(1, 1e-6), _cost(1, 3e-6), _cost(1, 2e-6))
-    size = {"scale": 1, "tile": 128, "overlap": 0, "calibration": known, "host": HOST}
+    size = {"scale": 1, "tile": 128, "overlap": 0, "calibration": known}
     faces = hu.Faces(((_face(64, 64, 13), _face(192, 64, 13), _face(40, 200, 6)),), 256, 256)
-    bare = plan_upscale((1, 256, 256), model, **size)
+    bare = _planned((1, 256, 256), model, **size)
     assert (bare.unet_calls, bare.further_calls, bare.own_tiles) == (4, 0, ())
-    plan = plan_upscale((1, 256, 256), model, faces=faces, **size)
+    plan = _planned((1, 256, 256), model, faces=faces, **size)
     ((own,),) = plan.own_tiles
     assert own[0] < 40 < own[2]
     assert own[1] < 200 < own[3]
     (tiles,) = plan.picture_plans
     assert plan.unet_calls == len(tiles.tiles) + 1
     assert plan.further_calls == 0
-    assert plan_upscale((1, 256, 256), model.with_identities([_person("x")]), faces=faces, **size).further_calls == 0
+    assert _planned((1, 256, 256), model.with_identities([_person("x")]), faces=faces, **size).further_calls == 0
     monkeypatch.setattr(OneStepModel, "takes_reference", property(lambda _: True))
     for people, calls in ((1, 1), (2, 2), (5, 3)):
         told = model.with_identities([_person("x" * number) for number in range(1, people + 1)])
-        plan = plan_upscale((1, 256, 256), told, faces=faces, **size)
+        plan = _planned((1, 256, 256), told, faces=faces, **size)
         assert plan.further_calls == calls
         assert plan.further_seconds > 0
         assert f"at most {calls} more for the tiles of known faces" in plan.text()
-    plan = plan_upscale((1, 256, 256), told, **size)
+    plan = _planned((1, 256, 256), told, **size)
     assert plan.further_calls is None
     assert "when the faces are given" in plan.text()
 
@@ -248,12 +260,12 @@ def test_drawing_shows_tiles_overlaps_and_faces(make_model: Any) -> None:
     face = hu.Face(box=(10.0, 10.0, 20.0, 22.0), landmarks=torch.rand(5, 2) * 8 + 12, score=1.0)
     faces = hu.Faces(pictures=((face,),), height=40, width=64, analyzer="test")
     grey = torch.full((1, 3, 40, 64), 0.5)
-    plan = plan_upscale((1, 40, 64), make_model(), scale=4, tile=128, overlap=64, faces=faces, host=HOST)
+    plan = _planned((1, 40, 64), make_model(), scale=4, tile=128, overlap=64, faces=faces)
     drawn = draw_plan(grey, plan)
     assert drawn.shape == (1, 3, 640, 1024)
     white = (drawn > 0.99).all(1)[0]
     assert white[170:355, 167:171].any(1).float().mean() > 0.9, "the face's left side: 10.5 px, 16 times as large"
-    single = draw_plan(grey, plan_upscale((1, 40, 64), make_model(), scale=4, tile=512, host=HOST))
+    single = draw_plan(grey, _planned((1, 40, 64), make_model(), scale=4, tile=512))
     inner = (slice(None), slice(None), slice(40, 200), slice(40, 400))
     assert torch.allclose(single[inner], torch.tensor(128 / 255), atol=1e-3), "one tile: nothing overlaps"
     overlap = drawn[0, :, 320, 400]  # rows and columns shared by tiles

@@ -26,6 +26,7 @@ from headsup_core.models.systems.visual_prompt import TOKENS, Projection, Visual
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.plan.calibration import Calibration
 from headsup_core.restoring.plan.upscale_plan import UpscalePlan, plan_upscale
+from headsup_core.restoring.session import Session
 
 from .faces import face_at
 from .fake_device import FakeDevice, FakeHost, without_values
@@ -50,9 +51,8 @@ class Scene:
 
     def plan(self, host: FakeHost, calibration: Calibration | None) -> UpscalePlan:
         shape = (len(self.picture), *self.picture.shape[-2:])
-        return plan_upscale(
-            shape, self.model, faces=self.faces, calibration=calibration, host=host, **self.options
-        )
+        session = Session(self.model, hu.RestoreOptions(**self.options), host)
+        return plan_upscale(shape, session, self.faces, calibration)
 
     def restore(self, host: FakeHost) -> hu.RestoreResult:
         others: dict[str, Any] = {"faces": self.faces, "analyzer": self.analyzer, "host": host}

@@ -97,7 +97,7 @@ def plan_bulk(items: Sequence[Item], args: argparse.Namespace, engine: Engine) -
     chosen = [*chosen, sizes[-1]]
 
     def planned(size: tuple[int, int]) -> UpscalePlan:
-        return plan_upscale((1, *size), session.model, session.options, calibration=costs, host=host)
+        return plan_upscale((1, *size), session, calibration=costs)
 
     plans = [planned(size) for size in chosen]
     seconds = sum(plan.seconds or 0.0 for plan in plans[:-1]) / len(plans[:-1])

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 from ...errors import HeadsUpError, InputError
-from ...image_files import picture_files, read_picture, write_picture
+from ...image_files import Manner, picture_files, read_picture, write_picture
 from ...restoring.options import RestoreOptions
 from ...restoring.plan.measure import calibration
 from ...restoring.plan.plan_drawing import draw_plan
 from ...restoring.plan.upscale_plan import plan_upscale
+from ...restoring.session import Session
 from ..hosting import add_host_arguments, check_folder, make_host
 from ..identifying.analyzing import add_analyzer_arguments, add_faces_argument, analyzer_if_there, detection_options
 from ..option_arguments import add_option_arguments, given_arguments
@@ -45,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
         check_folder(args.output)
         drawings = {job.source: job.target for job in plan_jobs(args.pictures, args.output, ending="_plan.png")}
     pictures = list(drawings or dict.fromkeys(picture_files(args.pictures)))
-    model = load_asked_model(args, host)
-    costs = calibration(model.one_step, host, measure=not args.no_calibration)
+    session = Session(load_asked_model(args, host), options, host)
+    costs = calibration(session.one_step, host, measure=not args.no_calibration)
     analyzer = analyzer_if_there(args, host) if args.faces and options.sizing == "pad" else None
     failed: list[str] = []
     for source in pictures:
@@ -54,14 +55,14 @@ def run(args: argparse.Namespace) -> int:
             rgb = read_picture(source).rgb
             faces = None if analyzer is None else analyzer.detect(rgb, detection_options(args))
             shape = (1, rgb.shape[-2], rgb.shape[-1])
-            plan = plan_upscale(shape, model, options, faces=faces, calibration=costs, host=host)
+            plan = plan_upscale(shape, session, faces, costs)
             if args.json:
                 sys.stdout.write(json.dumps({"input": str(source), **plan.to_json()}) + "\n")
             else:
                 sys.stdout.write(f"{source}\n{plan.text()}\n")
             if source in drawings:
                 record = {KEY: json.dumps(source_record(source))}
-                write_picture(drawings[source], draw_plan(rgb, plan), text=record)
+                write_picture(drawings[source], draw_plan(rgb, plan), manner=Manner(text=record))
         except HeadsUpError as error:
             failed.append(f"{source}: {error}" if str(source) not in str(error) else str(error))
     if failed:

@@ -35,6 +35,25 @@ class LoraKey:
     down: bool
 
 
+@dataclass(frozen=True, eq=False)
+class AdapterGroup:
+    """Which tensors of a file are one group of adapters, and what they have to be.
+
+    Attributes:
+        rank: what the file says; None: what the tensors say, the same everywhere.
+        alpha: scale = alpha / rank; None: scale 1.
+        required: layers that must have a branch; None: whatever the file holds.
+        adapters: which adapter names belong to the group.
+        prefix: what names of this network begin with; others are left alone.
+    """
+
+    rank: int | None = None
+    alpha: float | None = None
+    required: Iterable[str] | None = None
+    adapters: Callable[[str], bool] = lambda name: True
+    prefix: str = ""
+
+
 def parse_key(name: str) -> LoraKey | None:
     """The parts of a LoRA tensor's name, or None when it is none."""
     match = _KEY.match(name)
@@ -58,14 +77,10 @@ def read_adapter(
     tensors: Mapping[str, Any],
     network: nn.Module,
     file: Path,
+    group: AdapterGroup,
     *,
-    rank: int | None,
-    alpha: float | None,
-    required: Iterable[str] | None = None,
-    adapters: Callable[[str], bool] = lambda name: True,
     replaced: Mapping[str, torch.Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
-    prefix: str = "",
 ) -> Adapter:
     """The branches of one group of adapters.
 
@@ -73,36 +88,32 @@ def read_adapter(
         tensors: a state dict, which may hold other things as well.
         network: the base that the branches go beside.
         file: for messages.
-        rank: what the file says; None: what the tensors say, the same everywhere.
-        alpha: scale = alpha / rank; None: scale 1.
-        required: layers that must have a branch; None: whatever the file holds.
-        adapters: which adapter names belong to the group.
         replaced: see `Adapter`.
-        prefix: what names of this network begin with; others are left alone.
 
     Raises:
         ModelFileError: a tensor is missing, fits no layer of the base, has another shape or rank, or is not finite:
             its name, what was found and what was expected.
     """
+    prefix = group.prefix
     found: dict[str, dict[bool, tuple[str, torch.Tensor]]] = {}
     for name, tensor in tensors.items():
         key = parse_key(name.removeprefix(prefix)) if name.startswith(prefix) else None
-        if key is None or not adapters(key.adapter):
+        if key is None or not group.adapters(key.adapter):
             continue
         if not isinstance(tensor, torch.Tensor):
             raise ModelFileError(f"{file}: {name} is a {type(tensor).__name__}, expected a tensor")
         if key.down in found.setdefault(key.path, {}):
             raise ModelFileError(f"{file}: {name} and {found[key.path][key.down][0]} both are for {key.path}")
         found[key.path][key.down] = (name, tensor)
-    if missing := sorted(set(required or ()) - set(found)):
+    if missing := sorted(set(group.required or ()) - set(found)):
         raise ModelFileError(
             f"{file}: {len(missing)} of the adapted layers have no tensors, the first is {prefix}{missing[0]}: "
             f"expected {prefix}{missing[0]}.lora_A and .lora_B; the file is incomplete"
         )
     if not found:
         raise ModelFileError(f"{file}: holds no low-rank tensors (….lora_A…weight, ….lora_B…weight)")
-    branches = {path: _branch(path, pair, network, file, rank, alpha, dtype) for path, pair in found.items()}
-    if rank is None and len(ranks := {branch.down.shape[0] for branch in branches.values()}) > 1:
+    branches = {path: _branch(path, pair, network, file, group, dtype) for path, pair in found.items()}
+    if group.rank is None and len(ranks := {branch.down.shape[0] for branch in branches.values()}) > 1:
         raise ModelFileError(f"{file}: layers have different ranks ({sorted(ranks)}), expected one")
     return Adapter(branches, {name: tensor.to(dtype) for name, tensor in (replaced or {}).items()})
 
@@ -112,8 +123,7 @@ def _branch(
     pair: Mapping[bool, tuple[str, torch.Tensor]],
     network: nn.Module,
     file: Path,
-    rank: int | None,
-    alpha: float | None,
+    group: AdapterGroup,
     dtype: torch.dtype,
 ) -> LowRankBranch:
     for down, side in ((True, "A (down)"), (False, "B (up)")):
@@ -124,7 +134,7 @@ def _branch(
         what = "no such layer" if layer is None else f"a {type(layer).__name__}"
         raise ModelFileError(f"{file}: {pair[True][0]} is for {path}, but the base has {what} there: another base?")
     (down_name, down), (up_name, up) = pair[True], pair[False]
-    own = rank if rank is not None else down.shape[0]
+    own = group.rank if group.rank is not None else down.shape[0]
     if isinstance(layer, nn.Conv2d):
         shapes = (own, layer.in_channels, *layer.kernel_size), (layer.out_channels, own, 1, 1)
     else:
@@ -133,7 +143,7 @@ def _branch(
         if tuple(tensor.shape) != shape:
             raise ModelFileError(f"{file}: {name} is {tuple(tensor.shape)}, expected {shape} (rank {own})")
         check_finite(name, tensor, file)
-    return LowRankBranch(down.to(dtype), up.to(dtype), 1.0 if alpha is None else alpha / own)
+    return LowRankBranch(down.to(dtype), up.to(dtype), 1.0 if group.alpha is None else group.alpha / own)
 
 
 def _find(network: nn.Module, path: str) -> nn.Module | None:

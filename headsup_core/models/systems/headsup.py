@@ -16,7 +16,7 @@ from ..bases.base import Base
 from ..file_formats.headsup_adapter import CONV_IN, is_headsup_adapter, read_adapter_record
 from ..file_formats.weights_files import WeightsFile, check_finite
 from ..load_options import NoOptions
-from ..lora.lora_keys import read_adapter
+from ..lora.lora_keys import AdapterGroup, read_adapter
 from ..one_step import Pass
 from ..prediction import Epsilon
 from ..prompts import TextUse
@@ -41,14 +41,12 @@ def load(file: WeightsFile, base: Base, options: NoOptions) -> Beside:
     layers = record.layers
     if layers is None:
         raise ModelFileError(f"{file.path}: the record in the header is damaged: it names no adapted layers")
+    group = AdapterGroup(layers.rank, layers.alpha, layers.unet_layers, prefix="unet.")
     unet = read_adapter(
-        file.content, base.unet, file.path, rank=layers.rank, alpha=layers.alpha, required=layers.unet_layers,
-        replaced=_conv_in(file, base), dtype=base.dtype, prefix="unet.",
-    )  # fmt: skip
-    encoder = read_adapter(
-        file.content, base.vae, file.path, rank=layers.rank, alpha=layers.alpha, required=layers.vae_layers,
-        dtype=base.dtype, prefix="vae.",
-    )  # fmt: skip
+        file.content, base.unet, file.path, group, replaced=_conv_in(file, base), dtype=base.dtype
+    )
+    group = AdapterGroup(layers.rank, layers.alpha, layers.vae_layers, prefix="vae.")
+    encoder = read_adapter(file.content, base.vae, file.path, group, dtype=base.dtype)
     return Beside(replace(record, system=RECORD.system), (Pass(1.0, (unet,)),), encoder=(encoder,))
 
 

@@ -14,7 +14,7 @@ from ...imaging.published_tiles import PublishedTiles
 from ...option_fields import option
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile
-from ..lora.lora_keys import ADAPTED_SUFFIXES, parse_key, paths_by_suffix, read_adapter
+from ..lora.lora_keys import ADAPTED_SUFFIXES, AdapterGroup, parse_key, paths_by_suffix, read_adapter
 from ..one_step import Pass
 from ..prediction import Epsilon
 from ..prompts import TextUse
@@ -60,15 +60,8 @@ def recognises(file: WeightsFile) -> bool:
 def load(file: WeightsFile, base: Base, options: HypirOptions) -> Beside:
     first = next(tensor for name, tensor in file.content.items() if ".lora_A." in str(name))
     rank = int(first.shape[0]) if isinstance(first, torch.Tensor) else None
-    adapter = read_adapter(
-        file.content,
-        base.unet,
-        file.path,
-        rank=rank,
-        alpha=None,  # alpha = rank
-        required=paths_by_suffix(base.unet, ADAPTED_SUFFIXES),
-        dtype=base.dtype,
-    )
+    group = AdapterGroup(rank, required=paths_by_suffix(base.unet, ADAPTED_SUFFIXES))  # alpha = rank
+    adapter = read_adapter(file.content, base.unet, file.path, group, dtype=base.dtype)
     side = options.patch_size
     tiles = PublishedTiles(side // 8, max(1, side // 16), every_stage=True)  # a stride of half a patch
     record = replace(RECORD, minimum_side=side, published=BicubicSizing(side), published_tiles=tiles)

@@ -13,7 +13,7 @@ from ...imaging.published import FaceSizing
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile, read_weights
 from ..load_options import NoOptions
-from ..lora.lora_keys import parse_key, read_adapter
+from ..lora.lora_keys import AdapterGroup, parse_key, read_adapter
 from ..one_step import Pass
 from ..prediction import Epsilon
 from ..prompts import CachedPrompt
@@ -59,9 +59,8 @@ def load(file: WeightsFile, base: Base, options: NoOptions) -> Beside:
     observer = VisualPrompt(
         VisualDictionary(weights, dictionary.path), Projection(projection.content, width, projection.path)
     )
-    adapter = read_adapter(
-        file.content, base.unet, file.path, rank=None, alpha=None, dtype=base.dtype, prefix=PREFIX
-    )  # alpha = rank
+    group = AdapterGroup(prefix=PREFIX)  # alpha = rank
+    adapter = read_adapter(file.content, base.unet, file.path, group, dtype=base.dtype)
     return Beside(
         RECORD,
         (Pass(1.0, (adapter,)),),

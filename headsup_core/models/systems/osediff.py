@@ -14,7 +14,7 @@ from ...imaging.published_tiles import PublishedTiles
 from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile, check_finite
 from ..load_options import ProcessSizeOptions
-from ..lora.lora_keys import read_adapter
+from ..lora.lora_keys import AdapterGroup, read_adapter
 from ..one_step import Pass
 from ..prediction import Epsilon
 from ..prompts import TextUse
@@ -72,25 +72,12 @@ def _load(record: ModelRecord, file: WeightsFile, base: Base, options: ProcessSi
         if name in content["state_dict_unet"]:
             replaced[f"conv_in.{kind}"] = content["state_dict_unet"][name]
             check_finite(name, replaced[f"conv_in.{kind}"], file.path)
+    group = AdapterGroup(content["rank_unet"], ALPHA, {path for key in UNET_LISTS for path in content[key]})
     unet = read_adapter(
-        content["state_dict_unet"],
-        base.unet,
-        file.path,
-        rank=content["rank_unet"],
-        alpha=ALPHA,
-        required={path for key in UNET_LISTS for path in content[key]},
-        replaced=replaced,
-        dtype=base.dtype,
+        content["state_dict_unet"], base.unet, file.path, group, replaced=replaced, dtype=base.dtype
     )
-    vae = read_adapter(
-        content["state_dict_vae"],
-        base.vae,
-        file.path,
-        rank=content["rank_vae"],
-        alpha=ALPHA,
-        required=content["vae_lora_encoder_modules"],
-        dtype=base.dtype,
-    )
+    group = AdapterGroup(content["rank_vae"], ALPHA, content["vae_lora_encoder_modules"])
+    vae = read_adapter(content["state_dict_vae"], base.vae, file.path, group, dtype=base.dtype)
     published = PillowSizing(options.process_size)
     return Beside(replace(record, published=published), (Pass(1.0, (unet,)),), encoder=(vae,))
 

@@ -15,7 +15,7 @@ from ..bases.base import Base
 from ..file_formats.weights_files import WeightsFile
 from ..load_options import ProcessSizeOptions
 from ..lora.branches import Adapter
-from ..lora.lora_keys import read_adapter
+from ..lora.lora_keys import AdapterGroup, read_adapter
 from ..one_step import Pass
 from ..prediction import LatentResidual
 from ..prompts import TextUse
@@ -74,16 +74,13 @@ def load(file: WeightsFile, base: Base, options: PisaSROptions) -> Beside:
 
 def _adapter(file: WeightsFile, base: Base, kind: str) -> Adapter:
     lists = [file.content[f"unet_lora_{part}_modules_{kind}"] for part in PARTS]
-    return read_adapter(
-        file.content["state_dict_unet"],
-        base.unet,
-        file.path,
-        rank=file.content[f"lora_rank_unet_{kind}"],
-        alpha=ALPHA,
+    group = AdapterGroup(
+        file.content[f"lora_rank_unet_{kind}"],
+        ALPHA,
         required={path for paths in lists for path in paths},
         adapters=lambda name: name.endswith(f"_{kind}"),
-        dtype=base.dtype,
     )
+    return read_adapter(file.content["state_dict_unet"], base.unet, file.path, group, dtype=base.dtype)
 
 
 SYSTEMS = (System(RECORD, recognises, load, PisaSROptions),)

@@ -23,7 +23,7 @@ from ...option_fields import option
 from ..bases.base import Base
 from ..codecs.skip_convolutions import read_skips
 from ..file_formats.weights_files import WeightsFile, load_network, read_weights
-from ..lora.lora_keys import paths_by_suffix, read_adapter
+from ..lora.lora_keys import AdapterGroup, paths_by_suffix, read_adapter
 from ..one_step import Observation, Pass
 from ..prediction import Epsilon
 from ..prompts import TextUse
@@ -163,14 +163,11 @@ def load(file: WeightsFile, base: Base, options: S3DiffOptions) -> Beside:
     load_network(estimator, estimates.content, torch.float32, companion)
     state = content["state_dict_unet"]
     replaced = {name: state[name] for name in ("conv_in.weight", "conv_in.bias") if name in state}
-    unet = read_adapter(
-        state, base.unet, file.path, rank=content["rank_unet"], alpha=ALPHA,
-        required=paths_by_suffix(base.unet, content["unet_lora_target_modules"]), replaced=replaced, dtype=base.dtype,
-    )  # fmt: skip
-    encoder = read_adapter(
-        content["state_dict_vae"], base.vae, file.path, rank=content["rank_vae"], alpha=ALPHA,
-        required=_encoder_paths(base.vae), dtype=base.dtype,
-    )  # fmt: skip
+    layers = paths_by_suffix(base.unet, content["unet_lora_target_modules"])
+    group = AdapterGroup(content["rank_unet"], ALPHA, layers)
+    unet = read_adapter(state, base.unet, file.path, group, replaced=replaced, dtype=base.dtype)
+    group = AdapterGroup(content["rank_vae"], ALPHA, _encoder_paths(base.vae))
+    encoder = read_adapter(content["state_dict_vae"], base.vae, file.path, group, dtype=base.dtype)
     observer = DegradationObserver(
         estimator,
         content["w"].detach(),

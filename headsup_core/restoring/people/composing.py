@@ -8,7 +8,7 @@ import torch
 
 from ...faces.face import Face
 from ...faces.faces import Faces
-from ...faces.masks import faces_mask
+from ...faces.masks import Outline, faces_mask
 from ...faces.reference import MASK_GROW
 from .identity_score import scores_of
 
@@ -55,7 +55,7 @@ def region(face: Face, rows: slice, columns: slice, spill: float = 0.0) -> torch
     `FEATHER` eye distances, so that neighbouring pixels differ by at most 1.5 / (FEATHER * eye distance).
     """
     here = Faces(((face.moved(-columns.start, -rows.start),),), rows.stop - rows.start, columns.stop - columns.start)
-    return faces_mask(here, grow=GROW + spill / max(face.eye_distance, 1.0), feather=FEATHER)
+    return faces_mask(here, outline=Outline(grow=GROW + spill / max(face.eye_distance, 1.0), feather=FEATHER))
 
 
 def face_window(face: Face, height: int, width: int, spill: float = 0.0) -> tuple[slice, slice]:

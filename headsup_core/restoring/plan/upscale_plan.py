@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ...errors import InputError
 from ...faces import Faces
-from ...host import Host, PlainHost
 from ...imaging.tile_plan import Tile, TilePlan
-from ..headsup_model import HeadsUpModel
-from ..options import RestoreOptions
 from ..resolving import Resolved, resolve
+from ..session import Session
 from ..tiling.own_tiles import OwnTile, faces_note
 from ..tiling.tile_memory import FLOAT
 from .calibration import Calibration
@@ -130,20 +128,17 @@ class UpscalePlan:
 
 def plan_upscale(
     shape: tuple[int, int, int],
-    model: HeadsUpModel,
-    options: RestoreOptions | None = None,
-    *,
+    session: Session,
     faces: Faces | None = None,
     calibration: Calibration | None = None,
+    *,
     one_by_one: bool = False,
-    host: Host | None = None,
-    **shortcuts: Any,  # noqa: ANN401 - each field of RestoreOptions has its own type
 ) -> UpscalePlan:
-    """What `restore()` with the same arguments and the plan's tile, overlap and tile batch will do.
+    """What `restore()` with the session's model, options and host and the plan's tile, overlap and tile batch will do.
 
     Args:
         shape: how many pictures there are, and the height and width of each in pixels.
-        options, faces, host, shortcuts: as `restore()` takes them.
+        faces: as `restore()` takes them.
         calibration: what tiles were measured to cost (`plan.measure.calibration`): memory and time are estimated by it,
             and an automatic tile may be larger than the one that `restore()` chooses by itself, which a note says;
             None: memory is guessed with caution and the time is unknown.
@@ -154,12 +149,10 @@ def plan_upscale(
     """
     if min(shape) < 1:
         raise InputError(f"{shape[0]} pictures of {shape[2]}x{shape[1]} px: all must be at least 1")
-    asked = replace(options or RestoreOptions(), **shortcuts)
-    host = PlainHost() if host is None else host
-    one_step, pictures = model.one_step, shape[0]
+    one_step, asked, host, pictures = session.one_step, session.options, session.host, shape[0]
     resolved = resolve(shape, one_step, asked, host, faces, calibration)
     tiling, plan = resolved.tiling, resolved.plan
-    work = workload_of(resolved, model)
+    work = workload_of(resolved, session.model)
     together = 1 if one_by_one else pictures
     main, device = peaks(one_step, resolved, work, calibration, together, host.device)
     gathered = 2 * 3 * FLOAT * pictures * resolved.output_size[0] * resolved.output_size[1] if one_by_one else 0

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from ...faces.face import Face
 from ...faces.faces import Faces
-from ...faces.masks import ELLIPSE, faces_mask
+from ...faces.masks import ELLIPSE, Outline, faces_mask
 from ...imaging.box_tiles import Box, fits_whole
 from ...imaging.resizing import resize
 from ...models.one_step import OneStepModel
@@ -201,7 +201,7 @@ def _lay(picture: torch.Tensor, own: OwnTile, made: torch.Tensor) -> None:
     height, width = picture.shape[-2:]
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
     there = own.face.moved(-x, -y)
-    mask = faces_mask(Faces(((there,),), side, side), grow=FEATHER / 2, feather=FEATHER)
+    mask = faces_mask(Faces(((there,),), side, side), outline=Outline(grow=FEATHER / 2, feather=FEATHER))
     window = (..., slice(y0 - y, y1 - y), slice(x0 - x, x1 - x))
     large = resize(made.clamp(0, 1), side, side)[window]
     place = picture[..., y0:y1, x0:x1]

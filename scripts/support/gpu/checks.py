@@ -11,8 +11,10 @@ import torch
 
 import headsup_core as hu
 from headsup_core.restoring.headsup_model import HeadsUpModel
+from headsup_core.restoring.options import RestoreOptions
 from headsup_core.restoring.plan.measure import MemoryPeak, calibrate
 from headsup_core.restoring.plan.upscale_plan import plan_upscale
+from headsup_core.restoring.session import Session
 
 from .trial import FAILED, LEFT_OUT, MEASURED, OK, SCALE, Outcome, Trial, levels, restored, seconds_of, short
 
@@ -78,7 +80,8 @@ def memory(trial: Trial) -> Iterator[Outcome]:
         known = calibrate(model.one_step, trial.host)
         for side in trial.sides:
             small = side // SCALE
-            plan = plan_upscale((1, small, small), model, calibration=known, host=trial.host, scale=SCALE)
+            session = Session(model, RestoreOptions(scale=SCALE), trial.host)
+            plan = plan_upscale((1, small, small), session, calibration=known)
             chosen = {"tile": plan.tile, "overlap": plan.overlap, "tile_batch": plan.tile_batch}
             trial.host.load(model.one_step.networks, 0)
             with MemoryPeak(trial.host.device) as peak:
@@ -100,7 +103,8 @@ def recovery(trial: Trial) -> Iterator[Outcome]:
     step, small = model.one_step.size_rule.multiple, side // SCALE
     tile = -(-(side + 2 * model.one_step.margin) // step) * step  # one for the whole picture
     whole = restored(model, trial.host, side, tile=tile, tile_batch=1)
-    plan = plan_upscale((1, small, small), model, host=trial.host, scale=SCALE, tile=tile, tile_batch=1)
+    session = Session(model, RestoreOptions(scale=SCALE, tile=tile, tile_batch=1), trial.host)
+    plan = plan_upscale((1, small, small), session)
     pixels = plan.tiles.tile_height * plan.tiles.tile_width
     capped = _capped(trial, CAP_SHARE * plan.device_bytes) if trial.on_gpu else _refusing(model, pixels)
     with capped as how:

@@ -9,9 +9,11 @@ import time
 import torch
 
 from ....host import PlainHost
+from ....restoring.options import RestoreOptions
 from ....restoring.pipeline import restore
 from ....restoring.plan.measure import MemoryPeak, calibration
 from ....restoring.plan.upscale_plan import plan_upscale
+from ....restoring.session import Session
 from ..random_model import load_measured
 
 
@@ -23,7 +25,8 @@ def main(name: str, side: int, tile: int, calibrate: bool) -> dict[str, float]:
     host = PlainHost("cpu", quiet=True)
     model = load_measured(name, host)
     shape, costs = (1, side // 4, side // 4), calibration(model.one_step, host, measure=calibrate)
-    plan = plan_upscale(shape, model, scale=4, tile=tile or None, calibration=costs, host=host)
+    session = Session(model, RestoreOptions(scale=4, tile=tile or None), host)
+    plan = plan_upscale(shape, session, calibration=costs)
     if calibrate:
         return {}
     picture = torch.rand(1, 3, side // 4, side // 4, generator=torch.Generator().manual_seed(0))
