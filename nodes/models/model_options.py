@@ -50,6 +50,6 @@ def _options_of(choice: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=512)
 def _options_of_file(file: tuple[Path, int, int]) -> tuple[str, ...]:
-    """Of a file of that fingerprint: the page asks for all choices each time it is opened."""
+    """The options of a file of that fingerprint: the page asks for all choices each time it is opened."""
     path = find_model_file(DEFAULT_MODEL) if is_idfsr(file[0]) else file[0]
     return options_of_file(path)

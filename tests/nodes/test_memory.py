@@ -20,7 +20,7 @@ GPU = "meta"
 
 @pytest.fixture(scope="module", params=[CURRENT, OLDEST])
 def version(request: pytest.FixtureRequest) -> str:
-    """Of ComfyUI."""
+    """A version of ComfyUI."""
     return request.param
 
 
