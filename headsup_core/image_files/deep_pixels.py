@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ORIENTATIONS = range(1, 9)
-"""EXIF's and TIFF's."""
-
 
 def decode_deep(data: bytes, seen: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint16] | None:
     """The values `[H,W,C]` of a PNG or TIFF of 16 bits per channel.

@@ -91,6 +91,13 @@ def is_text(node: Any) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
+def packages_called_as_functions(core: Path) -> list[str]:
+    """Packages that share their name with a function of any module, so that one of the two cannot be imported."""
+    packages = {path.parent.name for path in sources(core) if path.parent != core}
+    modules = (ast.parse(path.read_text(encoding="utf-8")).body for path in sources(core))
+    return sorted(packages & {node.name for body in modules for node in body if isinstance(node, Function)})
+
+
 def shadowed(core: Path, public: dict[str, object]) -> list[str]:
     """Packages and modules of the core's top that a function of the public interface would hide."""
     names = {path.stem for path in core.iterdir() if path.is_dir() or path.suffix == ".py"}
@@ -122,6 +129,7 @@ def test_no_docstring_is_the_rest_of_a_sentence(root: Path, folder: str) -> None
 
 
 def test_no_function_hides_a_package(core: Path) -> None:
+    assert packages_called_as_functions(core) == []
     public = {name: getattr(headsup_core, name) for name in headsup_core.__all__}
     assert len(public) > 10
     assert shadowed(core, public) == []
@@ -137,6 +145,8 @@ PARAMETERS = ", ".join(f"p{number}" for number in range(MOST_PARAMETERS + 1))
         ({"faces/__init__.py": "", "imaging/__init__.py": ""}, repeated_modules, []),
         ({f"faces/f{n}.py": "" for n in range(MOST_FILES + 1)}, full_folders, [f"faces: {MOST_FILES + 1}"]),
         ({f"faces/f{n}.py": "" for n in range(MOST_FILES)} | {"faces/__init__.py": ""}, full_folders, []),
+        ({"restoring/a.py": "", "b.py": "def restoring(): ..."}, packages_called_as_functions, ["restoring"]),
+        ({"restoring/a.py": "class A:\n    def restoring(self): ..."}, packages_called_as_functions, []),
         ({f"{CORE}/restoring/a.py": f"def f({PARAMETERS}): ..."}, long_parameter_lists, ["f: 7"]),
         ({f"{CORE}/faces/a.py": f"class A:\n    def f(self, *, {PARAMETERS}): ..."}, long_parameter_lists, ["f: 7"]),
         ({f"{CORE}/restoring/a.py": "def f(a, b, c, d, e, *f, **g): ..."}, long_parameter_lists, ["f: 7"]),

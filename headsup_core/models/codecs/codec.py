@@ -113,11 +113,6 @@ class Codec:
         return (self.vae, *(network for network in beside if network is not None))
 
     @property
-    def encoders(self) -> tuple[nn.Module, ...]:
-        """What `encode_posterior` calls."""
-        return (self.vae, *self.adapters)
-
-    @property
     def decoders(self) -> tuple[nn.Module, ...]:
         """What `decode`, or with skips `decode_with_skips`, calls."""
         if self.quick_decoder is not None:
