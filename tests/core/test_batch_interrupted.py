@@ -71,7 +71,8 @@ def test_a_batch_survives_ctrl_c_and_kill(toy_model: OneStepModel, tmp_path: Pat
     model = tmp_path / "toy.safetensors"
     save_headsup(model, toy_model)
     _photos(tmp_path / "in")
-    common = ["upscale", str(tmp_path / "in"), "--recursive", "--model", str(model), "--quiet", "--output"]
+    common = ["upscale", str(tmp_path / "in"), "--recursive", "--no-faces", "--model", str(model), "--quiet"]
+    common.append("--output")
     output, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
 
     interrupted = _start([*common, str(output)])
