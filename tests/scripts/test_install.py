@@ -86,5 +86,6 @@ def test_clone_and_requirements_are_enough(python: Path, tmp_path: Path) -> None
 
 def installed(interpreter: Path) -> dict[str, str]:
     """Distributions in the environment itself, and those that it sees by links."""
-    lines = pip(interpreter, "list", "--format=freeze").splitlines()
-    return dict(line.split("==") for line in lines if "==" in line)
+    (site,) = interpreter.parents[1].glob("lib/python*/site-packages")
+    paths = [str(site), *(site / "others.pth").read_text().split()]
+    return {found.name: found.version for found in importlib.metadata.distributions(path=paths)}
