@@ -23,7 +23,7 @@ import importlib.metadata as metadata, sys
 names = ("torch", "numpy", "transformers", "diffusers", "safetensors")
 print("Python " + sys.version.split()[0], *(f"{name} {metadata.version(name)}" for name in names), sep=", ")
 """
-TOOLS = ("pytest", "pytest-timeout", "hypothesis", "scikit-image")
+TOOLS = ("pytest", "pytest-timeout", "hypothesis", "scikit-image", "aiohttp")
 """What the tests themselves need."""
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.graph import Graph
-from harness.page import ComfyPage
+from harness.page import ComfyPage, skip_welcome
+from playwright.sync_api import Browser
 from support.client import ComfyClient
 from support.paths import WORKFLOW
 from support.portrait import read_workflow
 from support.sample import NAME
+from support.server import ComfyServer
 from support.workflow import to_prompt
 
 RUN_SECONDS = 600
-LANGUAGE = "async language => await window.app.extensionManager.setting.set('Comfy.Locale', language)"
 LABELS = """() => window.app.graph.nodes.find(node => node.type === 'HeadsUpFaceRestorePortrait').inputs
     .filter(input => input.name.includes('.')).map(input => [input.name, input.label])"""
 RENAME = """() => {
@@ -59,32 +61,43 @@ def test_run_on_a_fresh_install_gives_an_image(comfy_page: ComfyPage, workflow: 
     assert comfy_page.errors == []
 
 
-def test_sockets_that_grow_are_called_in_the_pages_language(comfy_page: ComfyPage, artifacts: Path) -> None:
+def opened(browser: Browser, server: ComfyServer, language: str) -> ComfyPage:
+    """The page of a user who chose a language."""
+    skip_welcome(server.base)
+    settings = server.base / "user" / "default" / "comfy.settings.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"Comfy.Locale": language}))
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    context.set_default_timeout(120_000)
+    return ComfyPage(context.new_page(), server.address)
+
+
+def test_sockets_that_grow_are_called_in_the_pages_language(
+    browser: Browser, comfy_server: ComfyServer, artifacts: Path
+) -> None:
     """Their names in prompts stay, and so does a name that the user gave."""
-    page = comfy_page.page
     graph = Graph()
     photo = graph.add("LoadImage", image=NAME)
     inputs = {"image": photo[0], "photos.photo_1": photo[0]}
     graph.add("HeadsUpFaceRestorePortrait", scale=1.0, person_strength=1.0, identity_gate="on", **inputs)
 
-    page.evaluate(LANGUAGE, "zh")
-    comfy_page.settle()  # the page opens its workflow anew
-    comfy_page.load_prompt(graph.prompt, "chinese")
-    comfy_page.screenshot(artifacts / "sockets-zh.png")
-    chinese = page.evaluate(LABELS)
-    page.evaluate(RENAME)
-    saved = page.evaluate("() => window.app.graph.serialize()")
-    page.evaluate(LANGUAGE, "en")
-    comfy_page.settle()
-    comfy_page.load_workflow(saved, "english")
-    english = page.evaluate(LABELS)
+    chinese = opened(browser, comfy_server, "zh")
+    chinese.load_prompt(graph.prompt, "chinese")
+    chinese.screenshot(artifacts / "sockets-zh.png")
+    labels = chinese.page.evaluate(LABELS)
+    chinese.page.evaluate(RENAME)
+    saved = chinese.page.evaluate("() => window.app.graph.serialize()")
+    chinese.page.context.close()
+    english = opened(browser, comfy_server, "en")
+    english.load_workflow(saved, "english")
+    renamed = english.page.evaluate(LABELS)
+    english.page.context.close()
 
-    assert chinese == [
+    assert labels == [
         ["photos.photo_1", "照片 1"],
         ["photos.photo_2", "照片 2"],
         *([f"person_{n}.person_{n}_photo_1", f"人物 {n} 照片 1"] for n in (2, 3, 4)),
     ]
-    assert english == [
+    assert renamed == [
         ["photos.photo_1", "me"],
         ["photos.photo_2", "photo_2"],
         *([f"person_{n}.person_{n}_photo_1", f"person_{n}_photo_1"] for n in (2, 3, 4)),
