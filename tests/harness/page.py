@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 READY = "window.app && window.app.graph && window.app.extensionManager"
 READY_MS = 240_000  # a busy machine takes minutes
 SETTLE_MS = 1_500  # the page reports problems of a workflow a moment after it was loaded
+DRAW_MS = 250
 OVERLAY = "[data-testid=error-overlay]:visible"
 PANEL, LOGGED = "Workflow Overview", "Exception Message"
 PROBLEMS = "[role=dialog]:visible, [role=alertdialog]:visible, [data-testid=error-overlay]:visible"
@@ -72,6 +73,11 @@ class ComfyPage:
     def settle(self) -> None:
         """Give the page a moment to report problems and to draw."""
         self.page.wait_for_timeout(SETTLE_MS)
+
+    def draw(self) -> None:
+        """Let the page draw what was changed on the canvas, and what lies over it."""
+        self.page.wait_for_timeout(DRAW_MS)
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def known_types(self) -> set[str]:
         """The types of nodes that the page can make."""
