@@ -33,6 +33,8 @@ NOISE, ROUGH = 4 / 255, 8 / 255
 square, by ROUGH and a quarter of the tint's range, since JPEG blurs colour at edges of brightness."""
 WINDOW, ROUNDING = 12 / 255, 0.75 / 255
 """Range of brightness over which a tint is averaged, and how far that may lie from what was found."""
+TURN = 6 / 57.3
+"""Radians by which the hue of a JPEG's tint turns at most from dark to bright, or it has not one hue."""
 LARGE = 768
 """Longer side at which a picture is looked at, at most."""
 REGION, REGION_NOISES, SQUARE, SQUARE_NOISES = 3 / 255, 2.5, 2.5 / 255, 4
@@ -193,6 +195,30 @@ def _around(luma: torch.Tensor, found: torch.Tensor, weights: torch.Tensor, wind
     return (found @ kernel.T) / kernel.sum(1)
 
 
+def _one_hue(found: torch.Tensor, luma: torch.Tensor, weights: torch.Tensor, noise: float) -> torch.Tensor:
+    """Offsets `[3,n]` of one hue, which all levels have together; as they are when the hue turns with brightness.
+
+    JPEG's rounding turns the hue of single levels by many degrees, and their mean by less than two. Levels that lie
+    farther than twice `noise` from that hue (what is cut off at white) stay as they are.
+    """
+    mean = (found * weights).sum(1)
+    if float(mean.norm()) == 0:
+        return found
+    ahead = mean / mean.norm()
+    aside = torch.linalg.cross(ahead, torch.tensor(LUMA, dtype=torch.double))
+    along, across = ahead @ found, aside @ found / aside.norm()
+    strength = weights * along.clamp(min=0) ** 2
+    angle, total = torch.atan2(across, along.clamp(min=1e-9)), strength.sum().clamp(min=1e-12)
+    around = luma - (strength * luma).sum() / total
+    turn = (strength * around * angle).sum() / (strength * around**2).sum().clamp(min=1e-12)
+    if float(turn.abs() * (luma[-1] - luma[0])) > TURN:
+        return found
+    hue = (strength * angle).sum() / total
+    direction = ahead * torch.cos(hue) + aside / aside.norm() * torch.sin(hue)
+    one = torch.hypot(along, across) * direction[:, None]
+    return torch.where((found - one).abs().amax(0) <= 2 * noise, one, found)
+
+
 def _smoothed(luma: torch.Tensor, found: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
     """Offsets `[3,n]` freed of 8 bits' rounding, which turns the hue of dark and of pale colours by degrees.
 
@@ -207,7 +233,8 @@ def _smoothed(luma: torch.Tensor, found: torch.Tensor, counts: torch.Tensor) -> 
         result = torch.where((found - around).abs().amax(0) <= noise, around, found)
     else:  # JPEG's: no single level can be trusted
         wide = _around(luma, found, weights, 4 * WINDOW)
-        result = found = torch.where((wide - around).abs().amax(0) <= noise, wide, around)
+        found = torch.where((wide - around).abs().amax(0) <= noise, wide, around)
+        result = found = _one_hue(found, luma, weights, noise)
     fits = torch.ones_like(luma, dtype=torch.bool)
     constant = torch.zeros_like(found[:, :1])
     for _ in range(3):  # without what is cut off at white

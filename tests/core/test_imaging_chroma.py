@@ -131,6 +131,21 @@ def test_a_tint_keeps_its_hue(tint: Tint, side: int, quality: int | None) -> Non
         assert shown.float().mean() > 0.6 * coloured.float().mean()  # and is no greyer than it was
 
 
+@pytest.mark.parametrize("quality", [90, 75, 50])
+@pytest.mark.parametrize("white", [(255, 220, 170), (120, 170, 255)], ids=["brown", "cyanotype"])
+def test_a_tiny_jpeg_keeps_the_hue_of_its_tint(white: tuple[int, int, int], quality: int) -> None:
+    """Its nine blocks of colour are each off by some degrees."""
+    face = np.asarray(Image.fromarray(data.astronaut()[:256, 100:356]).resize((40, 40), Image.Resampling.BICUBIC))
+    picture = tensor(jpeg(rounded(toned(*white)(grey(face))), quality))
+    toning = toning_of(picture)
+    assert toning is not None
+    result = toning.apply(painted(picture))
+    shown = result.amax(1) - result.amin(1) > 12 / 255
+    assert shown.float().mean() > 0.5
+    apart = (hue(result)[shown] - float(hue(torch.tensor(white).view(1, 3, 1, 1).float())) + 180) % 360 - 180
+    assert torch.quantile(apart.abs(), 0.99) < 2
+
+
 def test_a_plain_tint_keeps_its_hue_within_a_degree_everywhere() -> None:
     picture = tensor(rounded(toned(255, 220, 170)(portrait())))
     toning = toning_of(picture)
