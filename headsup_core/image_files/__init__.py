@@ -3,7 +3,7 @@
 from .file_kinds import PICTURE_SUFFIXES
 from .listing import picture_files, pictures_in
 from .picture import Picture, check_image
-from .reading import MAX_PIXELS, decode_picture, read_picture
+from .reading import MAX_PIXELS, check_is_file, decode_picture, read_picture
 from .writing import FORMAT_SUFFIXES, Manner, check_format, encode_picture, picture_text, picture_text_in, write_picture
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Picture",
     "check_format",
     "check_image",
+    "check_is_file",
     "decode_picture",
     "encode_picture",
     "picture_files",

@@ -26,7 +26,8 @@ _STALE = (
     r"(?:tiff:(?:Orientation|ImageWidth|ImageLength)|exif:Pixel[XY]Dimension|xmp:Thumbnails|xmpGImg:\w+"
     r"|(?:hdrgm|HDRGainMap|Container|GContainer|GImage|GDepth):\w+|GCamera:(?:MotionPhoto|MicroVideo)\w*)"
 )
-_PLACE = r"exif:GPS\w+"
+# By whatever prefix: a packet may call the namespace of EXIF as it likes, and makers of drones have their own.
+_PLACE = r"[\w.-]+:(?:GPS|Gps|gps)\w+"
 MOST_JPEG = 65_000
 """Bytes that fit into one segment of a JPEG."""
 

@@ -30,6 +30,8 @@ MAX_BYTES = 1 << 31
 # Whose further frames are pictures of their own; those of a phone's JPEG are depth and brightness of the first.
 _ANIMATED = ("GIF", "PNG", "WEBP", "TIFF", "AVIF")
 _ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+_GREY_WITH_ALPHA = 4
+"""PNG's colour type; of 16 bits Pillow makes RGBA of it."""
 _SUPPORTED = "use PNG, JPEG, WebP, AVIF, GIF or TIFF"
 Channels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -83,13 +85,18 @@ def decode_picture(data: bytes, path: Path) -> Picture:
         raise InputError(f"{path} is damaged or cut short ({error}): save or copy it again") from error
 
 
+def check_is_file(path: Path) -> None:
+    """Raises `InputError` when `path` is a folder, or a device or a pipe, which may wait for ever when it is opened."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give a picture file")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a device or a pipe: give a picture file")
+
+
 def _content(path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder: give a picture file")
+        check_is_file(path)
         status = path.stat()
-        if not path.is_file():
-            raise InputError(f"{path} is a device or a pipe: give a picture file")
         if status.st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): the picture was not saved or not copied to its end")
         if status.st_size > MAX_BYTES:
@@ -144,8 +151,9 @@ def _picture(image: Image.Image, path: Path, data: bytes, png: PngParts | None, 
                 if "transparency" in image.info and image.mode == "RGB":
                     opaque = (color != np.array(image.info["transparency"])).any(axis=2)
                     alpha = opaque.astype(np.uint8) * np.uint8(255)
-        if image.mode in ("L", "LA", "La", "1") and bits == 8:
-            rgb = _grey(upright(color[..., 0].astype(np.float32) / 255, orientation), icc)
+        if image.mode in ("L", "LA", "La", "1") or (png is not None and png.color_type == _GREY_WITH_ALPHA):
+            steps = 255 if color.dtype == np.uint8 else 65535
+            rgb = _grey(upright(color[..., 0].astype(np.float32) / steps, orientation), icc)
         else:
             rgb, gamut = _color(image, upright(color, orientation), orientation, icc)
     if alpha is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -112,7 +113,8 @@ def test_a_profile_that_says_srgb_changes_and_carries_nothing(tmp_path: Path) ->
     assert picture.gamut is None
 
 
-def test_grey_profiles_keep_grey_grey(tmp_path: Path) -> None:
+def grey_profile() -> bytes:
+    """Of linear light."""
     white = bytes.fromhex("0000f6d6000100000000d32d")
     tags = {b"kTRC": b"curv\0\0\0\0\0\0\0\1" + struct.pack(">H", 256), b"wtpt": b"XYZ \0\0\0\0" + white}
     at, table, body = 128 + 4 + 12 * len(tags), b"", b""
@@ -123,7 +125,11 @@ def test_grey_profiles_keep_grey_grey(tmp_path: Path) -> None:
     head[8:12], head[12:24], head[36:40] = b"\2\x10\0\0", b"mntrGRAYXYZ ", b"acsp"
     head[68:80] = white
     icc = bytes(head) + struct.pack(">I", len(tags)) + table + body
-    icc = struct.pack(">I", len(icc)) + icc[4:]
+    return struct.pack(">I", len(icc)) + icc[4:]
+
+
+def test_grey_profiles_keep_grey_grey(tmp_path: Path) -> None:
+    icc = grey_profile()
     values = np.arange(256, dtype=np.uint8)[None]
     Image.fromarray(values).save(tmp_path / "a.png", icc_profile=icc)
     rgb = read_picture(tmp_path / "a.png").rgb
@@ -131,6 +137,29 @@ def test_grey_profiles_keep_grey_grey(tmp_path: Path) -> None:
     assert torch.equal(rgb[:, 0], rgb[:, 2])
     # linear light 0.2140 is 0.5 in sRGB (IEC 61966-2-1)
     assert rgb[0, 0, 0, round(0.2140 * 255)].item() == pytest.approx(0.5, abs=0.006)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_grey_profiles_count_beside_transparency_at_every_depth(tmp_path: Path, bits: int) -> None:
+    kind = np.dtype(">u2") if bits == 16 else np.dtype("u1")
+    most = 2**bits - 1
+    values = np.array([[[round(0.2140 * most), most], [0, most // 2]]]).astype(kind)
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 2, 1, bits, 4, 0, 0, 0)),
+        (b"iCCP", b"grey\0\0" + zlib.compress(grey_profile())),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in chunks:
+        data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    (tmp_path / "a.png").write_bytes(data)
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.rgb[0, :, 0, 0].tolist() == pytest.approx([0.5] * 3, abs=0.006)
+    assert picture.alpha is not None
+    assert picture.alpha[0, 0, 0].tolist() == pytest.approx([1, 0.5], abs=0.01)
+    assert picture.bits == bits
 
 
 # --- depth ------------------------------------------------------------------------------------------------------------
@@ -225,6 +254,21 @@ def test_metadata_is_carried_over_and_corrected(tmp_path: Path, suffix: str, pla
         assert again.metadata.iptc == IPTC
     assert again.rgb.shape == (1, 3, 60, 80)
     assert picture_text(path, "headsup") == '{"a": "\\u00fc"}'
+
+
+def test_a_place_is_left_out_by_whatever_prefix_it_is_told(tmp_path: Path) -> None:
+    packet = XMP.replace(b"exif", b"ns1").replace(
+        b"<dc:creator>", b"<drone-dji:GpsLatitude>48.13</drone-dji:GpsLatitude><dc:creator>"
+    )
+    segment = b"http://ns.adobe.com/xap/1.0/\0" + packet
+    extra = b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment
+    Image.fromarray(colours()).save(tmp_path / "a.jpg", extra=extra)
+    metadata = read_picture(tmp_path / "a.jpg").metadata
+    assert b"48,8N" in metadata.xmp
+    kept = metadata.without_place().xmp
+    assert b"Ada" in kept
+    for told in (b"48,8N", b"11,34E", b"48.13"):
+        assert told not in kept
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
