@@ -17,6 +17,8 @@ import psutil
 STALE_SECONDS = 86_400
 """A temporary file of another machine is left over when nobody has written to it for this long."""
 
+LONGEST = 200
+"""Bytes of a file's name before its suffix; file systems allow 255 with it."""
 _TEMPORARY = re.compile(r"\.headsup-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{32}\.tmp")
 
 
@@ -76,6 +78,15 @@ def remove_leftovers(folder: Path) -> list[Path]:
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def fitting_name(name: str) -> str:
+    """A name that leaves room for a suffix and a number; a cut one is told from others by what was cut."""
+    content = os.fsencode(name)
+    if len(content) <= LONGEST:
+        return name
+    kept = content[: LONGEST - 9].decode("utf-8", "ignore")
+    return f"{kept}~{zlib.crc32(content):08x}"
 
 
 def is_temporary(name: str) -> bool:

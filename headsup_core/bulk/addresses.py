@@ -10,6 +10,7 @@ from typing import Any
 import fsspec
 
 from ..errors import InputError
+from ..image_files import check_is_file
 from ..libraries import need
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://")
@@ -65,6 +66,7 @@ def read_bytes(address: str, offset: int = 0, size: int | None = None) -> bytes:
             system, path = file_system(address)
             end = None if size is None else offset + size
             return bytes(system.cat_file(path, start=offset or None, end=end))
+        check_is_file(local_path(address))
         with local_path(address).open("rb") as file:
             file.seek(offset)
             return file.read() if size is None else file.read(size)

@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from ..errors import InputError
+from ..identity.names import readable
 from ..libraries import need
+from ..whole_files import fitting_name
 from .addresses import join
 from .destinations import Destination
 from .items import Item, forget_parquet
@@ -65,11 +67,17 @@ def give_shards(items: Iterable[Item], ending: str, sharding: Sharding) -> list[
             shard = shards.setdefault(f"\0{key}", _free(PurePosixPath(key), suffix, taken))
             others += 1
         names = taken.setdefault(shard.casefold(), set())
-        plain = place.with_name(place.stem.replace(".", "_") or "picture")
+        plain = _member(place)
         member = _free(plain, ending, names)
         names.add(member.casefold())
         placed.append(replace(item, place=member, shard=shard))
     return placed
+
+
+def _member(place: PurePosixPath) -> PurePosixPath:
+    """A name in a shard, without its suffix: text, since Parquet takes nothing else, without dots, and not too long."""
+    folder, stem = readable(str(place.parent)), readable(place.stem)
+    return PurePosixPath(folder) / fitting_name(stem.replace(".", "_"))
 
 
 def _free(plain: PurePosixPath, ending: str, taken: Iterable[str]) -> str:

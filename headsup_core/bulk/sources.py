@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import InputError
 from ..image_files import PICTURE_SUFFIXES, pictures_in
+from ..whole_files import fitting_name
 from .addresses import file_system, is_url, local_path, read_bytes, reason, shown
 from .items import Item, open_parquet
 
@@ -27,14 +28,14 @@ NAME_COLUMNS = ("__key__", "key", "id", "name", *PATH_COLUMNS)
 """Columns that may name the rows of pictures."""
 
 
-def list_items(sources: Sequence[str], *, recursive: bool = True, without: Path | None = None) -> list[Item]:
+def list_items(sources: Sequence[str], *, recursive: bool = True, without: str = "") -> list[Item]:
     """Every picture of the sources, once, each with its place below its source.
 
     Args:
         sources: picture files, folders, globs, text files with a path or URL in each line, `.tar` shards (webdataset)
             and `.parquet` files (with pictures, or with their paths); each a path or a URL that fsspec knows.
         recursive: pictures of the folders in a folder, too.
-        without: a folder on a disk that is not searched.
+        without: path or URL of a folder that is not searched.
 
     Raises:
         InputError: nothing there, or a list or shard that cannot be read.
@@ -58,26 +59,28 @@ def give_places(items: Iterable[Item], ending: str) -> list[Item]:
     placed: list[Item] = []
     for item in items:
         place = PurePosixPath(item.place)
-        plain, number = place.with_suffix(ending), 2
+        stem, number = fitting_name(place.stem), 2
+        plain = place.with_name(stem + ending)
         if str(plain).casefold() in taken:
-            plain = place.with_name(place.name + ending)
+            plain = place.with_name(fitting_name(place.name) + ending)
         while str(plain).casefold() in taken:
-            plain = place.with_name(f"{place.stem}_{number}{ending}")
+            plain = place.with_name(f"{stem}_{number}{ending}")
             number += 1
         taken.add(str(plain).casefold())
         placed.append(replace(item, place=str(plain), shard=""))
     return placed
 
 
-def _listed(source: str, recursive: bool, without: Path | None) -> Iterator[Item]:
+def _listed(source: str, recursive: bool, without: str) -> Iterator[Item]:
     if is_url(source):
-        yield from _listed_url(source, recursive)
+        yield from _listed_url(source, recursive, without)
         return
     path = local_path(source)
     if path.is_dir():
-        shards = _shards_in(path, recursive, without)
+        left_out = None if not without or is_url(without) else local_path(without).resolve()
+        shards = _shards_in(path, recursive, left_out)
         try:
-            pictures = pictures_in(path, recursive=recursive, without=without)
+            pictures = pictures_in(path, recursive=recursive, without=left_out)
         except InputError:
             if not shards:
                 raise
@@ -100,12 +103,21 @@ def _shards_in(folder: Path, recursive: bool, without: Path | None) -> list[Path
     return sorted(
         path
         for path in found
-        if path.suffix.lower() in (*TARS, *PARQUET) and not (without is not None and path.is_relative_to(without))
+        if path.suffix.lower() in (*TARS, *PARQUET)
+        and not _hidden(path.relative_to(folder).as_posix())
+        and not (without is not None and path.resolve().is_relative_to(without))
+        and path.is_file()
     )
 
 
-def _listed_url(source: str, recursive: bool) -> Iterator[Item]:
+def _hidden(place: str) -> bool:
+    """Whether a file or a folder on the way to it has a name that begins with a dot."""
+    return any(part.startswith(".") for part in PurePosixPath(place).parts)
+
+
+def _listed_url(source: str, recursive: bool, without: str) -> Iterator[Item]:
     system, path = file_system(source)
+    results = file_system(without)[1].rstrip("/") + "/" if is_url(without) else ""
     try:
         if glob.has_magic(path):
             names, start = sorted(system.glob(path)), path[: min(path.find(sign) for sign in "*?[" if sign in path)]
@@ -119,8 +131,11 @@ def _listed_url(source: str, recursive: bool) -> Iterator[Item]:
         raise InputError(f"{shown(source)} cannot be listed ({reason(error, source)})") from None
     wanted = (*PICTURE_SUFFIXES, *TARS, *PARQUET)
     for name in names:
+        place = name.removeprefix(start).lstrip("/")
+        if (results and name.startswith(results)) or _hidden(place):
+            continue
         if PurePosixPath(name).suffix.lower() in wanted:
-            yield from _single(system.unstrip_protocol(name), name.removeprefix(start).lstrip("/"))
+            yield from _single(system.unstrip_protocol(name), place)
 
 
 def _single(address: str, place: str) -> Iterator[Item]:

@@ -112,7 +112,10 @@ def _restore_frames(image: torch.Tensor, session: Session, faces: Faces | None) 
         here = replace(session, options=session.options.for_picture(index))
         own = None if faces is None else replace(faces, pictures=(faces[index],))
         results.append(restore_pictures(frame, here, own))
-    report = replace(results[0].report, seconds=sum(one.report.seconds for one in results), options=session.options)
+    given = session.options
+    own = {"prompt": given.prompt, "tags": given.tags, "texts": given.texts, "mask": given.mask}
+    settled = replace(results[0].report.options, **own)
+    report = replace(results[0].report, seconds=sum(one.report.seconds for one in results), options=settled)
     report.notes = list(dict.fromkeys(note for one in results for note in one.report.notes))
     for index, one in enumerate(results):
         report.identity_scores += [] if not index else one.report.identity_scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,6 +178,50 @@ def test_what_is_no_input_is_refused(tmp_path: Path) -> None:
     for name in ("bad.tar", "bad.parquet", "none*.png", "gone.png"):
         with pytest.raises(InputError, match=name.replace("*", r"\*")):
             list_items([str(tmp_path / name)])
+
+
+def test_results_are_no_inputs_of_the_next_run(model: str, bucket: str, tmp_path: Path) -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/bucket/a.png", _png())
+    system.pipe_file("/bucket/.hidden/b.png", _png())
+    given = (bucket, "--output", f"{bucket}/out", "--model", model, "--recursive")
+    for kept in (0, 1):
+        assert _upscale(*given) == 0
+        report = json.loads(system.cat_file("/bucket/out/bulk_report.json"))
+        assert (report["pictures"], report["kept"]) == (1, kept)
+    (tmp_path / "in" / ".kept" / "s.tar").mkdir(parents=True)
+    (tmp_path / "in" / "folder.tar").mkdir()
+    (tmp_path / "in" / "out").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(_png())
+    _tar(tmp_path / "in" / ".kept" / "t.tar", {"x.png": _png()})
+    _tar(tmp_path / "in" / "out" / "t.tar", {"x.png": _png()})
+    found = list_items([str(tmp_path / "in")], without=str(tmp_path / "in" / "out"))
+    assert [item.place for item in found] == ["a.png"]
+
+
+def test_long_names_leave_room_for_a_suffix(model: str, tmp_path: Path) -> None:
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("x" * 250 + ".png", "x" * 249 + ".jpeg", "ü" * 125 + ".png"):
+        (folder / name).write_bytes(_png())
+    given = (str(folder), "--output", str(output), "--model", model)
+    assert _upscale(*given) == 0
+    assert len(list(output.glob("*.png"))) == 3
+    assert _upscale(*given, "--shards", "tar") == 0
+    assert _report(output)["failed"] == 0
+
+
+def test_pipes_are_named_and_nobody_waits(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(_png())
+    os.mkfifo(folder / "pipe.png")
+    for engine in ("local", "plain"):
+        output = tmp_path / engine
+        given = [str(folder), "--output", str(output), "--model", model, "--engine", engine]
+        assert main(["upscale", *given, "--no-faces", "--quiet"]) == 2
+        assert "pipe.png" in capsys.readouterr().err
+        assert (output / "a.png").exists()
 
 
 class _Scripted:

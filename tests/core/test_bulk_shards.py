@@ -182,6 +182,7 @@ def test_names_in_a_shard_are_told_apart() -> None:
     items = [Item(f"/in/{name}", place=name) for name in ("a.jpg", "a.png", "A.tif", "x/a.jpg", "b.c.png", "b_c.png")]
     placed = give_shards(items, ".png", Sharding("tar", 10))
     assert [item.place for item in placed] == ["a.png", "a_2.png", "A_3.png", "x/a.png", "b_c.png", "b_c_2.png"]
+    assert give_shards([Item("/x", place="b\udcfcd.jpg")], ".png", Sharding("tar"))[0].place == "b\ufffdd.png"
     two = [Item(f"/{part}/s.tar", "tar", "a.jpg", place="s/a.jpg", shard="s.tar") for part in "pq"]
     assert [item.shard for item in give_shards(two, ".png", Sharding("tar"))] == ["s.tar", "s_2.tar"]
     with pytest.raises(InputError, match="0"):

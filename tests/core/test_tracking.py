@@ -113,7 +113,8 @@ def test_two_faces_that_swap_sizes_of_lists_keep_their_names() -> None:
 def test_references_are_encoded_once_for_all_frames(make_model: ModelMaker) -> None:
     model = telling(make_model, "reference", "aligned").with_identities([person("Ada", RED)])
     images, faces = _pan()
-    hu.restore(images, model, scale=1, faces=faces, analyzer=ColourAnalyzer(), host=HOST, frames=True)
+    result = hu.restore(images, model, scale=1, faces=faces, analyzer=ColourAnalyzer(), host=HOST, frames=True)
+    assert result.report.options.tile_batch > 0  # as it was resolved, not 0 for automatic
     codec = model.one_step.codec
     assert len(codec.sizes) == FRAMES + 1  # pyright: ignore[reportAttributeAccessIssue] - a counting codec
 

@@ -108,7 +108,7 @@ def upscale_in_bulk(args: argparse.Namespace, ending: str) -> int:
     if args.engine == "ray":
         need_ray()
     destination = Destination(args.output)
-    items = list_items(args.pictures, recursive=args.recursive, without=destination.folder)
+    items = list_items(args.pictures, recursive=args.recursive, without=destination.address)
     if args.shards is None:
         items = give_places(items, ending)
     else:

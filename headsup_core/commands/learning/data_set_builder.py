@@ -47,7 +47,7 @@ def build_folder(args: argparse.Namespace) -> int:
     made_with: dict[str, Any] = {**asdict(stages), "quality_file": str(args.quality_file or ""), "embedder": embedder}
     records, _ = read_parts(folder / PARTS, made_with)
     known = {record.key for record in records}
-    items = give_places(list_items([str(source) for source in args.folders], without=folder.absolute()), ".img")
+    items = give_places(list_items([str(source) for source in args.folders], without=str(folder)), ".img")
     todo = [item for item in items if item.key not in known]
     log.info("%d photos, %d of them were looked at before", len(items), len(items) - len(todo))
     writer = PartWriter(folder / PARTS, uuid.uuid4().hex[:8], made_with, engine.block)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...image_files import picture_text
+from ...image_files import check_is_file, picture_text
 from ...image_files.sidecars import read_sidecar
 from ...option_fields import declared_options
 from ...restoring.options import RestoreOptions
@@ -139,6 +139,7 @@ def content_hash(path: Path) -> str:
     """SHA-256 of a file. Raises `InputError` when it cannot be read."""
     digest = hashlib.sha256()
     try:
+        check_is_file(path)
         with path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import unicodedata
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-LONGEST = 200
-"""Bytes of a result's name before its suffix; file systems allow 255 with it."""
+from ...whole_files import fitting_name
 
 
 def name_key(path: Path) -> str:
@@ -48,17 +46,8 @@ def choose_name(
 
 
 def _names(source: Path, ending: str) -> Iterator[str]:
-    stem, name = _shortened(source.stem), _shortened(source.name)
+    stem, name = fitting_name(source.stem), fitting_name(source.name)
     yield f"{stem}{ending}"
     yield f"{name}{ending}"
     for number in itertools.count(2):
         yield f"{stem}_{number}{ending}"
-
-
-def _shortened(name: str) -> str:
-    """A name that leaves room for a suffix and a number; a cut one is told from others by what was cut."""
-    content = os.fsencode(name)
-    if len(content) <= LONGEST:
-        return name
-    kept = content[: LONGEST - 9].decode("utf-8", "ignore")
-    return f"{kept}~{zlib.crc32(content):08x}"
