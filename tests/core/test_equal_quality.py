@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 from harness.faces import face_at
+from harness.people import astronaut_photo, hanks
 from harness.refusals import raises_naming
 
 import headsup_core as hu
 from headsup_core.benchmark.recognising.photo_evidence import PhotoOf, PhotoRecord
 from headsup_core.benchmark.recognising.photo_rates import fitted, plot_rates, rates_table
+from headsup_core.faces import load_face_analyzer
 from headsup_core.faces.alignment import align_matrix, crop
+from headsup_core.faces.face import Face
 from headsup_core.identity.equal_quality.face_quality import Quality, photo_at_quality, quality_of, structure_match
+from headsup_core.identity.equal_quality.fair_comparison import FairComparison
 from headsup_core.identity.equal_quality.photo_score import ASSUMED, Evidence, photo_score
+from headsup_core.identity.equal_quality.restored_faces import EYES, REACH, restored_face
 from headsup_core.imaging.resizing import resize
+from headsup_core.training.data.degradation import degrade
 
 FACE = face_at(80, 80, 32)
 
@@ -68,6 +74,49 @@ def test_result_explains_the_input_by_structure_not_by_colour() -> None:
     assert structure_match(large, small, face) == pytest.approx(1, abs=0.01)
     assert structure_match(other_light, small, face) > 0.9
     assert structure_match(scene(1), small, face) < 0.5
+
+
+# where the eyes, the nose and the mouth corners of the astronaut are, read off the picture at 800 %
+ASTRONAUT = torch.tensor([[203.0, 100.1], [246.6, 103.3], [223.0, 126.4], [202.3, 140.1], [243.3, 141.8]])
+
+
+def bad_astronaut(scale: int, degradation: str) -> tuple[torch.Tensor, Face]:
+    """The upper middle of the photo, degraded, and her face in it."""
+    face = Face((190, 70, 260, 160), ASTRONAUT, 1.0).moved(-96, 0).scaled(1 / scale, 1 / scale)
+    return degrade(astronaut_photo()[..., :256, 96:352], degradation, 3), face
+
+
+def test_face_is_restored_at_the_size_that_recognisers_look_at() -> None:
+    bad, face = bad_astronaut(8, "x8")
+
+    restored, there = restored_face(bad, face)
+    clean = crop(astronaut_photo(), align_matrix(ASTRONAUT, 128), 128)
+    ours = crop(restored, align_matrix(there.landmarks, 128), 128)
+    plain = crop(resize(bad, 256, 256), align_matrix(face.scaled(8, 8).landmarks, 128), 128)
+
+    assert there.eye_distance == pytest.approx(EYES, rel=0.05)
+    assert restored.shape[-1] == pytest.approx(2 * REACH * EYES, rel=0.1)
+    inner = (..., slice(36, 100), slice(36, 92))
+    assert float((ours - clean)[inner].square().mean()) < 0.95 * float((plain - clean)[inner].square().mean())
+    at_the_border = restored_face(bad, face.moved(-face.landmarks[0, 0].item(), 0))[0]
+    assert at_the_border.shape[-1] < restored.shape[-1]
+
+
+@pytest.mark.parametrize(("scale", "degradation"), [(4, "realesrgan"), (8, "x8")])
+def test_own_photo_is_more_alike_than_another_persons(scale: int, degradation: str) -> None:
+    analyzer = load_face_analyzer("dlib")
+    bad, face = bad_astronaut(scale, degradation)
+    own = crop(astronaut_photo(), align_matrix(ASTRONAUT, 512), 512)
+    stranger = hanks().permute(0, 3, 1, 2)
+    (found,) = analyzer.detect(stranger)[0]
+    other = crop(stranger, align_matrix(found.landmarks, 512), 512)
+
+    comparison = FairComparison(bad, resize(bad, 256, 256), face, analyzer)
+    right, wrong = comparison.score(own), comparison.score(other)
+
+    assert right is not None
+    assert wrong is not None
+    assert right > 0.5 > 0.2 > wrong
 
 
 def records(likeness: dict[PhotoOf, float], spread: float, count: int = 40) -> list[PhotoRecord]:

@@ -1,4 +1,4 @@
-"""How alike a face in a picture and a person's photo are when both are equally bad."""
+"""How alike a face in a picture and a person's photo are when both are equally bad, and equally restored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from ...imaging.resizing import resize
 from ..similarity import compare
 from .face_quality import Quality, photo_at_quality, quality_of
 from .photo_score import Evidence, photo_score
+from .restored_faces import EYES, RESTORED_FOR, restored_face
 
+ENLARGED = 1 / 3
+"""How much the plain enlargement counts where the face is restored, too."""
 SURROUNDINGS = 4.0
 """Eye distances from the middle of the landmarks within which a face is embedded."""
 
@@ -31,16 +34,21 @@ class FairComparison:
         self._size = (enlarged.shape[-2], enlarged.shape[-1])
         self._large = face.scaled(enlarged.shape[-1] / picture.shape[-1], enlarged.shape[-2] / picture.shape[-2])
         self.quality: Quality = quality_of(picture, face)
-        self.vector = embedding_at(enlarged, self._large, analyzer)
+        self._restores = analyzer.embedder_id in RESTORED_FOR and face.eye_distance < EYES
+        self._vectors = self._embedded(picture, enlarged)
 
     def cosine(self, photo: torch.Tensor) -> float | None:
         """With the face `[1,3,S,S]` in 0..1 of a photo, aligned (FFHQ), brought to the quality of the face in the
         picture; None when the recogniser makes nothing of one of them."""
         as_bad = photo_at_quality(photo, self._picture, self._face, self.quality.noise)
-        other = embedding_at(resize(as_bad, *self._size), self._large, self._analyzer)
-        if self.vector is None or other is None:
+        others = self._embedded(as_bad, resize(as_bad, *self._size))
+        if self._vectors is None or others is None:
             return None
-        return compare(self.vector, other, self._analyzer.embedder_id).cosine
+        cosines = [
+            compare(own, other, self._analyzer.embedder_id).cosine
+            for own, other in zip(self._vectors, others, strict=True)
+        ]
+        return cosines[0] if len(cosines) == 1 else ENLARGED * cosines[0] + (1 - ENLARGED) * cosines[1]
 
     def score(self, photo: torch.Tensor) -> float | None:
         """How sure it is that the photo is of this person, 0 to 1, before anything is restored; None as above."""
@@ -48,6 +56,16 @@ class FairComparison:
         if cosine is None:
             return None
         return photo_score(Evidence(cosine, 0.0, self.quality), self._analyzer.embedder_id)
+
+    def _embedded(self, picture: torch.Tensor, enlarged: torch.Tensor) -> tuple[torch.Tensor, ...] | None:
+        """The face's vectors: in the enlargement of a picture `[1,3,h,w]` of the input's size, and perhaps restored;
+        None when the recogniser makes nothing of one."""
+        shown = [(enlarged, self._large)]
+        if self._restores:
+            shown.append(restored_face(picture, self._face))
+        found = [embedding_at(each, face, self._analyzer) for each, face in shown]
+        vectors = tuple(vector for vector in found if vector is not None)
+        return vectors if len(vectors) == len(found) else None
 
 
 def embedding_at(picture: torch.Tensor, face: Face, analyzer: FaceAnalyzer) -> torch.Tensor | None:

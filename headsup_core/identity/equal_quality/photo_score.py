@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass
 from ..similarity import calibration_of
 from .face_quality import Quality
 
-TOLD, GUESSED = 0.2, 0.5
+TOLD, GUESSED = 0.25, 0.5
 """Least scores for which a photo is used: where somebody said who it is the evidence has to be against it, where it was
 guessed it has to be for it."""
 EYES, NOISE, EXPLAINED = (4.0, 64.0), (0.0, 0.1), (-0.15, 0.05)
@@ -22,8 +22,8 @@ class Evidence:
     """What was measured of one face and one photo.
 
     Attributes:
-        cosine: of the embeddings of the face in the enlarged input and of the photo at the face's quality; None: the
-            recogniser makes nothing of one of them.
+        cosine: of the embeddings of the face in the input and of the photo at the face's quality, both enlarged or
+            restored (`FairComparison`); None: the recogniser makes nothing of one of them.
         explained: how much better the face restored with the photo explains the input than the face restored without,
             a difference of two `structure_match`; 0 before anything is restored.
         quality: of the face in the input.
@@ -63,7 +63,7 @@ class Weights:
 ASSUMED = Weights(-3.0, 0.0, 0.0, 6.0, 0.0, 1.0)
 """For recognisers that nobody measured: a face half as alike as two good photos of one person could be either."""
 WEIGHTS: Mapping[str, Weights] = {
-    "dlib_resnet_v1": Weights(-4.592, -0.53, -0.427, 9.701, 0.822, 0.161),
+    "dlib_resnet_v1": Weights(-4.417, 0.097, -0.203, 9.208, -0.533, 0.161),
 }
 """By embedder id; from `python -m headsup_core benchmark gate --fit`, see docs/identity.md."""
 
