@@ -77,8 +77,10 @@ class EvidenceCollector:
         known = _kept(kept)
         done = {(one.case, one.degradation) for one in known}
         references = References(self.analyzer)
+        # a wrong photo, and with `one_each` the right one, too, may be of those that are not restored
+        everybody = replace(people, one_each=False, limit=None).files()
+        encoded = {path: references.identity(path) for path in everybody}
         files = people.files()
-        encoded = {path: references.identity(path) for path in files}
         cases = [(path, name) for path in files for name in degradations if (path.stem, name) not in done]
         for path, name in tqdm(cases, desc="evidence", disable=None, leave=False):
             photos = _photos_for(path, people, encoded, self.analyzer.embedder_id)
@@ -160,7 +162,7 @@ def _photos_for(
     right = people.reference_of(path)
     if right is None:
         raise InputError(f"{path.name}: there is no other photo of this person")
-    files = people.files()
+    files = list(encoded)
     at = files.index(right)
     others = [one for one in files[at:] + files[:at] if person_of(one) != person_of(path)]
     same_kind = [one for one in others if one.stem.partition("_")[2] == right.stem.partition("_")[2]] or others
