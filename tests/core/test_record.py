@@ -34,13 +34,13 @@ def test_an_adapters_record_survives_its_header(base: Base) -> None:
     assert replace(through_json(record), system=record.system) == record
 
 
-def test_the_bundled_models_older_header_is_understood() -> None:
+def test_the_bundled_model_is_what_its_card_says() -> None:
     model = hu.load_model("headsup-tiny").one_step
     assert model.record.rule == LatentResidual(1)
-    assert (model.scale, model.trained_size, model.margin) == (4, 224, 16)
-    assert (model.trained_eyes, model.reference_placement) == ((18.0, 150.0), "warped")
-    assert model.record.detail is None
-    assert model.size_rule.multiple == 16
+    assert (model.scale, model.trained_size, model.margin) == (4, 320, 16)
+    assert (model.trained_eyes, model.reference_placement) == ((18.0, 200.0), "warped")
+    assert model.record.detail == 0.3
+    assert model.size_rule.multiple == 32  # blocks of 4 px, halved three times
 
 
 def test_retired_fields_are_read_and_others_refused(toy_record: ModelRecord) -> None:
