@@ -207,7 +207,7 @@ def test_the_page_is_told_which_choice_has_which_options(executor: Executor, fil
     [
         ({"adapter": "osediff.pkl", "base": BASE, "lambda_sem": 0.4}, "OSEDiff", "lambda_sem"),
         ({"guidance_scale": 2.0}, "headsup-tiny", "guidance_scale"),
-        ({"detail": 0.5}, "headsup-tiny", "detail"),
+        ({"detail": 0.5, "adapter": "osediff.pkl", "base": BASE}, "OSEDiff", "detail"),
     ],
 )
 def test_an_option_of_another_model_is_refused(

@@ -114,7 +114,7 @@ def test_a_profile_that_says_srgb_changes_and_carries_nothing(tmp_path: Path) ->
 
 
 def grey_profile() -> bytes:
-    """Of linear light."""
+    """A profile of grey in linear light."""
     white = bytes.fromhex("0000f6d6000100000000d32d")
     tags = {b"kTRC": b"curv\0\0\0\0\0\0\0\1" + struct.pack(">H", 256), b"wtpt": b"XYZ \0\0\0\0" + white}
     at, table, body = 128 + 4 + 12 * len(tags), b"", b""
