@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import headsup_core
@@ -19,6 +21,7 @@ from headsup_core.bulk.bulk_run import run_bulk
 from headsup_core.bulk.destinations import Destination
 from headsup_core.bulk.engine import Engine, ray_started
 from headsup_core.bulk.items import Item
+from headsup_core.bulk.sources import list_items
 
 PICTURES = 24
 # the whole program of a worker that writes a line of its process for each picture
@@ -59,11 +62,9 @@ from headsup_core.bulk.bulk_run import run_bulk
 from headsup_core.bulk.destinations import Destination
 from headsup_core.bulk.engine import Engine
 from headsup_core.bulk.sources import list_items
-from headsup_core.bulk.items import Item
-from dataclasses import replace
 
 output = Destination(sys.argv[2])
-run_bulk(list_items([sys.argv[1]]), maker(sys.argv[2], 0.4), Engine("ray", 2, 1, block=4), output, quiet=True)
+run_bulk(list_items([sys.argv[1]]), maker(sys.argv[2], 1.0), Engine("ray", 2, 1, block=4), output, quiet=True)
 '''
 
 
@@ -98,73 +99,65 @@ def ray(programs: Path) -> Iterator[Any]:
         yield started
 
 
-def _run(items: list[Item], output: Path, **options: Any) -> dict[str, Any]:
+def _run(
+    items: list[Item], output: Path, told: Sequence[Callable[[Any], None]] = (), **options: Any
+) -> dict[str, Any]:
     from bulk_copier import maker  # pyright: ignore[reportMissingImports] - the fixture's
 
-    outcome = run_bulk(
-        items, maker(str(output), **options), Engine("ray", 2, 1, block=4), Destination(str(output)), quiet=True
-    )
+    make, engine = maker(str(output), **options), Engine("ray", 2, 1, block=4)
+    outcome = run_bulk(items, make, engine, Destination(str(output)), quiet=True, told=told)
     assert outcome.ended
     return json.loads((output / "bulk_report.json").read_text())
 
 
-def test_two_workers_share_the_pictures_and_a_poisoned_one_is_given_up(
-    ray: Any, pictures: list[Item], tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    report = _run(pictures, output, seconds=0.05, poison="09.png")
-    assert (report["done"] + report["kept"], report["failed"]) == (PICTURES - 1, 1)
-    assert "09.png" in report["failures"][0]
-    lines = _lines(output)
-    assert sorted(name for name, _ in lines) == [item.place for item in pictures if item.place != "09.png"]
-    assert len({process for _, process in lines}) >= 4  # two workers, and those in place of the killed ones
-    assert [json.loads(line)["input"] for line in (output / "failures.jsonl").read_text().splitlines()] == [
-        pictures[9].name
-    ]
-
-
-def test_a_killed_worker_costs_the_picture_in_work(ray: Any, pictures: list[Item], tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    killed: list[int] = []
-
-    def kill(result: Any) -> None:
-        if not killed:
-            killed.append(int(_lines(output)[-1][1]))
-            os.kill(killed[0], signal.SIGKILL)
-
-    from bulk_copier import maker  # pyright: ignore[reportMissingImports] - the fixture's
-
-    make, engine = maker(str(output), seconds=0.15), Engine("ray", 2, 1, block=4)
-    outcome = run_bulk(pictures, make, engine, Destination(str(output)), quiet=True, told=[kill])
-    assert killed
-    assert outcome.counts["failed"] == 0
-    names = [name for name, _ in _lines(output)]
-    assert sorted(names) == [item.place for item in pictures]  # what was written was not written again
-
-
 def test_a_killed_driver_and_the_same_command_do_every_picture_once(
-    programs: Path, pictures: list[Item], tmp_path: Path
+    programs: Path, pictures: list[Item], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    import ray as library
-
-    library.shutdown()
+    """It comes first: the Ray that the killed driver has started is gone before this process starts its own."""
     output = tmp_path / "out"
     path = os.pathsep.join([str(programs), str(Path(headsup_core.__file__).parent.parent)])
     command = [sys.executable, str(programs / "driver.py"), str(tmp_path / "in"), str(output)]
-    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    driver = subprocess.Popen(command, env=environment)
+    driver = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"})
     while driver.poll() is None and not ((output / "log.txt").exists() and len(_lines(output)) >= 6):
         time.sleep(0.1)
     driver.kill()
     driver.wait()
     first = _settled(output)  # its workers end with it, some a little later
     assert first < PICTURES
-    subprocess.run(command, env=environment, check=True, timeout=300)
+    request.getfixturevalue("ray")
+    report = _run(list_items([str(tmp_path / "in")]), output)
     names = [name for name, _ in _lines(output)]
     assert sorted(names) == [item.place for item in pictures]
-    report = json.loads((output / "bulk_report.json").read_text())
     assert first <= report["kept"] < PICTURES
     assert report["done"] == PICTURES - report["kept"]
+
+
+@pytest.mark.usefixtures("ray")
+def test_two_workers_share_the_pictures_whatever_kills_them(pictures: list[Item], tmp_path: Path) -> None:
+    """A worker that is killed costs nothing but the picture in work, and one that kills every worker is given up."""
+    output = tmp_path / "out"
+    killed: list[int] = []
+
+    def kill(result: Any) -> None:
+        for process in dict.fromkeys(int(process) for _, process in reversed(_lines(output))):
+            if not killed and psutil.pid_exists(process):  # the poison may have been quicker
+                os.kill(process, signal.SIGKILL)
+                killed.append(process)
+
+    report = _run(pictures, output, [kill], seconds=0.1, poison="09.png")
+
+    assert killed
+    assert (report["done"] + report["kept"], report["failed"]) == (PICTURES - 1, 1)
+    assert "09.png" in report["failures"][0]
+    assert sorted(path.name for path in output.glob("*.png")) == [
+        item.place for item in pictures if item.place != "09.png"
+    ]
+    lines = _lines(output)
+    assert max(Counter(name for name, _ in lines).values()) == 1  # what was written was not written again
+    assert len({process for _, process in lines}) > 2  # two workers, and those in place of the killed ones
+    assert [json.loads(line)["input"] for line in (output / "failures.jsonl").read_text().splitlines()] == [
+        pictures[9].name
+    ]
 
 
 def _settled(output: Path) -> int:
@@ -174,5 +167,3 @@ def _settled(output: Path) -> int:
         count = now
         time.sleep(3.0)
     return count
-
-
