@@ -24,7 +24,7 @@ from headsup_core.commands.upscaling.batch import Job, Restored, plan_jobs, run_
 from headsup_core.commands.upscaling.records import BLOCK, BLOCKS, KEY, Settings, fingerprint
 from headsup_core.errors import InputError
 from headsup_core.host import PlainHost
-from headsup_core.image_files import FORMAT_SUFFIXES, picture_text, read_picture, write_picture
+from headsup_core.image_files import FORMAT_SUFFIXES, Manner, picture_text, read_picture, write_picture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.restoring.options import RestoreOptions
@@ -166,7 +166,7 @@ def test_two_runs_at_once_lose_nothing(tmp_path: Path) -> None:
         if job is jobs[0]:
             run_batch(jobs[1:], restore, Settings({}), host)  # in the middle of the other
         shade = torch.full((1, 3, 4, 4), 0.25 if job is jobs[0] else 0.75)
-        return Restored(_restored().report, partial(write_picture, rgb=shade, text=texts))
+        return Restored(_restored().report, partial(write_picture, rgb=shade, manner=Manner(text=texts)))
 
     run_batch(jobs[:1], restore, Settings({}), host)
     shades = {path.name: round(float(read_picture(path).rgb.mean()), 2) for path in (tmp_path / "out").iterdir()}
