@@ -161,7 +161,7 @@ def test_out_of_memory(page: ComfyPage) -> None:
     graph = Graph()
     full = graph.add("HarnessFullGpu", model=graph.load_model(**PLAIN))
     text = said(page, upscaled(graph, full[0], on_error="stop"))
-    assert "out of memory in the UNet even with tiles of 64 px" in text
+    assert "out of memory in the UNet even with tiles of 128 px" in text
     assert "close other programs, or load the model with device cpu" in text
 
 
