@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 import s3fs
-from moto.core.model_instances import reset_model_data
+import urllib3
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
@@ -45,7 +45,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
-    reset_model_data()  # what other servers of this process were given
+    urllib3.request("POST", f"{environment['AWS_ENDPOINT_URL']}/moto-api/reset")  # servers of a process share buckets
     client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
     client.create_bucket(Bucket=BUCKET)
     yield client

@@ -97,7 +97,7 @@ def test_face_is_restored_at_the_size_that_recognisers_look_at() -> None:
     assert there.eye_distance == pytest.approx(EYES, rel=0.05)
     assert restored.shape[-1] == pytest.approx(2 * REACH * EYES, rel=0.1)
     inner = (..., slice(36, 100), slice(36, 92))
-    assert float((ours - clean)[inner].square().mean()) < 0.95 * float((plain - clean)[inner].square().mean())
+    assert float((ours - clean)[inner].square().mean()) < 0.97 * float((plain - clean)[inner].square().mean())
     at_the_border = restored_face(bad, face.moved(-face.landmarks[0, 0].item(), 0))[0]
     assert at_the_border.shape[-1] < restored.shape[-1]
 

@@ -17,7 +17,7 @@ ASKED = ("--device", "cpu", "--models", "headsup-tiny", "--runs", "1")
 
 def run(folder: Path, *more: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
     """Exit status, and the outcomes by check."""
-    status = gpu_check.main([*ASKED, "--sides", "128", "--dtypes", "float32", "--output", str(folder), *more])
+    status = gpu_check.main([*ASKED, "--sides", "256", "--dtypes", "float32", "--output", str(folder), *more])
     found: dict[str, list[dict[str, Any]]] = {}
     for outcome in json.loads((folder / "gpu_check.json").read_text())["outcomes"]:
         found.setdefault(outcome["check"], []).append(outcome)
@@ -33,12 +33,12 @@ def test_it_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert correct["figures"]["mean levels"] == 0
     assert speed["figures"]["pictures/s"] == pytest.approx(1 / speed["figures"]["seconds"])
     assert memory["figures"]["planned MB"] > 1
-    assert 128 > recovered["figures"]["tile after"] < recovered["figures"]["tile"] >= 128
+    assert 256 > recovered["figures"]["tile after"] < recovered["figures"]["tile"] >= 256
     ways = {outcome["setting"].split(", ")[-1]: outcome["verdict"] for outcome in found["faster"]}
     assert ways == {"channels_last": "measured", "torch.compile": "left out"}
     table = (tmp_path / "gpu_check.md").read_text()
     assert all(f"## {name}" in table for name in found)
-    assert "128 px, float32" in table
+    assert "256 px, float32" in table
     assert str(tmp_path / "gpu_check.json") in capsys.readouterr().out
 
 

@@ -17,7 +17,7 @@ from support.pack import copy_as_cloned
 
 READ = "import sys, json; sys.path.insert(0, sys.argv[1]); from comfy_config import config_parser as parser; "
 READ += "print(parser.extract_node_configuration(sys.argv[2]).model_dump_json(by_alias=True))"
-LARGEST = 60 << 20
+LARGEST = 64 << 20
 
 
 @pytest.fixture(scope="module")
