@@ -15,6 +15,7 @@ from .commands.identifying import find_faces, identities
 from .commands.learning import average, dataset, join, train
 from .commands.upscaling import plan, tag, upscale
 from .errors import HeadsUpError
+from .host import is_out_of_memory
 
 BROKEN_PIPE = 141
 """Exit status of a program whose output nobody reads any more, as shells have it."""
@@ -38,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except HeadsUpError as error:
         sys.stderr.write(f"headsup_core {args.command}: {error}\n")
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        sys.stderr.write(f"headsup_core {args.command}: memory ran out: end other programs, or give smaller pictures\n")
         return 2
 
 

@@ -227,3 +227,26 @@ def test_help_without_docstrings() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "upscale" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("x: can't allocate memory: 9 bytes")],
+    ids=["Python", "GPU", "torch"],
+)
+def test_memory_that_runs_out_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """Where no single picture can be blamed: while a photo of a person is encoded, say."""
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    picture = _save(tmp_path / "a.png")
+    monkeypatch.setattr("headsup_core.commands.upscaling.prepared.with_people", full)
+    given = ["upscale", str(picture), "--reference", str(picture), "--output", str(tmp_path / "out"), "--quiet"]
+    assert main(given) == 2
+    assert "memory ran out" in capsys.readouterr().err.splitlines()[-1]
+    error = ValueError("no lack of memory")
+    with pytest.raises(ValueError, match="no lack"):
+        main(given)

@@ -110,7 +110,7 @@ def exhausted_restorations(count: int | None, seed: int, findings: Findings) -> 
         named = f"{case.name}, allocation {at}, error {kind}, {'lasting' if lasting else 'once'}"
         try:
             with Exhausted(at, error, lasting=lasting):
-                image_now = case.restored()
+                now = case.result()
         except HeadsUpError:
             ends["errors of the pack"] += 1
         except Exception as raised:  # that is what is looked for
@@ -119,8 +119,11 @@ def exhausted_restorations(count: int | None, seed: int, findings: Findings) -> 
             ends["the error handed on"] += 1
         else:
             ends["right pictures"] += 1
-            if not torch.allclose(image_now, right[of], atol=ROUNDING):
-                findings.add("wrong pictures", f"{named}: off by {(image_now - right[of]).abs().max():.2g}")
+            if not torch.allclose(now.image, right[of], atol=ROUNDING):
+                told = {name: getattr(now.report.options, name) for name in ("tile", "overlap", "tile_batch")}
+                again = case.result(**told).image  # an upright reference is as large as its tile
+                if not torch.allclose(now.image, again, atol=ROUNDING):
+                    findings.add("wrong pictures", f"{named}: off by {(now.image - again).abs().max():.2g}, {told}")
         if number % 20 == 0 and not torch.equal(case.restored(), right[of]):
             findings.add("wrong pictures", f"after {named}")
         steps.advance()

@@ -23,7 +23,7 @@ from headsup_core.models.codecs.codec import Codec
 from headsup_core.models.codecs.pixel_autoencoder import PixelAutoencoder
 from headsup_core.models.record import ModelCard
 from headsup_core.restoring.headsup_model import HeadsUpModel
-from headsup_core.restoring.pipeline import restore
+from headsup_core.restoring.pipeline import RestoreResult, restore
 
 from .toy import toy_model
 
@@ -80,9 +80,13 @@ class Case:
 
     def restored(self, host: Host | None = None) -> torch.Tensor:
         """The picture `[B,3,H,W]`."""
+        return self.result(host).image
+
+    def result(self, host: Host | None = None, **changes: Any) -> RestoreResult:  # noqa: ANN401 - options
+        """The picture with what was done, with some options changed."""
         host = host or PlainHost("cpu", quiet=True)
-        options: dict[str, Any] = {"scale": 4, "tile": 64, "overlap": 32, **self.options}
-        return restore(self.image, self.model, analyzer=OneFace(), host=host, **options).image
+        options: dict[str, Any] = {"scale": 4, "tile": 64, "overlap": 32, **self.options, **changes}
+        return restore(self.image, self.model, analyzer=OneFace(), host=host, **options)
 
 
 def plain_cases(seed: int) -> list[Case]:
