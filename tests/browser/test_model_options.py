@@ -57,12 +57,17 @@ def files(comfy_server: ComfyServer) -> Iterator[None]:
         path.unlink()
 
 
+def open_loader(comfy_page: ComfyPage, name: str, **settings: object) -> None:
+    """Open a workflow of that name, of one Load Model."""
+    graph = Graph()
+    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"adapter": "none", "base": "none"} | settings))
+    comfy_page.load_prompt(graph.prompt, name)
+
+
 @pytest.mark.usefixtures("files")
 def test_options_of_the_chosen_model_are_shown(comfy_page: ComfyPage, artifacts: Path) -> None:
     page = comfy_page.page
-    graph = Graph()
-    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": PLAIN, "adapter": "none", "base": "none"}))
-    comfy_page.load_prompt(graph.prompt, "options")
+    open_loader(comfy_page, "options", model=PLAIN)
 
     def shown(**chosen: object) -> set[str]:
         return set(page.evaluate(CHOOSE, chosen)) & set(OPTIONS)
@@ -90,13 +95,9 @@ def test_options_of_the_chosen_model_are_shown(comfy_page: ComfyPage, artifacts:
 @pytest.mark.usefixtures("files")
 def test_a_saved_workflow_keeps_what_its_model_was_set_to(comfy_page: ComfyPage) -> None:
     page = comfy_page.page
-    graph = Graph()
-    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": BOTH, "adapter": "none", "base": "none", "detail": 0.75}))
-    comfy_page.load_prompt(graph.prompt, "saved")
+    open_loader(comfy_page, "saved", model=BOTH, detail=0.75)
     saved = page.evaluate("() => window.app.graph.serialize()")
-    graph = Graph()
-    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": PLAIN, "adapter": "none", "base": "none"}))
-    comfy_page.load_prompt(graph.prompt, "another")
+    open_loader(comfy_page, "another", model=PLAIN)
 
     comfy_page.load_workflow(saved, "saved")
 
@@ -108,9 +109,7 @@ def test_a_saved_workflow_keeps_what_its_model_was_set_to(comfy_page: ComfyPage)
 @pytest.mark.usefixtures("files")
 def test_the_same_in_nodes_2(comfy_page: ComfyPage, artifacts: Path) -> None:
     page = comfy_page.page
-    graph = Graph()
-    graph.add("HeadsUpLoadModel", **(LOAD_MODEL | {"model": BOTH, "adapter": "none", "base": "none"}))
-    comfy_page.load_prompt(graph.prompt, "options")
+    open_loader(comfy_page, "options", model=BOTH)
     page.evaluate(VUE, True)
     box = page.locator(BOX).first
     box.get_by_text("detail", exact=True).wait_for(timeout=60_000)

@@ -13,6 +13,7 @@ from support.faults.toy import TOY_ARCHITECTURE
 
 from headsup_core.models.bases.base import Base
 from headsup_core.models.building import build_model
+from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.prediction import LatentResidual
 from headsup_core.models.record import ModelCard, ModelRecord
@@ -35,6 +36,14 @@ def toy_model(toy_record: ModelRecord) -> OneStepModel:
     for network in model.networks:
         network.eval().requires_grad_(False)
     return model
+
+
+@pytest.fixture
+def toy_file(toy_model: OneStepModel, tmp_path: Path) -> str:
+    """That model's file."""
+    path = tmp_path / "toy.safetensors"
+    save_headsup(path, toy_model)
+    return str(path)
 
 
 @pytest.fixture(scope="session")

@@ -25,15 +25,6 @@ from headsup_core.bulk.tries import Tries
 from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.image_files import read_picture
-from headsup_core.models.file_formats.headsup_file import save_headsup
-from headsup_core.models.one_step import OneStepModel
-
-
-@pytest.fixture
-def model(toy_model: OneStepModel, tmp_path: Path) -> str:
-    path = tmp_path / "toy.safetensors"
-    save_headsup(path, toy_model)
-    return str(path)
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def _report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "bulk_report.json").read_text())
 
 
-def test_each_kind_of_input_gives_the_same_picture(model: str, tmp_path: Path) -> None:
+def test_each_kind_of_input_gives_the_same_picture(toy_file: str, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -80,7 +71,7 @@ def test_each_kind_of_input_gives_the_same_picture(model: str, tmp_path: Path) -
     (tmp_path / "list.txt").write_text("# some\nin/deep/a.png\n\n")
     output = tmp_path / "out"
     given = [str(folder), str(shards), str(tmp_path / "list.txt"), str(tmp_path / "in" / "*" / "*.png")]
-    assert _upscale(*given, "--output", str(output), "--model", model, "--recursive") == 0
+    assert _upscale(*given, "--output", str(output), "--model", toy_file, "--recursive") == 0
     places = sorted(path.relative_to(output).as_posix() for path in output.rglob("*.png"))
     assert places == ["deep/a.png", "one/000/a.png", "one/b.png", "two/x.png", "two/y.png"]
     same = [read_picture(output / place).rgb for place in ("deep/a.png", "one/000/a.png", "two/x.png")]
@@ -92,11 +83,11 @@ def test_each_kind_of_input_gives_the_same_picture(model: str, tmp_path: Path) -
     assert report["megapixels_in"] == pytest.approx(5 * 12 * 9 / 1e6, rel=0.1)
 
 
-def test_the_plain_loop_and_the_engine_know_each_others_results(model: str, tmp_path: Path) -> None:
+def test_the_plain_loop_and_the_engine_know_each_others_results(toy_file: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(_png())
     output = tmp_path / "out"
-    common = [str(tmp_path / "in"), "--output", str(output), "--model", model]
+    common = [str(tmp_path / "in"), "--output", str(output), "--model", toy_file]
     assert main(["upscale", *common, "--no-faces", "--quiet"]) == 0
     written = (output / "a.png").stat().st_mtime_ns
     assert _upscale(*common) == 0
@@ -109,7 +100,7 @@ def test_the_plain_loop_and_the_engine_know_each_others_results(model: str, tmp_
 
 
 def test_a_bad_picture_is_named_and_takes_no_other_along(
-    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
@@ -118,7 +109,7 @@ def test_a_bad_picture_is_named_and_takes_no_other_along(
     for name, data in contents.items():
         (folder / f"{name}.png").write_bytes(data)
     (output / "e.png").write_bytes(b"somebody else's")
-    assert _upscale(str(folder), "--output", str(output), "--model", model) == 2
+    assert _upscale(str(folder), "--output", str(output), "--model", toy_file) == 2
     failures = [json.loads(line) for line in (output / "failures.jsonl").read_text().splitlines()]
     assert [Path(failure["input"]).name for failure in failures] == ["b.png", "c.png", "e.png"]
     assert all(failure["input"] in failure["error"] for failure in failures)
@@ -129,18 +120,18 @@ def test_a_bad_picture_is_named_and_takes_no_other_along(
     (folder / "b.png").write_bytes(_png())
     (folder / "c.png").unlink()
     (output / "e.png").unlink()
-    assert _upscale(str(folder), "--output", str(output), "--model", model) == 0
+    assert _upscale(str(folder), "--output", str(output), "--model", toy_file) == 0
     assert (output / "failures.jsonl").read_text() == ""
     assert (_report(output)["kept"], _report(output)["done"]) == (2, 2)
 
 
-def test_urls_in_and_out_and_a_second_run_keeps_everything(model: str, bucket: str, tmp_path: Path) -> None:
+def test_urls_in_and_out_and_a_second_run_keeps_everything(toy_file: str, bucket: str, tmp_path: Path) -> None:
     system = fsspec.filesystem("memory")
     for name in ("in/a.png", "in/deep/b.png", "in/notes.txt"):
         system.pipe_file(f"/bucket/{name}", _png())
     tar = _tar(tmp_path / "s.tar", {"c.png": _png(9)}).read_bytes()
     system.pipe_file("/bucket/in/s.tar", tar)
-    given = (f"{bucket}/in", "--output", f"{bucket}/out", "--model", model, "--recursive")
+    given = (f"{bucket}/in", "--output", f"{bucket}/out", "--model", toy_file, "--recursive")
     assert _upscale(*given) == 0
     found = sorted(name for name in system.find("/bucket/out") if name.endswith(".png"))
     assert found == ["/bucket/out/a.png", "/bucket/out/deep/b.png", "/bucket/out/s/c.png"]
@@ -180,11 +171,11 @@ def test_what_is_no_input_is_refused(tmp_path: Path) -> None:
             list_items([str(tmp_path / name)])
 
 
-def test_results_are_no_inputs_of_the_next_run(model: str, bucket: str, tmp_path: Path) -> None:
+def test_results_are_no_inputs_of_the_next_run(toy_file: str, bucket: str, tmp_path: Path) -> None:
     system = fsspec.filesystem("memory")
     system.pipe_file("/bucket/a.png", _png())
     system.pipe_file("/bucket/.hidden/b.png", _png())
-    given = (bucket, "--output", f"{bucket}/out", "--model", model, "--recursive")
+    given = (bucket, "--output", f"{bucket}/out", "--model", toy_file, "--recursive")
     for kept in (0, 1):
         assert _upscale(*given) == 0
         report = json.loads(system.cat_file("/bucket/out/bulk_report.json"))
@@ -199,26 +190,26 @@ def test_results_are_no_inputs_of_the_next_run(model: str, bucket: str, tmp_path
     assert [item.place for item in found] == ["a.png"]
 
 
-def test_long_names_leave_room_for_a_suffix(model: str, tmp_path: Path) -> None:
+def test_long_names_leave_room_for_a_suffix(toy_file: str, tmp_path: Path) -> None:
     folder, output = tmp_path / "in", tmp_path / "out"
     folder.mkdir()
     for name in ("x" * 250 + ".png", "x" * 249 + ".jpeg", "ü" * 125 + ".png"):
         (folder / name).write_bytes(_png())
-    given = (str(folder), "--output", str(output), "--model", model)
+    given = (str(folder), "--output", str(output), "--model", toy_file)
     assert _upscale(*given) == 0
     assert len(list(output.glob("*.png"))) == 3
     assert _upscale(*given, "--shards", "tar") == 0
     assert _report(output)["failed"] == 0
 
 
-def test_pipes_are_named_and_nobody_waits(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pipes_are_named_and_nobody_waits(toy_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.png").write_bytes(_png())
     os.mkfifo(folder / "pipe.png")
     for engine in ("local", "plain"):
         output = tmp_path / engine
-        given = [str(folder), "--output", str(output), "--model", model, "--engine", engine]
+        given = [str(folder), "--output", str(output), "--model", toy_file, "--engine", engine]
         assert main(["upscale", *given, "--no-faces", "--quiet"]) == 2
         assert "pipe.png" in capsys.readouterr().err
         assert (output / "a.png").exists()
@@ -272,11 +263,11 @@ def test_pace_counts_what_was_computed() -> None:
     assert "50 of 100 pictures, 1.00 a second, about 00:50 left, 1 failed" in pace.text(60.0)
 
 
-def test_a_dry_run_plans_and_writes_nothing(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_plans_and_writes_nothing(toy_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "in").mkdir()
     for index in range(5):
         (tmp_path / "in" / f"{index}.png").write_bytes(_png(size=(20, 10 + index)))
-    given = (str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--model", model, "--dry-run", "--json")
+    given = (str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--model", toy_file, "--dry-run", "--json")
     assert _upscale(*given) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["pictures"] == 5
@@ -307,13 +298,13 @@ def test_engines_are_checked() -> None:
         Engine("ray", gpus=-1)
 
 
-def test_a_sample_is_shown_in_the_report(model: str, tmp_path: Path) -> None:
+def test_a_sample_is_shown_in_the_report(toy_file: str, tmp_path: Path) -> None:
     folder, page = tmp_path / "in", tmp_path / "report.html"
     folder.mkdir()
     for index in range(6):
         (folder / f"{index}.png").write_bytes(_png(index, (30, 30)))
     (folder / "bad.png").write_bytes(b"")
-    given = [str(folder), "--output", str(tmp_path / "o"), "--model", model, "--report", str(page)]
+    given = [str(folder), "--output", str(tmp_path / "o"), "--model", toy_file, "--report", str(page)]
     assert _upscale(*given, "--report-sample", "4") == 2
     text = page.read_text()
     assert 0 < text.count("data:image/jpeg") // 2 <= 4

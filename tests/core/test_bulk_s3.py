@@ -22,8 +22,6 @@ from PIL import Image
 import headsup_core
 from headsup_core.bulk.destinations import Destination
 from headsup_core.cli import main
-from headsup_core.models.file_formats.headsup_file import save_headsup
-from headsup_core.models.one_step import OneStepModel
 
 KEY, SECRET, TOKEN = "AKIDHEADSUPEXAMPLE", "c2VjcmV0LW9mLWhlYWRzdXA", "dG9rZW4tb2YtaGVhZHN1cA"
 BUCKET = "portraits"
@@ -53,13 +51,6 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     server.stop()
 
 
-@pytest.fixture
-def model(toy_model: OneStepModel, tmp_path: Path) -> str:
-    path = tmp_path / "toy.safetensors"
-    save_headsup(path, toy_model)
-    return str(path)
-
-
 def png(shade: int) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (12, 9), (shade, 50, 200)).save(stream, "PNG")
@@ -75,44 +66,44 @@ def content(client: Any, name: str) -> bytes:
     return client.get_object(Bucket=BUCKET, Key=name)["Body"].read()
 
 
-def arguments(model: str) -> list[str]:
-    given = [f"s3://{BUCKET}/in", "--output", f"s3://{BUCKET}/out", "--recursive", "--model", model]
+def arguments(toy_file: str) -> list[str]:
+    given = [f"s3://{BUCKET}/in", "--output", f"s3://{BUCKET}/out", "--recursive", "--model", toy_file]
     return ["upscale", *given, "--no-faces", "--quiet", "--engine", "local"]
 
 
-def test_pictures_of_a_bucket_are_restored_into_it_and_kept_by_a_second_run(store: Any, model: str) -> None:
+def test_pictures_of_a_bucket_are_restored_into_it_and_kept_by_a_second_run(store: Any, toy_file: str) -> None:
     for index, name in enumerate(("in/a.png", "in/deep/b.PNG", "in/notes.txt")):
         store.put_object(Bucket=BUCKET, Key=name, Body=png(60 * index))
-    assert main(arguments(model)) == 0
+    assert main(arguments(toy_file)) == 0
     results = [name for name in names(store, "out/") if name.endswith(".png")]
     assert results == ["out/a.png", "out/deep/b.png"]
     for name in results:
         assert Image.open(io.BytesIO(content(store, name))).size == (48, 36)
-    assert main(arguments(model)) == 0
+    assert main(arguments(toy_file)) == 0
     report = json.loads(content(store, "out/bulk_report.json"))
     assert (report["kept"], report["done"], report["failed"]) == (2, 0, 0)
     assert not names(store, "out/.headsup-bulk/tries/")
 
 
-def test_shards_are_written_into_a_bucket(store: Any, model: str) -> None:
+def test_shards_are_written_into_a_bucket(store: Any, toy_file: str) -> None:
     import pyarrow.parquet as pq
 
     for name in ("in/a.png", "in/deep/b.png"):
         store.put_object(Bucket=BUCKET, Key=name, Body=png(7))
-    assert main([*arguments(model), "--shards", "parquet"]) == 0
+    assert main([*arguments(toy_file), "--shards", "parquet"]) == 0
     assert names(store, "out/") == ["out/bulk_report.json", "out/failures.jsonl", "out/pictures-00000.parquet"]
     table = pq.read_table(io.BytesIO(content(store, "out/pictures-00000.parquet")))
     assert table["path"].to_pylist() == ["a.png", "deep/b.png"]
-    assert main([*arguments(model), "--shards", "parquet"]) == 0
+    assert main([*arguments(toy_file), "--shards", "parquet"]) == 0
     assert json.loads(content(store, "out/bulk_report.json"))["kept"] == 2
 
 
-def test_keys_are_in_no_line_and_no_file(store: Any, model: str, tmp_path: Path) -> None:
+def test_keys_are_in_no_line_and_no_file(store: Any, toy_file: str, tmp_path: Path) -> None:
     """A run that fails in each way that there is, with everything logged that libraries log."""
     store.put_object(Bucket=BUCKET, Key="in/good.png", Body=png(9))
     store.put_object(Bucket=BUCKET, Key="in/bad.png", Body=b"no picture")
     store.put_object(Bucket=BUCKET, Key="in/list.txt", Body=f"s3://{KEY}:{SECRET}@{BUCKET}/in/gone.png\n".encode())
-    command = arguments(model)
+    command = arguments(toy_file)
     command[1:2] = [f"s3://{BUCKET}/in", f"s3://{BUCKET}/in/list.txt"]
     path = str(Path(headsup_core.__file__).parent.parent)
     run = subprocess.run(
@@ -131,12 +122,12 @@ def test_keys_are_in_no_line_and_no_file(store: Any, model: str, tmp_path: Path)
 
 
 def test_a_bucket_that_is_not_there_is_named_without_keys(
-    store: Any, model: str, capsys: pytest.CaptureFixture[str]
+    store: Any, toy_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = arguments(model)
+    command = arguments(toy_file)
     command[1] = "s3://elsewhere/in"
     assert main(command) == 2
-    command = arguments(model)
+    command = arguments(toy_file)
     command[3] = f"s3://{KEY}:{SECRET}@elsewhere/out"
     store.put_object(Bucket=BUCKET, Key="in/a.png", Body=png(1))
     assert main(command) == 2

@@ -17,15 +17,6 @@ from headsup_core.bulk.items import Item
 from headsup_core.bulk.shards import Results, Sharding, give_shards
 from headsup_core.cli import main
 from headsup_core.errors import InputError
-from headsup_core.models.file_formats.headsup_file import save_headsup
-from headsup_core.models.one_step import OneStepModel
-
-
-@pytest.fixture
-def model(toy_model: OneStepModel, tmp_path: Path) -> str:
-    path = tmp_path / "toy.safetensors"
-    save_headsup(path, toy_model)
-    return str(path)
 
 
 @pytest.fixture
@@ -76,9 +67,9 @@ def counts(folder: Path) -> tuple[int, int, int]:
     return report["done"], report["kept"], report["failed"]
 
 
-def test_a_webdataset_comes_out_as_the_single_files_would(folder: Path, model: str, tmp_path: Path) -> None:
+def test_a_webdataset_comes_out_as_the_single_files_would(folder: Path, toy_file: str, tmp_path: Path) -> None:
     single, output = tmp_path / "single", tmp_path / "out"
-    given = (str(folder), "--model", model)
+    given = (str(folder), "--model", toy_file)
     assert upscale(*given, "--output", str(single)) == 0
     assert upscale(*given, "--output", str(output), "--shards", "tar", "--shard-size", "2") == 0
     shards = {path.name: tar_members(path.read_bytes()) for path in sorted(output.glob("*.tar"))}
@@ -104,15 +95,15 @@ def test_a_webdataset_comes_out_as_the_single_files_would(folder: Path, model: s
     assert {path: path.stat().st_mtime_ns for path in output.glob("*.tar")} == before
 
 
-def test_parquet_goes_in_and_out_again(folder: Path, model: str, tmp_path: Path) -> None:
+def test_parquet_goes_in_and_out_again(folder: Path, toy_file: str, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     first, second = tmp_path / "first", tmp_path / "second"
-    assert upscale(str(folder), "--output", str(first), "--model", model, "--shards", "parquet") == 0
+    assert upscale(str(folder), "--output", str(first), "--model", toy_file, "--shards", "parquet") == 0
     rows = pq.read_table(first / "some.parquet").to_pylist()
     assert [row["path"] for row in rows] == ["000/d.png", "e.png"]
     assert Image.open(io.BytesIO(rows[0]["image"])).size == (48, 36)
-    given = (str(first), "--output", str(second), "--model", model, "--shards", "parquet", "--scale", "1")
+    given = (str(first), "--output", str(second), "--model", toy_file, "--shards", "parquet", "--scale", "1")
     assert upscale(*given) == 0
     assert counts(second) == (5, 0, 0)
     assert [row["path"] for row in pq.read_table(second / "some.parquet").to_pylist()] == ["000/d.png", "e.png"]
@@ -120,9 +111,9 @@ def test_parquet_goes_in_and_out_again(folder: Path, model: str, tmp_path: Path)
     assert counts(second) == (0, 5, 0)
 
 
-def test_what_failed_is_put_into_its_shard_later(folder: Path, model: str, tmp_path: Path) -> None:
+def test_what_failed_is_put_into_its_shard_later(folder: Path, toy_file: str, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    given = (str(folder), "--output", str(output), "--model", model, "--shards", "tar")
+    given = (str(folder), "--output", str(output), "--model", toy_file, "--shards", "tar")
     sound = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(b"no picture")
     assert upscale(*given) == 2
@@ -140,9 +131,9 @@ def test_what_failed_is_put_into_its_shard_later(folder: Path, model: str, tmp_p
     assert tar_members((output / "pictures-00000.tar").read_bytes())["a.png"] != late["a.png"]
 
 
-def test_a_run_that_was_killed_before_its_shards_goes_on(folder: Path, model: str, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_before_its_shards_goes_on(folder: Path, toy_file: str, tmp_path: Path) -> None:
     whole, output = tmp_path / "whole", tmp_path / "out"
-    given = (str(folder), "--model", model, "--shards", "tar")
+    given = (str(folder), "--model", toy_file, "--shards", "tar")
     assert upscale(*given, "--output", str(whole)) == 0
     ready = output / ".headsup-bulk" / "ready" / "some.tar"  # what such a run leaves
     ready.mkdir(parents=True)
@@ -153,13 +144,13 @@ def test_a_run_that_was_killed_before_its_shards_goes_on(folder: Path, model: st
 
 
 def test_shards_of_others_are_not_replaced(
-    folder: Path, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, toy_file: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
     output.mkdir()
     theirs = (folder / "some.tar").read_bytes()
     (output / "pictures-00000.tar").write_bytes(theirs)
-    given = (str(folder), "--model", model, "--shards", "tar", "--output")
+    given = (str(folder), "--model", toy_file, "--shards", "tar", "--output")
     assert upscale(*given, str(output)) == 2
     assert "pictures-00000.tar" in capsys.readouterr().err
     assert (output / "pictures-00000.tar").read_bytes() == theirs
@@ -167,8 +158,8 @@ def test_shards_of_others_are_not_replaced(
     assert (folder / "some.tar").read_bytes() == theirs
 
 
-def test_shards_by_url(folder: Path, model: str, bucket: str) -> None:
-    given = (str(folder), "--output", f"{bucket}/out", "--model", model, "--shards", "tar")
+def test_shards_by_url(folder: Path, toy_file: str, bucket: str) -> None:
+    given = (str(folder), "--output", f"{bucket}/out", "--model", toy_file, "--shards", "tar")
     assert upscale(*given) == 0
     system = fsspec.filesystem("memory")
     assert sorted(tar_members(system.cat_file("/shards/out/some.tar"))) == ["000/d.png", "e.png"]
