@@ -21,7 +21,8 @@ PANEL, LOGGED = "Workflow Overview", "Exception Message"
 PROBLEMS = "[role=dialog]:visible, [role=alertdialog]:visible, [data-testid=error-overlay]:visible"
 
 # The page says these on every start without a user's own style, saved files, or other people's templates, and
-# because it may not reach the models of the workflow that it shows first.
+# because it may not reach the models of the workflow that it shows first, nor the registry that it asks which pack a
+# node comes from, whenever its manager happens to look at the canvas.
 KNOWN_ERRORS = (
     "/user.css",
     "/api/userdata",
@@ -30,6 +31,7 @@ KNOWN_ERRORS = (
     "Error loading fuse options",
     "ComfyApp graph accessed before initialization",
     "https://huggingface.co/Comfy-Org/",
+    "https://api.comfy.org/comfy-nodes/",
 )
 
 
