@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -44,7 +45,8 @@ class Result:
 
     Attributes:
         seconds: that the worker's computing thread was busy with it.
-        waited: seconds that this thread waited for its content or for an earlier result to be written.
+        worker: id of the worker.
+        began, ended: when reading began and its result was written, in seconds since 1970 by the worker's clock.
         more: what the worker said of it.
     """
 
@@ -52,7 +54,9 @@ class Result:
     status: Status
     error: str = ""
     seconds: float = 0.0
-    waited: float = 0.0
+    worker: str = ""
+    began: float = 0.0
+    ended: float = 0.0
     more: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def to_json(self) -> dict[str, Any]:
@@ -82,7 +86,7 @@ class BlockWork:
     """A worker, and the threads beside it that read and write. One for each worker process."""
 
     def __init__(self, worker: Worker, block: Block) -> None:
-        self._worker = worker
+        self._worker, self._id = worker, uuid.uuid4().hex[:12]
         self._tries = Tries(Destination(block.destination), block.run) if block.destination else None
         self._reader, self._writer = ThreadPoolExecutor(1, "read"), ThreadPoolExecutor(1, "write")
 
@@ -101,17 +105,13 @@ class BlockWork:
         ahead = self._reader.submit(self._read, *todo[0]) if todo else None
         for index, (item, _) in enumerate(todo):
             assert ahead is not None  # noqa: S101 - there is one for each
-            started = time.perf_counter()
-            read = ahead.result()
-            waited = time.perf_counter() - started
+            began, read = ahead.result()
             if not careful and index + 1 < len(todo):
                 ahead = self._reader.submit(self._read, *todo[index + 1])
             result, worked = self._work(item, read)
+            result.worker, result.began = self._id, began
             if writing is not None:
-                started = time.perf_counter()
                 results.append(writing.result())
-                waited += time.perf_counter() - started
-            result.waited = waited
             writing = self._writer.submit(self._write, result, worked)
             if careful:
                 results.append(writing.result())
@@ -127,13 +127,15 @@ class BlockWork:
             self._tries.end(item)
         return Result(item, "failed", f"{item.name}: its worker died {MOST_TRIES} times over it, it is given up")
 
-    def _read(self, item: Item, before: int) -> Any:  # noqa: ANN401 - what the worker's gave, or the error
+    def _read(self, item: Item, before: int) -> tuple[float, Any]:
+        """When it began, and what the worker's `read` gave, or its error."""
+        began = time.time()
         try:
             if self._tries is not None:
                 self._tries.begin(item, before)
-            return self._worker.read(item)
+            return began, self._worker.read(item)
         except Exception as error:
-            return error
+            return began, error
 
     def _work(self, item: Item, read: Any) -> tuple[Result, Any]:  # noqa: ANN401 - from the worker's read
         started = time.perf_counter()
@@ -156,6 +158,7 @@ class BlockWork:
             result.status, result.error = "failed", _named(item, error)
         if self._tries is not None:
             self._tries.end(item)
+        result.ended = time.time()
         return result
 
 

@@ -33,8 +33,9 @@ class BulkOutcome:
 
     Attributes:
         counts: done, kept and failed pictures.
-        seconds: from the first picture to the last.
-        busy, waited: seconds that workers computed, and waited for reading and writing.
+        seconds: of the whole run, with the start of its workers.
+        spans: worker -> when its first picture began and its last one was written, in seconds since 1970.
+        busy: seconds that workers computed, together.
         failures: one line each, of the first `MOST_NAMED`.
         numbers: sums of the numbers that workers said of pictures.
     """
@@ -42,16 +43,25 @@ class BulkOutcome:
     pictures: int
     counts: Counter[str] = field(default_factory=Counter[str])
     seconds: float = 0.0
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     busy: float = 0.0
-    waited: float = 0.0
     failures: list[str] = field(default_factory=list[str])
     numbers: Counter[str] = field(default_factory=Counter[str])
     ended: bool = False
 
     @property
+    def working_seconds(self) -> float:
+        """From the first picture's beginning to the last one's end, whoever worked on it."""
+        return max((end for _, end in self.spans.values()), default=0.0) - min(
+            (begin for begin, _ in self.spans.values()), default=0.0
+        )
+
+    @property
     def idle(self) -> float:
-        """Share of the workers' time that went into waiting for reading and writing, 0..1."""
-        return self.waited / max(self.busy + self.waited, 1e-9)
+        """Share of the time between a worker's first picture and its last in which it did not compute: it waited for
+        reading, writing or its next block. 0..1."""
+        present = sum(end - begin for begin, end in self.spans.values())
+        return max(0.0, 1 - self.busy / present) if present else 0.0
 
     def __str__(self) -> str:
         parts = [f"{self.counts['done']} done"]
@@ -67,7 +77,9 @@ class BulkOutcome:
             **{status: self.counts[status] for status in ("done", "kept", "failed")},
             "ended": self.ended,
             "seconds": round(self.seconds, 3),
-            "pictures_per_second": round(computed / max(self.seconds, 1e-9), 4),
+            "working_seconds": round(self.working_seconds, 3),
+            "pictures_per_second": round(computed / max(self.working_seconds, 1e-9), 4),
+            "workers": len(self.spans),
             "worker_seconds": round(self.busy, 3),
             "idle_share": round(self.idle, 4),
             **{name: round(value, 4) for name, value in self.numbers.items()},
@@ -122,7 +134,9 @@ def run_bulk(
 def _count(outcome: BulkOutcome, result: Result) -> None:
     outcome.counts[result.status] += 1
     outcome.busy += result.seconds
-    outcome.waited += result.waited
+    if result.worker:
+        begin, end = outcome.spans.get(result.worker, (result.began, result.ended))
+        outcome.spans[result.worker] = min(begin, result.began), max(end, result.ended)
     if result.error and len(outcome.failures) < MOST_NAMED:
         outcome.failures.append(result.error)
     for name, value in result.more.items():
@@ -148,4 +162,3 @@ class _Failures:
     def save(self) -> None:
         self._saved = time.monotonic()
         self._destination.write(FAILURES, "".join(line + "\n" for line in self._lines).encode())
-

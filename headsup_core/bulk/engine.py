@@ -80,7 +80,7 @@ class Engine:
             workers = min(workers, len(items))
             log.info("%d worker%s of %d CPUs and %g GPUs on Ray", workers, "s" * (workers > 1), cpus, self.gpus)
             rows = [{"item": json.dumps(item.to_json())} for item in items]
-            blocks = max(min(workers, len(items)), -(-len(items) // self.block))
+            blocks = min(len(items), -(-len(items) // (self.block * workers)) * workers)  # as many for each worker
             data = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
                 _Actor,
                 fn_constructor_args=(make_worker, block, cpus, os.getcwd()),

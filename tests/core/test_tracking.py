@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -117,6 +118,36 @@ def test_references_are_encoded_once_for_all_frames(make_model: ModelMaker) -> N
     assert result.report.options.tile_batch > 0  # as it was resolved, not 0 for automatic
     codec = model.one_step.codec
     assert len(codec.sizes) == FRAMES + 1  # pyright: ignore[reportAttributeAccessIssue] - a counting codec
+
+
+class _Watching(hu.PlainHost):
+    """Looks at what tensors hold when a third of the work is done, and when two thirds are."""
+
+    def __init__(self, looks: tuple[int, int]) -> None:
+        super().__init__("cpu", quiet=True)
+        self.looks, self.held, self.asked = looks, list[int](), 0
+
+    def check_cancelled(self) -> None:
+        """The core asks so before each tile."""
+        self.asked += 1
+        if self.asked in self.looks:
+            gc.collect()
+            tensors = [one for one in gc.get_objects() if type(one) is torch.Tensor]
+            stores = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
+            self.held.append(sum(stores.values()))
+
+
+def test_nothing_is_kept_of_frames_that_are_done_but_their_results(make_model: ModelMaker) -> None:
+    """Sixty frames; a latent would be 5 kB a frame, and what is known of a face is less than a tenth of that."""
+    model = telling(make_model, "reference").with_identities([person("Ada", RED)])
+    images, faces = _pan()
+    batch, found = images.repeat(6, 1, 1, 1), Faces(faces.pictures * 6, 120, 180)
+    host = _Watching((100, 200))
+    hu.restore(batch, model, scale=1, faces=found, analyzer=ColourAnalyzer(), host=host, frames=True)
+    assert host.asked == 5 * len(batch)  # so the looks are twenty frames apart
+    early, late = host.held
+    results = 20 * 2 * images[0].nbytes  # the picture after and before
+    assert results <= late - early < results + 20 * 1000
 
 
 def test_a_batch_that_cannot_fit_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:

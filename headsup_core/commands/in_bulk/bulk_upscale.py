@@ -183,6 +183,7 @@ def _tell_line(results: Results, result: Result) -> None:
         **({"error": result.error} if result.error else {}),
     }
     sys.stdout.write(json.dumps(record) + "\n")
+    sys.stdout.flush()
 
 
 class _SampleReport:
