@@ -14,7 +14,7 @@ from ..faces.analyzer import FaceAnalyzer
 from ..faces.face import NOBODY, Face
 from ..faces.faces import Faces
 from .equal_quality.fair_comparison import FairComparison
-from .equal_quality.photo_score import EYES, WEIGHTS
+from .equal_quality.photo_score import EYES, WEIGHTS, too_close
 from .identity import Identity
 from .similarity import calibration_of
 
@@ -33,6 +33,7 @@ class Assignment:
         others: name -> calibrated similarity of the other people.
         given: whether somebody said so beforehand, and not the similarities.
         only: whether there is one face and one person, which is as good as said.
+        torn: names of the two people of whom it could be either, and who is therefore neither; empty: no such two.
     """
 
     face: int
@@ -41,6 +42,7 @@ class Assignment:
     others: Mapping[str, float] = field(default_factory=dict[str, float])
     given: bool = False
     only: bool = False
+    torn: tuple[str, ...] = ()
 
     @property
     def guessed(self) -> bool:
@@ -48,6 +50,9 @@ class Assignment:
         return self.identity is not None and not self.given and not self.only
 
     def __str__(self) -> str:
+        if self.torn:
+            each = " or ".join(f"{name} {_shown(self.others[name])}" for name in self.torn)
+            return f"face {self.face}: too close to tell: {each}"
         who = self.identity or "nobody"
         score = "" if self.score is None else f" (score {_shown(self.score)}, 1 = two good photos)"
         best = max(self.others, key=lambda name: self.others[name], default=None)
@@ -124,7 +129,8 @@ def assign(
     there is one face and one person, the face is that person's, however unlike: it is told, not guessed.
 
     Small or noisy faces are compared with the people's photos at equal quality (`FairComparison`), when the recogniser
-    was measured so (`WEIGHTS`): each with the `COMPARED` people who are most alike at first sight.
+    was measured so (`WEIGHTS`): each with the `COMPARED` people who are most alike at first sight. A face for which the
+    photos of two people then speak about as much is neither's, unless the other one is found in another face.
 
     Args:
         image: `[B,3,H,W]` in 0..1.
@@ -161,8 +167,8 @@ def assign(
         scores = similarities([view[index] for view in views], people, analyzer.embedder_id)
         seen = image if enlarged is None else enlarged
         pictures = image[index : index + 1], seen[index : index + 1]
-        scores = _fair_scores(scores, found, pictures, identities, analyzer)
-        by_picture.append(_decide(found, scores, names, least))
+        scores, fair = _fair_scores(scores, found, pictures, identities, analyzer)
+        by_picture.append(_undecided(_decide(found, scores, names, least), fair, names))
     return _named(views[0], by_picture), tuple(by_picture)
 
 
@@ -172,15 +178,15 @@ def _fair_scores(
     pictures: tuple[torch.Tensor, torch.Tensor],
     identities: Sequence[Identity],
     analyzer: FaceAnalyzer,
-) -> torch.Tensor:
-    """`scores` `[faces, people]` with those at equal quality where they are to be had.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`scores` `[faces, people]` with those at equal quality where they are to be had, and where that is, boolean.
 
     Args:
         pictures: the input and its enlargement, `[1,3,h,w]`.
     """
+    fair, where = scores.clone(), torch.zeros_like(scores, dtype=torch.bool)
     if analyzer.embedder_id not in WEIGHTS:
-        return scores
-    fair = scores.clone()
+        return fair, where
     for row, face in enumerate(faces):
         if face.eye_distance >= EYES[1]:
             continue
@@ -189,8 +195,8 @@ def _fair_scores(
             crops = identities[column].crops
             score = comparison.score(crops[:1]) if len(crops) else None
             if score is not None:
-                fair[row, column] = score
-    return fair
+                fair[row, column], where[row, column] = score, True
+    return fair, where
 
 
 def _decide(
@@ -212,6 +218,31 @@ def _decide(
         score = known.pop(name, None) if name else None
         decided.append(Assignment(index, name, score, known, given=face.identity is not None, only=only))
     return tuple(decided)
+
+
+def _undecided(
+    decided: Sequence[Assignment], fair: torch.Tensor, names: Sequence[str]
+) -> tuple[Assignment, ...]:
+    """`decided` without the guesses between two people whose photos speak for a face about as much.
+
+    Args:
+        fair: `[faces, people]`, boolean: where scores are those of photos at equal quality.
+    """
+    taken = {one.identity for one in decided}
+
+    def looked_at(one: Assignment) -> Assignment:
+        name, row = one.identity, fair[one.face].tolist()
+        if name is None or one.score is None or not one.guessed or not row[names.index(name)]:
+            return one
+        compared = {each for each, known in zip(names, row, strict=True) if known}
+        free = {other: score for other, score in one.others.items() if other in compared - taken}
+        rival = max(free, key=lambda other: free[other], default=None)
+        if rival is None or not too_close(one.score, free[rival]):
+            return one
+        others = {**one.others, name: one.score}
+        return replace(one, identity=None, score=None, others=others, torn=(name, rival))
+
+    return tuple(looked_at(one) for one in decided)
 
 
 def _refuse_doubles(faces: Sequence[Face]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from harness.refusals import raises_naming
 import headsup_core as hu
 from headsup_core.faces import NOBODY, Face, Faces
 from headsup_core.identity.assignment import assign, default_threshold, match, similarities
+from headsup_core.identity.equal_quality.photo_score import ASSUMED, WEIGHTS, Weights, too_close
 from headsup_core.identity.overrides import with_overrides
 
 LEFT, RIGHT = face_at(20, 24, 10), face_at(60, 24, 10)
@@ -116,6 +118,35 @@ def test_given_names_win_and_nobody_holds() -> None:
     assert [face.identity for face in named[0]] == [NOBODY, "Somebody else"]
     assert str(decided[0][0]).startswith("face 0: nobody as given, most like Ada 1.00")
     assert forbidden[0][0].embedding is None, "the input is as it was"
+
+
+def test_face_between_two_people_is_neither_unless_one_of_them_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Yellow is as far from red as from green; orange is nearer to red."""
+    monkeypatch.setitem(cast("dict[str, Weights]", WEIGHTS), "colour", ASSUMED)
+    yellow, orange = (1.0, 1.0, 0.0), (1.0, 0.6, 0.0)
+
+    (torn,) = assign(*alone(yellow), PEOPLE, ColourAnalyzer())[1]
+    (near,) = assign(*alone(orange), PEOPLE, ColourAnalyzer())[1]
+    beside = painted(yellow, GREEN)
+    named, _ = assign(beside, faces_of(beside, LEFT, RIGHT), PEOPLE, ColourAnalyzer())
+
+    assert (torn[0].identity, torn[0].guessed, set(torn[0].torn)) == (None, False, {"Ada", "Grace"})
+    assert set(torn[0].others) == {"Ada", "Grace"}
+    assert all(name in str(torn[0]) for name in torn[0].torn)
+    assert (near[0].identity, near[0].torn) == ("Ada", ())
+    assert [face.identity for face in named[0]] == ["Ada", "Grace"]
+
+
+def alone(colour: tuple[float, ...]) -> tuple[torch.Tensor, Faces]:
+    """A picture with one face, and that face."""
+    picture = paint(GREY, LEFT, colour)
+    return picture, faces_of(picture, LEFT)
+
+
+@pytest.mark.parametrize(("score", "following", "close"), [(0.5, 0.45, True), (0.5, 0.4, False), (0.9, 0.88, True)])
+def test_odds_say_whether_two_scores_are_too_close(score: float, following: float, close: bool) -> None:
+    """0.5 are odds of 1, 0.45 of 0.82, 0.4 of 0.67; 0.9 of 9 and 0.88 of 7.3: at least 1.3 times as many are needed."""
+    assert too_close(score, following) is close
 
 
 def test_without_people_or_faces_nothing_is_embedded() -> None:

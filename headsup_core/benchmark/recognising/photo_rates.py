@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ...errors import InputError
-from ...identity.equal_quality.photo_score import GUESSED, TOLD, Evidence, Weights, photo_score
+from ...identity.equal_quality.photo_score import GUESSED, TOLD, Evidence, Weights, photo_score, too_close
 from ...libraries import need
 from .photo_evidence import PHOTOS, PhotoOf, PhotoRecord
 
@@ -97,13 +97,15 @@ def _used(record: PhotoRecord, score: Score, least: float) -> bool:
 
 
 def _taken(photos: Mapping[PhotoOf, PhotoRecord], score: Score) -> PhotoOf | None:
-    """Whose photo is taken when all are offered, one face: that of the best score, if it is enough."""
-    found: PhotoOf | None = None
-    best = GUESSED
-    for photo, one in photos.items():
-        if one.evidence is not None and score(one.evidence) >= best:
-            found, best = photo, score(one.evidence)
-    return found
+    """Whose photo is taken when all are offered, one face: that of the best score, if it is enough and well ahead."""
+    scores: dict[PhotoOf, float] = {
+        photo: score(one.evidence) for photo, one in photos.items() if one.evidence is not None
+    }
+    if not scores:
+        return None
+    found: PhotoOf = max(scores, key=lambda photo: scores[photo])
+    best = scores.pop(found)
+    return found if best >= GUESSED and not any(too_close(best, rival) for rival in scores.values()) else None
 
 
 def _percent(found: Sequence[bool]) -> str:

@@ -9,9 +9,11 @@ from dataclasses import astuple, dataclass
 from ..similarity import calibration_of
 from .face_quality import Quality
 
-TOLD, GUESSED = 0.25, 0.5
+TOLD, GUESSED = 0.25, 0.4
 """Least scores for which a photo is used: where somebody said who it is the evidence has to be against it, where it was
-guessed it has to be for it."""
+guessed it has to be for it, and clearly more so than for anybody else who is free (`AHEAD`)."""
+AHEAD = 1.3
+"""So many times the odds of the next person's photo those of a guessed person's have to be."""
 EYES, NOISE, EXPLAINED = (4.0, 64.0), (0.0, 0.1), (-0.15, 0.05)
 """In which something was measured; beyond, the ends count, so that no evidence decides alone."""
 UNIT_EYES, UNIT_NOISE, UNIT_EXPLAINED = 16.0, 0.05, 0.1
@@ -76,6 +78,11 @@ def photo_score(evidence: Evidence, embedder_id: str) -> float:
     weights = astuple(WEIGHTS.get(embedder_id, ASSUMED))
     logit = sum(weight * term for weight, term in zip(weights, evidence.terms(embedder_id), strict=True))
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+def too_close(score: float, next_score: float) -> bool:
+    """Whether two people's scores for one face, each 0 to 1, leave open which of the two it is: odds below `AHEAD`."""
+    return score * (1 - next_score) < AHEAD * next_score * (1 - score)
 
 
 def least_score(guessed: bool) -> float:
