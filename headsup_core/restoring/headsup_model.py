@@ -15,6 +15,10 @@ from ..models.one_step import OneStepModel
 from ..models.record import ModelCard
 from .people.face_painter import FacePainter
 
+IDENTITY_STRENGTH = 0.8
+"""How much of a person's reference counts by default. Measured (docs/identity.md): the mean of a face restored with and
+one without is nearer to the truth than either, and keeps nearly all that the photo gives in likeness."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeadsUpModel:
@@ -32,14 +36,17 @@ class HeadsUpModel:
 
     one_step: OneStepModel
     identities: tuple[Identity, ...] = ()
-    identity_strength: float = 1.0
+    identity_strength: float = IDENTITY_STRENGTH
     match_threshold: float | None = None
     device: str = "auto"
     base: Base | None = None
     painter: FacePainter | None = None
 
     def with_identities(
-        self, identities: Iterable[Identity], strength: float = 1.0, match_threshold: float | None = None
+        self,
+        identities: Iterable[Identity],
+        strength: float = IDENTITY_STRENGTH,
+        match_threshold: float | None = None,
     ) -> HeadsUpModel:
         """A new handle on the same weights that knows these people; this one is not changed.
 

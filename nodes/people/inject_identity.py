@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...headsup_core.restoring.headsup_model import IDENTITY_STRENGTH
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, IdentitiesSocket, io, schema
 from ..bridge.input_kinds import checked
 from ..bridge.option_inputs import advanced_input
@@ -52,13 +53,13 @@ class HeadsUpInjectIdentity(ComfyNode):
                 ),
                 io.Float.Input(
                     "strength",
-                    default=1.0,
+                    default=IDENTITY_STRENGTH,
                     min=0.0,
                     max=1.0,
                     step=0.05,
                     round=0.001,
-                    tooltip="How much of the person goes into the face, 0 to 1, default 1. 0 is exactly the result "
-                    "without this node.",
+                    tooltip="How much of the person goes into the face, 0 to 1, default 0.8: a little of what is seen "
+                    "without the photo makes the face truer. 1: all of it. 0 is exactly the result without this node.",
                 ),
                 match_threshold_input("match_threshold"),
             ],

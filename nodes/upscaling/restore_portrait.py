@@ -9,6 +9,7 @@ from ...headsup_core.faces import DetectionOptions, Faces
 from ...headsup_core.identity import Identity, encode_identity
 from ...headsup_core.identity.names import free_names
 from ...headsup_core.option_fields import declared_options
+from ...headsup_core.restoring.headsup_model import IDENTITY_STRENGTH
 from ...headsup_core.restoring.session import Session
 from ..bridge.comfy import ComfyNode, FaceAnalyzerSocket, HeadsUpModelSocket, IdentitiesSocket, io, schema
 from ..bridge.growing_inputs import given_images, growing_images
@@ -70,13 +71,13 @@ class HeadsUpRestorePortrait(ComfyNode):
                 option_input(declared["scale"], default=4.0),
                 io.Float.Input(
                     "person_strength",
-                    default=1.0,
+                    default=IDENTITY_STRENGTH,
                     min=0.0,
                     max=1.0,
                     step=0.05,
                     round=0.001,
-                    tooltip="How much of the person on the photos goes into the face, 0 to 1, default 1. 0: restored "
-                    "as without photos.",
+                    tooltip="How much of the person on the photos goes into the face, 0 to 1, default 0.8: a little of "
+                    "what is seen without them makes the face truer. 1: all of it. 0: restored as without photos.",
                 ),
                 *_photo_inputs(),
                 HeadsUpModelSocket.Input(

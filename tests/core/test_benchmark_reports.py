@@ -15,7 +15,7 @@ from headsup_core.benchmark.comparing.cases import PairFolders
 from headsup_core.benchmark.comparing.evaluate import Outcome, Record, Sheet
 from headsup_core.benchmark.comparing.peers import Bicubic
 from headsup_core.benchmark.comparing.remembered import Remembered
-from headsup_core.benchmark.comparing.system_names import SystemName
+from headsup_core.benchmark.comparing.system_names import SystemName, without_reference
 from headsup_core.benchmark.figures import style
 from headsup_core.benchmark.metrics.all_metrics import METRICS, Metrics
 from headsup_core.benchmark.metrics.metric import Metric, Style
@@ -134,6 +134,7 @@ def test_a_peer_restores_a_picture_once(tmp_path: Path) -> None:
         ("b.pt:tile=64@detail=1+reference", "b.pt", {"detail": "1"}, {"tile": "64"}, "reference", None),
         ("C:\\x.pt@base=D:\\sd:color_fix=lab", "C:\\x.pt", {"base": "D:\\sd"}, {"color_fix": "lab"}, "", None),
         ("a+b.pt+stranger", "a+b.pt", {}, {}, "stranger", "a+b+stranger"),
+        ("a.pt:tile=64+assigned=0.5", "a.pt", {}, {"tile": "64"}, "assigned", "a:tile=64+assigned=0.5"),
     ],
 )
 def test_names_of_systems(
@@ -168,6 +169,15 @@ def test_files_of_metrics_are_options_of_whoever_measures() -> None:
             if metric.file is not None:
                 told = ["benchmark", *line.split(), "--output", "DIR", metric.file.flag, "FILE"]
                 assert Path("FILE") in vars(build_parser().parse_args(told)).values()
+
+
+def test_how_much_of_a_photo_counts_is_said_behind_it() -> None:
+    assert SystemName.parse("a.pt+reference=0.25").strength == 0.25
+    assert SystemName.parse("a.pt+reference").strength is None
+    assert without_reference("a.pt:tile=64+stranger=0.5") == "a.pt:tile=64"
+    for wrong in ("half", "1.5", "nan"):
+        with raises_naming(InputError, wrong):
+            SystemName.parse(f"a.pt+reference={wrong}")
 
 
 def test_options_of_restoring_are_checked() -> None:

@@ -50,9 +50,8 @@ class Copying(nn.Module):
 
 def copying(make_model: ModelMaker, blue: float = 0.0) -> HeadsUpModel:
     unet: Any = Copying(blue)
-    return HeadsUpModel(
-        replace(make_model(factor=FACTOR).one_step.with_record(reference_placement="warped"), unet=unet)
-    )
+    one_step = replace(make_model(factor=FACTOR).one_step.with_record(reference_placement="warped"), unet=unet)
+    return HeadsUpModel(one_step, identity_strength=1.0)
 
 
 def photo(left: tuple[float, float, float] = RED, right: tuple[float, float, float] = GREEN) -> torch.Tensor:

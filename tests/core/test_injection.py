@@ -51,7 +51,7 @@ def mask_of(face: Face, height: int = 120, width: int = 180) -> torch.Tensor:
 @pytest.mark.parametrize("margin", [0, 16])
 def test_mask_lies_on_the_face_whatever_the_tiles(make_model: ModelMaker, tile: int | None, margin: int) -> None:
     """x0 = z + m inside a pass, weighted by m: the picture gains m^2."""
-    model = telling(make_model, "mask", margin=margin).with_identities([ADA, GRACE])
+    model = telling(make_model, "mask", margin=margin).with_identities([ADA, GRACE], 1)
     options: dict[str, Any] = {"analyzer": ANALYZER, "identity_gate": "off", "host": HOST}
     result = hu.restore(photo(), model, scale=1, tile=tile, overlap=32, **options)
     expected = (result.before + mask_of(LEFT) ** 2 + mask_of(RIGHT) ** 2).clamp(0, 1)
@@ -61,7 +61,7 @@ def test_mask_lies_on_the_face_whatever_the_tiles(make_model: ModelMaker, tile: 
 
 def test_each_face_gets_its_own_reference(make_model: ModelMaker) -> None:
     """x0 = z + r where r is the warped reference as the network's codec has it."""
-    model = telling(make_model, "reference").with_identities([ADA, GRACE])
+    model = telling(make_model, "reference").with_identities([ADA, GRACE], 1)
     result = hu.restore(photo(), model, scale=1, analyzer=ANALYZER, host=HOST)
     expected = result.before
     for face, who in ((LEFT, ADA), (RIGHT, GRACE)):
@@ -72,7 +72,7 @@ def test_each_face_gets_its_own_reference(make_model: ModelMaker) -> None:
 
 
 def test_tiles_of_a_warped_reference_are_the_whole(make_model: ModelMaker) -> None:
-    model = telling(make_model, "reference").with_identities([ADA])
+    model = telling(make_model, "reference").with_identities([ADA], 1)
     whole = hu.restore(photo(), model, scale=1, analyzer=ANALYZER, host=HOST)
     for batch in (1, 3):
         tiled = hu.restore(photo(), model, scale=1, tile=64, overlap=32, tile_batch=batch, analyzer=ANALYZER, host=HOST)
@@ -81,7 +81,7 @@ def test_tiles_of_a_warped_reference_are_the_whole(make_model: ModelMaker) -> No
 
 
 def test_upright_reference_fills_the_tile_and_is_encoded_once(make_model: ModelMaker) -> None:
-    model = telling(make_model, "reference", "aligned").with_identities([ADA])
+    model = telling(make_model, "reference", "aligned").with_identities([ADA], 1)
     batch = torch.cat([photo(), photo(GREEN, RED)])
     result = hu.restore(batch, model, scale=1, tile=64, overlap=32, analyzer=ANALYZER, host=HOST)
     reference = torch.tensor(RED).view(1, 3, 1, 1)
@@ -94,7 +94,7 @@ def test_upright_reference_fills_the_tile_and_is_encoded_once(make_model: ModelM
 
 
 def test_calls_can_share_upright_references(make_model: ModelMaker) -> None:
-    model = telling(make_model, "reference", "aligned").with_identities([ADA])
+    model = telling(make_model, "reference", "aligned").with_identities([ADA], 1)
     options: dict[str, Any] = {"tile": 64, "overlap": 32, "analyzer": ANALYZER, "host": HOST}
     alone = hu.restore(photo(), model, scale=1, **options)
     encoded = model.one_step.codec.sizes
@@ -107,7 +107,7 @@ def test_calls_can_share_upright_references(make_model: ModelMaker) -> None:
 
 
 def test_only_tiles_with_a_known_face_take_another_pass(make_model: ModelMaker) -> None:
-    model = telling(make_model, "mask").with_identities([ADA])
+    model = telling(make_model, "mask").with_identities([ADA], 1)
     result = hu.restore(photo(), model, scale=1, tile=64, overlap=0, analyzer=ANALYZER, host=HOST)
     assert result.faces is not None
     plan = around_faces(Tiling(16, 0, 2, 4, FACTOR), result.faces[0]).plan(30, 46)
@@ -119,7 +119,7 @@ def test_only_tiles_with_a_known_face_take_another_pass(make_model: ModelMaker) 
 
 def test_a_single_call_is_the_papers(make_model: ModelMaker) -> None:
     """x0 = z + m of one call: the picture gains m where the mixed way gains m^2; one UNet call for the one tile."""
-    model = telling(make_model, "mask").with_identities([ADA])
+    model = telling(make_model, "mask").with_identities([ADA], 1)
     options: dict[str, Any] = {"analyzer": ANALYZER, "identity_gate": "off", "host": HOST, "scale": 1}
     single = hu.restore(photo(), model, reference_call="single", **options)
     assert model.one_step.unet.calls == 1
@@ -133,7 +133,7 @@ def test_a_single_call_is_the_papers(make_model: ModelMaker) -> None:
 
 
 def test_a_single_call_knows_the_largest_face_of_a_tile(make_model: ModelMaker) -> None:
-    model = telling(make_model, "reference").with_identities([ADA, GRACE])
+    model = telling(make_model, "reference").with_identities([ADA, GRACE], 1)
     large = face_at(130, 60, 24)
     found = faces_of(photo(), LEFT, large)
     options: dict[str, Any] = {"analyzer": ColourAnalyzer([LEFT, large]), "identity_gate": "off", "host": HOST}
@@ -161,10 +161,10 @@ def test_nobody_known_is_bit_equal(toy_model: OneStepModel) -> None:
     strangers = hu.restore(photo(), model, scale=1, people=[person("Bob", (-0.5, -0.5, 0.7))], **options)
     none = hu.restore(image, model.with_identities([ADA], strength=0), scale=1, **options)
     forbidden = faces_of(image, replace(LEFT, identity=NOBODY), replace(RIGHT, identity=NOBODY))
-    said = hu.restore(image, model.with_identities([ADA, GRACE]), scale=1, faces=forbidden, **options)
+    said = hu.restore(image, model.with_identities([ADA, GRACE], 1), scale=1, faces=forbidden, **options)
     for result in (strangers, none, said):
         assert torch.equal(result.image, plain.image)
-    injected = hu.restore(image, model.with_identities([ADA]), scale=1, **options)
+    injected = hu.restore(image, model.with_identities([ADA], 1), scale=1, **options)
     assert (injected.image - plain.image).abs().max() > 1e-3
     assert "identity strength 0" in none.report.text()
     assert "face 0: Ada" in none.report.text()
@@ -210,7 +210,7 @@ def test_without_conditions_both_are_the_same_tensor(toy_model: OneStepModel) ->
 
 def test_handles_share_weights_and_do_not_know_each_others_people(toy_model: OneStepModel) -> None:
     loaded, image = toy(toy_model), photo()
-    ada, grace = loaded.with_identities([ADA]), loaded.with_identities([GRACE], 0.5, 0.2)
+    ada, grace = loaded.with_identities([ADA], 1), loaded.with_identities([GRACE], 0.5, 0.2)
     options: dict[str, Any] = {"tile": 64, "overlap": 16, "host": HOST, "analyzer": ANALYZER}
     first, second = hu.restore(image, ada, scale=1, **options).image, hu.restore(image, grace, scale=1, **options).image
     plain = hu.restore(image, loaded, scale=1, **options).image
@@ -238,14 +238,14 @@ class Recording(hu.PlainHost):
 
 
 def test_references_are_encoded_while_the_encoder_is_there(make_model: ModelMaker) -> None:
-    host, model = Recording(), telling(make_model, "mask").with_identities([ADA])
+    host, model = Recording(), telling(make_model, "mask").with_identities([ADA], 1)
     hu.restore(photo(), model, scale=1, tile=64, overlap=16, analyzer=ANALYZER, host=host)
     vae, unet = model.one_step.codec.vae, model.one_step.unet
     assert host.loaded == [vae, vae, unet, vae]
 
 
 def test_out_of_memory_in_the_unet_encodes_anew(make_model: ModelMaker) -> None:
-    model = telling(make_model, "reference").with_identities([ADA])
+    model = telling(make_model, "reference").with_identities([ADA], 1)
     whole = hu.restore(photo(), model, scale=1, tile=64, overlap=32, analyzer=ANALYZER, host=HOST)
     unet, host = model.one_step.unet, Recording()
     run = unet.forward
@@ -288,7 +288,7 @@ def test_report_and_faces(make_model: ModelMaker) -> None:
 def test_the_analyzer_that_faces_name_is_loaded_and_a_given_one_overrides(
     make_model: ModelMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, image = telling(make_model, "mask").with_identities([ADA]), photo()
+    model, image = telling(make_model, "mask").with_identities([ADA], 1), photo()
     faces = ColourAnalyzer([LEFT]).detect(image)
     with raises_naming(hu.InputError, "'colours'"):  # not one that has a name in the registry
         hu.restore(image, model, scale=1, faces=faces, host=HOST)
@@ -351,7 +351,7 @@ def test_many_small_faces_ask_only_their_tiles(make_model: ModelMaker) -> None:
 
 def test_resized_reference_matches_the_enlargement(make_model: ModelMaker) -> None:
     """At x2 faces and masks are those of the output."""
-    model = telling(make_model, "mask").with_identities([ADA])
+    model = telling(make_model, "mask").with_identities([ADA], 1)
     options: dict[str, Any] = {"analyzer": ANALYZER, "identity_gate": "off", "host": HOST}
     result = hu.restore(photo(), model, scale=2, faces=Faces(((LEFT,),), 120, 180), **options)
     expected = (resize(photo(), 240, 360) + mask_of(LEFT.scaled(2, 2), 240, 360) ** 2).clamp(0, 1)

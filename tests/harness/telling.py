@@ -49,4 +49,4 @@ def telling(make_model: ModelMaker, what: str, placement: ReferencePlacement = "
     unet: Any = Telling(what)
     plain = make_model(factor=FACTOR).one_step
     made = replace(plain, codec=CountingCodec(), unet=unet)
-    return HeadsUpModel(made.with_record(reference_placement=placement, **fields))
+    return HeadsUpModel(made.with_record(reference_placement=placement, **fields), identity_strength=1.0)

@@ -1,10 +1,10 @@
-"""Systems by name: `headsup-tiny@detail=0.5:color_fix=lab+reference`."""
+"""Systems by name: `headsup-tiny@detail=0.5:color_fix=lab+reference=0.9`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,7 +23,7 @@ RESTORE_OPTIONS = {
     name: each for name, each in declared_options(RestoreOptions).items() if name not in _OF_THE_BENCHMARK
 }
 """Options of `restore()` that a name may set: all but those of the result's size."""
-_NAME = re.compile(rf"(?P<source>.+?)(?P<settings>(?:[@:]\w+=.*?)*)(?:\+(?P<told>{'|'.join(TOLD)}))?")
+_NAME = re.compile(rf"(?P<source>.+?)(?P<settings>(?:[@:]\w+=.*?)*)(?:\+(?P<told>{'|'.join(TOLD)})(?:=(?P<strength>[^+@:=]+))?)?")
 _SETTING = re.compile(r"([@:])(\w+)=(.*?)(?=[@:]\w+=|$)")
 
 
@@ -36,19 +36,22 @@ class SystemName:
         loading: after `@`, options of `load_model`: `base=BASE` of an adapter, `detail=0.5` ...
         restoring: after `:`, arguments of `restore()`.
         told: after `+`, whose photo the system is given.
+        strength: after `=` behind that, how much of the photo counts, 0 to 1; None: as much as by default.
     """
 
     source: str
     loading: Mapping[str, str]
     restoring: Mapping[str, str]
     told: Reference
+    strength: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> SystemName:
-        """The parts of `SOURCE[@OPTION=VALUE...][:OPTION=VALUE...][+reference|+assigned|+stranger]`.
+        """The parts of `SOURCE[@OPTION=VALUE...][:OPTION=VALUE...][+reference|+assigned|+stranger[=STRENGTH]]`.
 
         Raises:
-            InputError: nothing stands there, or an argument of `restore()` that a name cannot set.
+            InputError: nothing stands there, an argument of `restore()` that a name cannot set, or a strength that is
+                no number of 0 to 1.
         """
         found = _NAME.fullmatch(text)
         if found is None:
@@ -60,14 +63,22 @@ class SystemName:
                 f"system {text!r}: unknown option {unknown[0]!r} after ':', choose from {', '.join(RESTORE_OPTIONS)}; "
                 f"options of loading stand after '@', as adapter@base=BASE or model@detail=0.5"
             )
-        return cls(found["source"], loading, restoring, cast(Reference, found["told"] or ""))
+        strength = found["strength"]
+        told = cast(Reference, found["told"] or "")
+        return cls(found["source"], loading, restoring, told, None if strength is None else _strength(text, strength))
 
     @property
     def label(self) -> str:
         """What heads its row: without folders, and without the base."""
         shown = [f"@{name}={value}" for name, value in self.loading.items() if name != "base"]
         shown += [f":{name}={value}" for name, value in self.restoring.items()]
-        return Path(self.source).stem + "".join(shown) + (f"+{self.told}" if self.told else "")
+        return Path(self.source).stem + "".join(shown) + self.photo
+
+    @property
+    def photo(self) -> str:
+        """`+` and what stands behind it, or nothing."""
+        strength = "" if self.strength is None else f"={self.strength:g}"
+        return f"+{self.told}{strength}" if self.told else ""
 
     def options(self) -> dict[str, Any]:
         """The arguments of `restore()`. Raises `InputError` for one that is of another kind or out of its range."""
@@ -112,13 +123,16 @@ def make_systems(names: Sequence[str], host: Host, analyzer: FaceAnalyzer | None
         if key not in loaded:
             loaded[key] = name.load(host)
         file = find_model_file(name.source, host)
-        systems.append(Restorer(name.label, loaded[key], host, file, options, name.told, analyzer))
+        model = loaded[key]
+        if name.strength is not None:
+            model = replace(model, identity_strength=name.strength)
+        systems.append(Restorer(name.label, model, host, file, options, name.told, analyzer))
     return systems
 
 
 def without_reference(name: str) -> str:
     """The same system without anybody's photo."""
-    return next((name.removesuffix(f"+{told}") for told in TOLD if name.endswith(f"+{told}")), name)
+    return re.sub(rf"\+({'|'.join(TOLD)})(=[^+@:=]+)?$", "", name)
 
 
 def with_paths(text: str, host: Host) -> str:
@@ -137,7 +151,17 @@ def with_paths(text: str, host: Host) -> str:
     settings = [
         f"{mark}{key}={value}" for mark, part in (("@", loading), (":", name.restoring)) for key, value in part.items()
     ]
-    return "".join([source, *settings, f"+{name.told}" if name.told else ""])
+    return "".join([source, *settings, name.photo])
+
+
+def _strength(name: str, text: str) -> float:
+    try:
+        strength = float(text)
+    except ValueError:
+        strength = -1.0
+    if not 0 <= strength <= 1:
+        raise InputError(f"system {name!r}: the strength of a photo is a number of 0 to 1, not {text!r}")
+    return strength
 
 
 def _value(text: str) -> str | float | bool:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SYSTEMS = (
     "comma-separated: bicubic, lanczos, realesrgan-x4plus, models, MODEL@detail=0.5 (options of loading), "
     "ADAPTER@base=BASE, MODEL:tile=512 (options of restoring); a model last followed by +reference, +assigned or "
-    "+stranger"
+    "+stranger, and =0.5 for how much of the photo counts"
 )
 
 

@@ -15,7 +15,7 @@ from ...identity.identity import Identity
 from ...identity.identity_file import load_identity
 from ...identity.names import readable, shortened, told_apart, written
 from ...image_files import picture_files, read_picture
-from ...restoring.headsup_model import HeadsUpModel
+from ...restoring.headsup_model import IDENTITY_STRENGTH, HeadsUpModel
 from .analyzing import detection_options
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,11 @@ def add_people_arguments(parser: argparse.ArgumentParser) -> None:
         "--match-threshold", type=float, metavar="X", help="least similarity of a face and a person, 0..1 (default 0.4)"
     )
     parser.add_argument(
-        "--identity-strength", type=float, default=1.0, metavar="X", help="how much of a reference counts, 0 .. 1"
+        "--identity-strength",
+        type=float,
+        default=IDENTITY_STRENGTH,
+        metavar="X",
+        help=f"how much of a reference counts, 0 .. 1 (default {IDENTITY_STRENGTH:g})",
     )
 
 
