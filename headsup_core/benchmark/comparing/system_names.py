@@ -23,7 +23,8 @@ RESTORE_OPTIONS = {
     name: each for name, each in declared_options(RestoreOptions).items() if name not in _OF_THE_BENCHMARK
 }
 """Options of `restore()` that a name may set: all but those of the result's size."""
-_NAME = re.compile(rf"(?P<source>.+?)(?P<settings>(?:[@:]\w+=.*?)*)(?:\+(?P<told>{'|'.join(TOLD)})(?:=(?P<strength>[^+@:=]+))?)?")
+_PHOTO = rf"\+(?P<told>{'|'.join(TOLD)})(?:=(?P<strength>[^+@:=]+))?"
+_NAME = re.compile(rf"(?P<source>.+?)(?P<settings>(?:[@:]\w+=.*?)*)(?:{_PHOTO})?")
 _SETTING = re.compile(r"([@:])(\w+)=(.*?)(?=[@:]\w+=|$)")
 
 
@@ -132,7 +133,7 @@ def make_systems(names: Sequence[str], host: Host, analyzer: FaceAnalyzer | None
 
 def without_reference(name: str) -> str:
     """The same system without anybody's photo."""
-    return re.sub(rf"\+({'|'.join(TOLD)})(=[^+@:=]+)?$", "", name)
+    return re.sub(f"{_PHOTO}$", "", name)
 
 
 def with_paths(text: str, host: Host) -> str:
