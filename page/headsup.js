@@ -6,7 +6,7 @@
  * ComfyUI's own progress text is wiped when the job ends.
  *
  * Inputs that few need are folded away in the classic page, too; right-click > Show Advanced. Load Model shows the options of the
- * chosen model alone. Sockets get colours.
+ * chosen model alone, with that model's defaults. Sockets get colours.
  */
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
@@ -119,47 +119,53 @@ function foldAdvanced(node) {
   node.setSize([node.size[0], node.computeSize()[1]])
 }
 
-/** Load Model: input -> choice -> names of the options that it has, and option -> default (nodes/models/model_options.py). */
+/** Load Model: input -> choice -> option -> its default there, and option -> what stands for that (nodes/models/model_options.py). */
 let optionsOfChoices = {}
-let defaults = {}
+let unset = {}
+let least = {}
 
 function readOptions(definition) {
   const inputs = Object.entries({ ...definition.input?.required, ...definition.input?.optional })
   const marked = (mark) => inputs.filter(([, spec]) => spec[1]?.[mark])
   optionsOfChoices = Object.fromEntries(marked(OF_CHOICES).map(([name, spec]) => [name, spec[1][OF_CHOICES]]))
-  defaults = Object.fromEntries(marked(OF_MODELS).map(([name, spec]) => [name, spec[1].default]))
+  unset = Object.fromEntries(marked(OF_MODELS).map(([name, spec]) => [name, spec[1].default]))
+  least = Object.fromEntries(marked(OF_MODELS).map(([name, spec]) => [name, spec[1][OF_MODELS].minimum]))
 }
 
-/** Names of the options of what is chosen; undefined where that is not known. */
+/** The options of what is chosen, with their defaults; undefined where that is not known. */
 function optionsOf(node) {
   const value = (name) => node.widgets.find((widget) => widget.name === name)?.value
   const decides = value("adapter") === "none" ? "model" : value("system") === "auto" ? "adapter" : "system"
   return optionsOfChoices[decides]?.[value(decides)]
 }
 
-/** Hide the options of other models than the chosen one. What they were set to comes back with them. */
+/** Hide the options of other models than the chosen one. What they were turned to comes back with them. */
 function showOptionsOfModel(node) {
   const has = optionsOf(node)
   const kept = (node.headsupKept ??= {})
-  for (const widget of node.widgets.filter((one) => one.name in defaults)) {
+  const own = (node.headsupOwn ??= {}) // defaults of the model that was chosen before
+  for (const widget of node.widgets.filter((one) => one.name in unset)) {
     const name = widget.name
     const linked = node.inputs?.some((input) => input.widget?.name === name && input.link != null)
-    widget.hidden = has !== undefined && !has.includes(name) && !linked
+    widget.hidden = has !== undefined && !(name in has) && !linked
     if (widget.options) widget.options.hidden = widget.hidden
-    if (widget.hidden && widget.value !== defaults[name]) {
-      kept[name] = widget.value
-      widget.value = defaults[name] // a model refuses what it does not have
-    } else if (!widget.hidden && name in kept) {
-      if (widget.value === defaults[name]) widget.value = kept[name]
-      delete kept[name]
-    }
+    const before = own[name] ?? has?.[name] // a workflow that was just opened shows the chosen model's
+    if (widget.value !== unset[name] && widget.value !== before) kept[name] = widget.value
+    else if (own[name] !== undefined) delete kept[name] // it was seen, and turned back
+    if (widget.hidden) delete own[name]
+    else own[name] = has?.[name] ?? unset[name]
+    // a model refuses what it does not have
+    const value = widget.hidden ? unset[name] : (kept[name] ?? own[name])
+    if (widget.value !== value) widget.value = value
+    // nobody would know what a number below the range stands for
+    if (own[name] !== unset[name] && typeof least[name] === "number") widget.options.min = least[name]
   }
   node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])])
   node.setDirtyCanvas?.(true, true)
 }
 
 function followModel(node) {
-  for (const name of ["model", "adapter", "system"]) {
+  for (const name of ["model", "adapter", "system", ...Object.keys(unset)]) {
     const widget = node.widgets?.find((one) => one.name === name)
     if (!widget) return
     const callback = widget.callback
@@ -241,7 +247,10 @@ const extension = {
     for (const node of loadersIn(app.rootGraph ?? app.graph)) showOptionsOfModel(node)
   },
   loadedGraphNode(node) {
-    if (node.comfyClass === LOADER) showOptionsOfModel(node)
+    if (node.comfyClass === LOADER) {
+      node.headsupKept = node.headsupOwn = undefined // of the model that stood there while the node was made
+      showOptionsOfModel(node)
+    }
     if (isOurs(node)) for (const input of node.inputs ?? []) labelSocket(node, input)
   },
   beforeConfigureGraph(workflow) {

@@ -41,7 +41,6 @@ class AdaptedOptions:
         "What makes the picture of the result. own: the base's decoder. taesd: the small one that ComfyUI has for "
         "previews, taesd_decoder.safetensors or .pth in models/vae_approx; much faster, and softer in fine detail. Not "
         "for S3Diff files with skip connections.",
-        advanced=True,
     )
 
 
@@ -71,6 +70,7 @@ class ProcessSizeOptions:
         maximum=8192,
         step=8,
         unit="px",
+        advanced=True,
     )
 
 

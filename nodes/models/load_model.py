@@ -11,13 +11,14 @@ from ...headsup_core.idfsr.known_faces import SMALL_EYES, IDFSRPainter
 from ...headsup_core.models.loading import DTYPES
 from ...headsup_core.models.precision import offered
 from ...headsup_core.models.systems import load_options
+from ...headsup_core.option_fields import OptionField
 from ..bridge.comfy import ComfyNode, HeadsUpModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
 from ..bridge.input_kinds import checked
-from ..bridge.option_inputs import advanced_input, given_option, option_input
+from ..bridge.option_inputs import advanced_input, given_option, option_input, unset_value
 from ..bridge.precision import chosen_dtype
 from .model_files import DEFAULT_CHOICE, choices, face_restorer_choices, find_choice, fingerprint, load_shared
-from .model_options import OF_CHOICES, OF_MODELS, marked, options_of_choices, options_of_systems
+from .model_options import OF_CHOICES, OF_MODELS, marked, options_of_choice, options_of_choices, options_of_systems
 from .system_files import (
     AUTO,
     NONE,
@@ -112,7 +113,7 @@ class HeadsUpLoadModel(ComfyNode):
                     **{OF_CHOICES: options_of_systems()},
                 ),
                 *(
-                    marked(option_input(field, optional=True), **{OF_MODELS: True})
+                    marked(_option_of_models(field), **{OF_MODELS: {"minimum": field.minimum}})
                     for field in load_options().values()
                 ),
             ],
@@ -159,7 +160,7 @@ class HeadsUpLoadModel(ComfyNode):
         **widgets: Any,  # noqa: ANN401 - the system, and the declared options
     ) -> Any:  # noqa: ANN401 - ComfyUI's NodeOutput
         system = widgets.pop("system", AUTO)
-        options, host = chosen_options(widgets), ComfyHost.on(device)
+        options, host = chosen_options(widgets, model if adapter == NONE else adapter), ComfyHost.on(device)
         dtype = chosen_dtype(dtype)
         if adapter != NONE:
             if base == NONE:
@@ -188,17 +189,29 @@ def _with_options(name: str, files: list[str], **settings: Any) -> Any:  # noqa:
     return marked(io.Combo.Input(name, options=files, **settings), **{OF_CHOICES: options_of_choices(files)})
 
 
+def _option_of_models(field: OptionField) -> Any:  # noqa: ANN401 - ComfyUI's input
+    """An option that some models have. Of a number that may be unset the page shows the chosen model's default."""
+    if field.kind is not float or not field.optional:
+        return option_input(field, optional=True)
+    own = f"Shown is the model's own default until you turn it; in prompts {unset_value(field):g} stands for that."
+    said = f"{field.help} {field.range_text[0].upper()}{field.range_text[1:]}. {own}"
+    return option_input(field, optional=True, tooltip=said)
+
+
 @lru_cache(maxsize=1)
 def default_model() -> HeadsUpModel:
     """The model that comes with the pack, on the device that ComfyUI uses; kept for the next run."""
     return load_shared(find_choice(DEFAULT_CHOICE), chosen_dtype("auto"), ComfyHost.on("auto"), {})
 
 
-def chosen_options(widgets: Mapping[str, Any]) -> dict[str, Any]:
-    """The options whose widgets were turned; the others keep the default of whatever has them."""
-    declared = load_options()
+def chosen_options(widgets: Mapping[str, Any], choice: str) -> dict[str, Any]:
+    """The options whose widgets were turned; the others keep the default of the chosen file, which the page shows.
+
+    So the weights of an untouched node are those that other nodes share.
+    """
+    declared, own = load_options(), options_of_choice(choice) or {}
     given = {name: given_option(declared[name], value) for name, value in widgets.items()}
-    return {name: value for name, value in given.items() if value != declared[name].default}
+    return {name: value for name, value in given.items() if value not in (declared[name].default, own.get(name))}
 
 
 def _known_faces(model: HeadsUpModel) -> str:

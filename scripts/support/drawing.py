@@ -104,7 +104,7 @@ class Drawing:
             raise KeyError(f"{kind} has no input {', '.join(unknown)}")
         sockets, widgets = sockets_of(schema, inputs.keys()), widgets_of(schema)
         values = {name: value for name, value in inputs.items() if name in widgets and not isinstance(value, tuple)}
-        height = tall or height_of(kind, schema, len(sockets))
+        height = tall or height_of(kind, schema, len(sockets), values)
         entry = self._place(
             kind, height, sockets + widgets_as_inputs(widgets), outputs_of(schema),
             values_of(schema, values), **({"title": title} if title else {}),
@@ -248,6 +248,7 @@ def outputs_of(schema: Schema) -> list[dict[str, Any]]:
 def values_of(schema: Schema, given: dict[str, Any]) -> list[Any]:
     """The list of widget values that the page keeps."""
     specs = {name: spec for section in ("required", "optional") for name, spec in section_of(schema, section)}
+    given = own_defaults(specs, given) | given
     values: list[Any] = []
     before = ""
     for name in widget_names(schema):
@@ -259,6 +260,15 @@ def values_of(schema: Schema, given: dict[str, Any]) -> list[Any]:
     return values
 
 
+def own_defaults(specs: dict[str, list[Any]], given: dict[str, Any]) -> dict[str, Any]:
+    """Option -> its default in the chosen model, which the page shows (nodes/models/model_options.py)."""
+    found: dict[str, Any] = {}
+    for name, spec in specs.items():
+        of_choices = input_spec(spec)[1].get("headsup_options_of_choices", {})
+        found |= of_choices.get(given.get(name, default_of(spec)), {})
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def default_of(spec: list[Any]) -> Any:  # noqa: ANN401 - any widget's
     """A widget's default: its own, or the first of its choices."""
     kind, options = input_spec(spec)
@@ -268,17 +278,16 @@ def default_of(spec: list[Any]) -> Any:  # noqa: ANN401 - any widget's
     return choices[0] if choices else ""
 
 
-def height_of(kind: str, schema: Schema, sockets: int) -> float:
-    """The height that a node needs in either page; inputs that are folded away take none."""
-    options = [
-        input_spec(spec)[1]
-        for section in ("required", "optional")
-        for _, spec in section_of(schema, section)
-        if is_widget(*input_spec(spec))
-    ]
+def height_of(kind: str, schema: Schema, sockets: int, given: dict[str, Any]) -> float:
+    """The height that a node needs in either page; inputs that are folded away or of other models take none."""
+    specs = {name: spec for section in ("required", "optional") for name, spec in section_of(schema, section)}
+    own = own_defaults(specs, given)
+    named = {name: input_spec(spec)[1] for name, spec in specs.items() if is_widget(*input_spec(spec))}
+    options = [one for name, one in named.items() if name in own or not one.get("headsup_option_of_models")]
+    hidden = len(named) - len(options)
     shown = [option for option in options if not option.get("advanced")]
     texts = sum(option.get("multiline") is True for option in shown)
-    buttons = len(widget_names(schema)) - len(options)  # of an upload, or of a seed
+    buttons = len(widget_names(schema)) - hidden - len(options)  # of an upload, or of a seed
     folded = len(options) > len(shown)  # Nodes 2.0 has a button that shows them
     slots = max(sockets, len(schema["output"]))
     widgets = len(shown) - texts + buttons + folded

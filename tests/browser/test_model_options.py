@@ -19,7 +19,7 @@ from headsup_core.models.file_formats.two_ends import join_ends
 
 PLAIN, BOTH, PISA, CODEFORMER = "a-test.safetensors", "detail-test.safetensors", "pisa_sr.pkl", "codeformer-test.pth"
 OPTIONS = (
-    *("detail", "patch_size", "process_size", "lambda_pix"),
+    *("detail", "patch_size", "process_size", "lambda_pix", "lambda_sem"),
     *("guidance_scale", "negative_prompt", "fidelity", "decoder"),
 )
 CHOOSE = """chosen => {
@@ -29,10 +29,12 @@ CHOOSE = """chosen => {
         widget.value = value
         widget.callback?.(value)
     }
-    return node.widgets.filter(widget => !widget.hidden).map(widget => widget.name)
+    return node.widgets.filter(widget => !widget.hidden && !widget.advanced).map(widget => widget.name)
 }"""
 VUE = "async on => await window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
 BOX = "[data-node-id]"
+TINY_DETAIL = 0.3
+"""What a new node shows, headsup-tiny being its model, and hence might be taken for untouched."""
 
 
 @pytest.fixture
@@ -78,16 +80,23 @@ def test_options_of_the_chosen_model_are_shown(comfy_page: ComfyPage, artifacts:
 
     assert shown(model=PLAIN) == set()
     assert shown(model=BOTH) == {"detail"}
+    assert queued("detail") == 0.25  # the file's own default is what the widget shows
     comfy_page.screenshot(artifacts / "options-detail.png")
-    assert shown(detail=0.75) == {"detail"}
+    assert shown(model="headsup-tiny (bundled)") == {"detail"}
+    assert queued("detail") == hu.load_model("headsup-tiny").one_step.record.detail
+    assert shown(model=BOTH, detail=0.75) == {"detail"}
     assert queued("detail") == 0.75
     assert shown(model=f"{CODEFORMER} (facerestore_models)") == {"fidelity"}
     comfy_page.screenshot(artifacts / "options-codeformer.png")
     assert queued("detail") == -1  # CodeFormer would refuse it
     assert shown(model=BOTH) == {"detail"}
     assert queued("detail") == 0.75  # what was set comes back
-    adapted = shown(model=PLAIN, adapter=PISA)
-    assert adapted == {"lambda_pix", "process_size", "decoder"}
+    assert shown(detail=0.25) == {"detail"}
+    assert shown(model=PLAIN) == set()
+    assert shown(model=BOTH) == {"detail"}
+    assert queued("detail") == 0.25
+    assert shown(model=PLAIN, adapter=PISA) == {"lambda_pix", "lambda_sem", "decoder"}
+    comfy_page.screenshot(artifacts / "options-pisasr.png")
     assert shown(adapter="none") == set()
     assert shown(adapter=PISA, system="s3diff") == {"guidance_scale", "negative_prompt", "decoder"}
 
@@ -95,15 +104,18 @@ def test_options_of_the_chosen_model_are_shown(comfy_page: ComfyPage, artifacts:
 @pytest.mark.usefixtures("files")
 def test_a_saved_workflow_keeps_what_its_model_was_set_to(comfy_page: ComfyPage) -> None:
     page = comfy_page.page
-    open_loader(comfy_page, "saved", model=BOTH, detail=0.75)
-    saved = page.evaluate("() => window.app.graph.serialize()")
-    open_loader(comfy_page, "another", model=PLAIN)
+    for detail, kept in ((0.75, 0.75), (TINY_DETAIL, TINY_DETAIL), (-1.0, 0.25)):
+        open_loader(comfy_page, "saved", model=BOTH, detail=0.75)
+        saved = page.evaluate("() => window.app.graph.serialize()")
+        (entry,) = saved["nodes"]
+        entry["widgets_values"][entry["widgets_values"].index(0.75)] = detail  # -1: as pages before saved it
+        open_loader(comfy_page, "another", model=PLAIN)
 
-    comfy_page.load_workflow(saved, "saved")
+        comfy_page.load_workflow(saved, "saved")
 
-    (node,) = comfy_page.prompt().values()
-    assert (node["inputs"]["model"], node["inputs"]["detail"]) == (BOTH, 0.75)
-    assert set(page.evaluate(CHOOSE, {})) & set(OPTIONS) == {"detail"}
+        (node,) = comfy_page.prompt().values()
+        assert (node["inputs"]["model"], node["inputs"]["detail"]) == (BOTH, kept)
+        assert set(page.evaluate(CHOOSE, {})) & set(OPTIONS) == {"detail"}
 
 
 @pytest.mark.usefixtures("files")
@@ -113,6 +125,7 @@ def test_the_same_in_nodes_2(comfy_page: ComfyPage, artifacts: Path) -> None:
     page.evaluate(VUE, True)
     box = page.locator(BOX).first
     box.get_by_text("detail", exact=True).wait_for(timeout=60_000)
+    assert "0.25" in box.locator("input").evaluate_all("inputs => inputs.map(input => input.value)")
     comfy_page.screenshot(artifacts / "options-detail-2.png")
     page.evaluate(CHOOSE, {"model": PLAIN})
     box.get_by_text("detail", exact=True).wait_for(state="hidden", timeout=60_000)

@@ -195,11 +195,13 @@ def test_the_page_is_told_which_choice_has_which_options(executor: Executor, fil
     spec = {name: settings for name, (_, settings) in (told["required"] | told["optional"]).items()}
     of = {name: spec[name]["headsup_options_of_choices"] for name in ("model", "adapter", "system")}
     assert {name for name in spec if spec[name].get("headsup_option_of_models")} == set(load_options())
-    tiny = [] if hu.load_model("headsup-tiny").one_step.record.detail is None else ["detail"]
+    tiny = {"detail": hu.load_model("headsup-tiny").one_step.record.detail}
     assert of["model"]["headsup-tiny (bundled)"] == of["model"]["idfsr-tiny (bundled)"] == tiny
-    assert of["model"]["osediff.pkl"] == of["adapter"]["osediff.pkl"] == ["process_size", "decoder"]
-    assert set(of["adapter"]["pisa_sr.pkl"]) == {"lambda_pix", "lambda_sem", "process_size", "decoder"}
-    assert of["adapter"]["mine.safetensors"] == of["system"]["headsup"] == ["decoder"]
+    assert of["model"]["osediff.pkl"] == of["adapter"]["osediff.pkl"] == {"process_size": 512, "decoder": "own"}
+    dials = {"lambda_pix": 1.0, "lambda_sem": 1.0}
+    assert of["adapter"]["pisa_sr.pkl"] == dials | {"process_size": 512, "decoder": "own"}
+    assert of["adapter"]["mine.safetensors"] == of["system"]["headsup"] == {"decoder": "own"}
+    assert not any(spec[name].get("advanced") for name in ("detail", "fidelity", "guidance_scale", "decoder", *dials))
 
 
 @pytest.mark.parametrize(

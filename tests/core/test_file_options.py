@@ -54,16 +54,16 @@ def test_a_file_has_detail_where_it_has_two_ends(toy_model: OneStepModel, tmp_pa
         for parameter in toy_model.unet.parameters():
             parameter.data.mul_(0.9)
     join_ends(*ends, default=0.5, output=tmp_path / "both.safetensors")
-    assert options_of_file(ends[0]) == ()
-    assert options_of_file(tmp_path / "both.safetensors") == ("detail",)
+    assert options_of_file(ends[0]) == {}
+    assert options_of_file(tmp_path / "both.safetensors") == {"detail": 0.5}
 
 
 def test_face_restorers(tmp_path: Path) -> None:
     names = ("position_emb", "idx_pred_layer.1.weight", "ft_layers.0.self_attn.in_proj_weight")
     torch.save({"params_ema": {name: torch.zeros(1) for name in names}}, tmp_path / "codeformer.pth")
-    assert options_of_file(tmp_path / "codeformer.pth") == ("fidelity",)
-    assert options_of_file(saved(restoreformer(), tmp_path / "RestoreFormer.pth", "params")) == ()
-    assert options_of_file(write_onnx(tmp_path / "GPEN-BFR-256.onnx")) == ()
+    assert options_of_file(tmp_path / "codeformer.pth") == {"fidelity": 0.5}
+    assert options_of_file(saved(restoreformer(), tmp_path / "RestoreFormer.pth", "params")) == {}
+    assert options_of_file(write_onnx(tmp_path / "GPEN-BFR-256.onnx")) == {}
 
 
 def test_what_cannot_be_looked_into_is_refused(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def load_options(
                 raise ValueError(f"{system.name} declares {name} otherwise than {owners[name][0]}: name it differently")
             owners.setdefault(name, []).append(system.name)
     marked = {
-        name: replace(field, help=f"Only for {', '.join(owners[name])}. {field.help}", advanced=True)
+        name: replace(field, help=f"Only for {', '.join(owners[name])}. {field.help}")
         for name, field in found.items()
     }
     options = {**declared_options(DetailOptions), **marked, **declared_options(AdaptedOptions)}

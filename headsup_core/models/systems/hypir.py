@@ -34,6 +34,7 @@ class HypirOptions:
         maximum=2048,
         step=64,
         unit="px",
+        advanced=True,
     )
 
 
