@@ -7,18 +7,15 @@ the crop: q = M [x, y, 1].
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
-from ..libraries import need
 
 if TYPE_CHECKING:
     import numpy as np
-
-Method = Literal["least_squares", "lmeds"]
 
 FFHQ_512 = torch.tensor(
     [
@@ -43,13 +40,10 @@ def template(name: Literal["ffhq", "arcface"], size: int) -> torch.Tensor:
     return (points + 0.5) * (size / side) - 0.5
 
 
-def similarity(source: torch.Tensor, target: torch.Tensor, method: Method = "least_squares") -> torch.Tensor:
+def similarity(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Rotation, uniform scale and translation `[2,3]`, without mirroring, that map `source` `[n,2]` to `target`.
 
-    Args:
-        method: "least_squares" (Umeyama 1991, closed form), or "lmeds", the least median of squares of
-            `cv2.estimateAffinePartial2D` (needs OpenCV), which FaceLib and HeadsUp's Omega use: it disregards one or
-            two wrong points.
+    Least squares (Umeyama 1991), in closed form.
 
     Raises:
         InputError: fewer than two points, all source points in one place, or values that are not finite.
@@ -63,11 +57,6 @@ def similarity(source: torch.Tensor, target: torch.Tensor, method: Method = "lea
     spread = float((centred**2).sum())
     if spread < 1e-9:
         raise InputError(f"all {len(a)} landmarks lie in one place: nothing can be aligned by them")
-    if method == "lmeds":
-        cv2 = need("cv2", "opencv-python", "alignment by lmeds")
-        matrix: Any = cv2.estimateAffinePartial2D(a.numpy(), b.numpy(), method=cv2.LMEDS)[0]
-        if matrix is not None:
-            return torch.from_numpy(matrix).float()
     goal = b - b.mean(0)
     # as complex numbers: goal = s * centred, s = scale * exp(i angle)
     real = float((centred * goal).sum()) / spread
@@ -76,11 +65,9 @@ def similarity(source: torch.Tensor, target: torch.Tensor, method: Method = "lea
     return torch.cat([linear, (b.mean(0) - linear @ a.mean(0))[:, None]], dim=1).float()
 
 
-def align_matrix(
-    landmarks: torch.Tensor, size: int, to: Literal["ffhq", "arcface"] = "ffhq", method: Method = "least_squares"
-) -> torch.Tensor:
+def align_matrix(landmarks: torch.Tensor, size: int, to: Literal["ffhq", "arcface"] = "ffhq") -> torch.Tensor:
     """The matrix `[2,3]` that brings five landmarks `[5,2]` onto a template of `size` px."""
-    return similarity(landmarks, template(to, size), method)
+    return similarity(landmarks, template(to, size))
 
 
 def inverse(matrix: torch.Tensor) -> torch.Tensor:

@@ -37,11 +37,11 @@ def shortened(name: str) -> str:
     return written(name)[:MAX_LETTERS].rstrip()
 
 
-def refuse_doubles(names: Sequence[str], what: str = "name") -> None:
+def refuse_doubles(names: Sequence[str]) -> None:
     """Raises `InputError` when two of the names are the same."""
     plain = [written(name) for name in names]
     if doubles := [name for index, name in enumerate(plain) if name in plain[:index]]:
-        raise InputError(f"{what} {doubles[0]!r} is given twice: people need different names")
+        raise InputError(f"name {doubles[0]!r} is given twice: people need different names")
 
 
 def free_names(taken: Iterable[str], count: int, after: int = 0) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -101,14 +101,28 @@ class PersonResult:
     outcomes: tuple[FaceOutcome, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class PersonSession:
+    """A model, what is asked of it, and where it runs; several calls may share one.
+
+    Attributes:
+        host: device, memory, progress and cancelling.
+        analyzer: embeds what has no embedding of the model's recogniser; None: that of the faces.
+    """
+
+    model: IDFSRModel
+    options: PersonOptions = field(default_factory=PersonOptions)
+    host: Host = field(default_factory=PlainHost)
+    analyzer: FaceAnalyzer | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the sampler for each face."""
+        return self.model.taken(self.options.steps)
+
+
 def restore_people(
-    image: torch.Tensor,
-    faces: Faces,
-    identities: Sequence[Identity],
-    model: IDFSRModel,
-    options: PersonOptions | None = None,
-    host: Host | None = None,
-    analyzer: FaceAnalyzer | None = None,
+    image: torch.Tensor, faces: Faces, identities: Sequence[Identity], session: PersonSession
 ) -> PersonResult:
     """Pictures with every face restored whose person is assigned (`Face.identity`) and among `identities`.
 
@@ -120,26 +134,24 @@ def restore_people(
         image: `[B,3,H,W]` in 0..1, enlarged already: the size of the result.
         faces: of the batch.
         identities: names must differ.
-        analyzer: embeds what has no embedding of the model's recogniser; None: the faces' own.
 
     Raises:
         InputError: another number of pictures, two identities of one name, or one that the model cannot use.
     """
     check_image(image)
     faces.check_pictures(image)
-    options, host = options or PersonOptions(), host or PlainHost()
     people = {identity.name: identity for identity in identities}
     if len(people) != len(identities):
         raise InputError("two identities have the same name: rename one, faces are assigned by name")
-    faces = faces.scaled_to(*image.shape[-2:])
-    analyzer = analyzer or analyzer_of(faces, host)
+    faces, host, model = faces.scaled_to(*image.shape[-2:]), session.host, session.model
+    analyzer = session.analyzer or analyzer_of(faces, host)
     vectors = {name: identity_vector(person, model, analyzer) for name, person in people.items()}
-    call = _Call(faces, people, vectors, model, options, host, analyzer)
+    call = _Call(faces, people, vectors, replace(session, analyzer=analyzer))
     host.load([model.network], working_bytes(model, host.device))
     known = sum(call.person(face) is not None for here in faces for face in here)
     outcomes: list[FaceOutcome] = []
     results: list[torch.Tensor] = []
-    with host.progress(call.steps * known) as progress:
+    with host.progress(session.steps * known) as progress:
         for index in range(len(image)):
             result, here = call.picture(image[index : index + 1].float().cpu(), index, progress)
             results.append(result.to(image))
@@ -161,14 +173,7 @@ class _Call:
     faces: Faces
     people: Mapping[str, Identity]
     vectors: Mapping[str, torch.Tensor]
-    model: IDFSRModel
-    options: PersonOptions
-    host: Host
-    analyzer: FaceAnalyzer | None
-
-    @property
-    def steps(self) -> int:
-        return self.model.taken(self.options.steps)
+    session: PersonSession
 
     def person(self, face: Face) -> Identity | None:
         return None if face.identity is None else self.people.get(face.identity)
@@ -182,19 +187,19 @@ class _Call:
             outcome = FaceOutcome(index, number, face.identity, False, note=_why_not(face, self.people))
             cut = None
             if person is not None:
-                cut = cut_face(original, face, self.model.architecture.size)
+                cut = cut_face(original, face, self.session.model.architecture.size)
                 score, warning = self._likeness(original, face, person)
                 outcome = replace(outcome, score=score, note=warning)
-                if scale_of(cut.matrix) < 1 and not self.options.allow_smaller:
+                if scale_of(cut.matrix) < 1 and not self.session.options.allow_smaller:
                     outcome, cut = replace(outcome, note=_too_fine(face, cut)), None
-                    progress.advance(self.steps)
+                    progress.advance(self.session.steps)
             if person is None or cut is None:
                 kept.append(number)
             else:
                 tone = toning and toning.at(face.box, original.shape[-2], original.shape[-1])
                 restored = self._restored(cut, _toned(person, tone), progress)
                 restored = restored if tone is None else tone.apply(restored.clamp(0, 1))
-                feathered = soft_square(restored.shape[-1], self.options.feather)
+                feathered = soft_square(restored.shape[-1], self.session.options.feather)
                 result = paste(result, restored, cut.matrix, feathered)
                 outcome = replace(outcome, restored=True)
             outcomes.append(outcome)
@@ -205,19 +210,19 @@ class _Call:
 
         def after(believed: torch.Tensor) -> None:
             progress.advance(1, believed[0].float().cpu())
-            self.host.check_cancelled()
+            self.session.host.check_cancelled()
 
         photo = person.crops[:1] if len(person.crops) else None
-        seen = see(cut.picture, cut.face, photo, masked=self.model.architecture.masked)
-        dtype = next(self.model.network.parameters()).dtype
-        placed = seen.moved(lambda part: part.to(self.host.device, dtype))
-        vector = self.vectors[person.name][None].to(self.host.device, dtype)
-        options = self.options
-        return self.model.restore(placed, vector, options.seed, options.steps, after).float().cpu()
+        seen = see(cut.picture, cut.face, photo, masked=self.session.model.architecture.masked)
+        dtype = next(self.session.model.network.parameters()).dtype
+        placed = seen.moved(lambda part: part.to(self.session.host.device, dtype))
+        vector = self.vectors[person.name][None].to(self.session.host.device, dtype)
+        options = self.session.options
+        return self.session.model.restore(placed, vector, options.seed, options.steps, after).float().cpu()
 
     def _likeness(self, picture: torch.Tensor, face: Face, person: Identity) -> tuple[float | None, str]:
         """The calibrated score of the face as it is, and a warning when it is another person's."""
-        wanted, analyzer = self.model.architecture.embedder, self.analyzer
+        wanted, analyzer = self.session.model.architecture.embedder, self.session.analyzer
         if analyzer is None or analyzer.embedder_id != wanted or wanted not in person.embeddings:
             return None, ""
         vector = face.embedding if self.faces.analyzer == analyzer.analyzer_id else None

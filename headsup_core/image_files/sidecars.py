@@ -37,14 +37,14 @@ def read_sidecar(picture: Path, ending: str = "") -> str | None:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
 
 
-def write_sidecar(picture: Path, text: str, ending: str = "", *, replace: bool = False) -> Path:
+def write_sidecar(picture: Path, text: str, *, replace: bool = False) -> Path:
     """Write the text beside `picture`, whole or not at all.
 
     Raises:
         FileExistsError: there is one, and it is not to be replaced.
         InputError: it cannot be written.
     """
-    path = sidecar_of(picture, ending)
+    path = sidecar_of(picture)
     try:
         with whole_file(path, replace=replace) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")

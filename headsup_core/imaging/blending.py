@@ -10,9 +10,7 @@ from .tile_plan import Tile, TilePlan
 _DONE = 1 - 1e-4
 
 
-def tile_weights(
-    tile: Tile, radius: int, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
-) -> torch.Tensor:
+def tile_weights(tile: Tile, radius: int, *, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Blending weights of one tile, `[1,1,h,w]` in 0..1.
 
     Across an overlap of `o` units the weight is exactly 0 for `radius` units from the tile's inner border (there the
@@ -26,8 +24,7 @@ def tile_weights(
     """
     rows = _feather(tile.height, tile.top, tile.bottom, radius)
     columns = _feather(tile.width, tile.left, tile.right, radius)
-    # dtype first: not every device knows float64
-    return (rows[:, None] * columns)[None, None].to(dtype).to(device)
+    return (rows[:, None] * columns)[None, None].to(dtype)
 
 
 def _feather(size: int, before: int, after: int, radius: int) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -92,10 +92,6 @@ class OneStepModel:
     passes: tuple[Pass, ...] = (Pass(),)
     observer: Observer | None = None
     model_id: str = "unsaved"
-
-    def with_record(self, **changes: Any) -> OneStepModel:  # noqa: ANN401 - the record's fields
-        """The same networks with some facts of the record changed."""
-        return replace(self, record=replace(self.record, **changes))
 
     @property
     def size_rule(self) -> SizeRule:

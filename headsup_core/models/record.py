@@ -7,7 +7,7 @@ making. The JSON in the header of a file is this record, laid flat.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import ModelFileError
@@ -162,13 +162,6 @@ class ModelRecord:
         text = {} if self.prompt is None else {"prompt": self.prompt.default}
         rule = {"kind": self.rule.kind, "timestep": self.rule.timestep}
         return {**inner, "rule": rule, **plain, **text, "card": asdict(self.card)}
-
-    def with_unet(self, **changes: Any) -> ModelRecord:  # noqa: ANN401 - the UNet's arguments
-        """The record of a model that is complete in itself, with other arguments of its UNet."""
-        if self.architecture is None:
-            raise ValueError(f"{self.card.name} has no networks of its own")
-        unet = {**self.architecture.unet, **changes}
-        return replace(self, architecture=replace(self.architecture, unet=unet))
 
 
 _PLAIN = (

@@ -18,12 +18,13 @@ from ..imaging.published import Prepared
 from ..models.one_step import OneStepModel
 from .finishing import finished, opacity_of
 from .headsup_model import HeadsUpModel
-from .options import SEEDS, PictureText, RestoreOptions
-from .painting import Painting
+from .options import SEEDS, RestoreOptions
 from .people.face_painter import looked_for
 from .people.gatekeeper import Gatekeeper, gatekeeper_of, score_lines, score_records
+from .people.painting import Painting
 from .people.recognise import FOR_PEOPLE, People, recognise, recogniser_for
 from .people.tracking import FaceTracker
+from .prompting import prompts_of, with_texts
 from .resolving import Resolved, resolve
 from .restore_report import RestoreReport
 from .session import Run, Session
@@ -83,7 +84,7 @@ def restore(
     Raises:
         InputError: a picture or an option that cannot be used; the message has the numbers and the remedy.
     """
-    options = replace(options or RestoreOptions(), **_with_texts(shortcuts))
+    options = replace(options or RestoreOptions(), **with_texts(shortcuts))
     host = host or PlainHost()
     models = [model] if isinstance(model, HeadsUpModel) else list(model)
     if not models:
@@ -148,7 +149,7 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         faces = session.tracker.follow(faces, image, knower)
     chosen = resolve((len(image), image.shape[-2], image.shape[-1]), model, options, session.host, faces)
     notes: list[str] = []
-    prompts = _prompts(model, options, len(image), notes)
+    prompts = prompts_of(model, options, len(image), notes)
     notes += chosen.notes
     small = image.float().cpu().clamp(0, 1)
     prepared = chosen.way.prepare(small, *chosen.asked_size)
@@ -268,50 +269,3 @@ def _complete(report: RestoreReport, chosen: Resolved, tiling: Tiling, model: On
     ended = replace(chosen, tiling=tiling)
     report.options = ended.filled_in(report.options)
     report.tiles, report.work_ratio = len(ended.plan.tiles), ended.plan.work_ratio
-
-
-def _with_texts(shortcuts: dict[str, Any]) -> dict[str, Any]:
-    """Fields of `RestoreOptions`, of which `prompt` and `tags` may be lists of texts."""
-    texts = {name: shortcuts.get(name) for name in ("prompt", "tags")}
-    lists = {name: tuple(given) for name, given in texts.items() if isinstance(given, list | tuple)}
-    if not lists:
-        return shortcuts
-    count = max(map(len, lists.values()))
-    if any(len(each) != count for each in lists.values()):
-        raise InputError(f"{len(lists['prompt'])} prompts and {len(lists['tags'])} tags: give as many of both")
-    each = [PictureText(**{name: texts[index] for name, texts in lists.items()}) for index in range(count)]
-    return {name: value for name, value in shortcuts.items() if name not in lists} | {"texts": tuple(each)}
-
-
-def _prompts(
-    model: OneStepModel, options: RestoreOptions, pictures: int, notes: list[str]
-) -> tuple[torch.Tensor, ...]:
-    """What the UNet is told of each picture; `notes` gets what the model cannot use, once."""
-    found: dict[PictureText, torch.Tensor] = {}
-    for index in range(pictures):
-        text = options.text_of(index)
-        if text not in found:
-            said: list[str] = []
-            found[text] = prompt_embeddings(model, options.for_picture(index), said)
-            notes += [line for line in said if line not in notes]
-    return tuple(found[options.text_of(index)] for index in range(pictures))
-
-
-def prompt_embeddings(model: OneStepModel, options: RestoreOptions, notes: list[str]) -> torch.Tensor:
-    """What the UNet is told of the picture, `[p,n,D]`; `notes` gets what the model cannot use.
-
-    Raises:
-        InputError: a conditioning of another shape than the model's.
-    """
-    states = options.conditioning
-    if states is not None:
-        width = model.prompt.width
-        if not model.prompt.reads_text:
-            notes.append(f"{model.card.name} was trained without prompts: the conditioning was ignored")
-            return model.prompt.embeddings(None)
-        if states.ndim != 3 or len(states) != 1 or states.shape[-1] != width:
-            raise InputError(f"conditioning is {tuple(states.shape)}, {model.card.name} needs [1, n, {width}]")
-        return model.prompt.with_states(states)
-    if (options.prompt or options.tags) and not model.prompt.reads_text:
-        notes.append(f"{model.card.name} was trained without prompts: the text was ignored")
-    return model.prompt.embeddings(options.prompt, options.tags)

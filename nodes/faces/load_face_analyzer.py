@@ -86,7 +86,8 @@ def _backends() -> str:
     """What each backend needs and allows, for the tooltip."""
     lines = [f"{name}: needs {backend.needs or 'nothing'}; {backend.licence}" for name, backend in BACKENDS.items()]
     before = "What finds and recognises faces. Default dlib; bundled where dlib cannot be had. "
-    return before + ". ".join(lines) + ". facexlib and bundled recognise nobody."
+    *some, last = (name for name, backend in BACKENDS.items() if vars(backend).get("embedder_id") == "")
+    return f"{before}{'. '.join(lines)}. {', '.join(some)} and {last} recognise nobody."
 
 
 def describe(analyzer: AnalyzerBase, files: list[Path]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...headsup_core.idfsr.restore_faces import PersonOptions, restore_people
+from ...headsup_core.idfsr.restore_faces import PersonOptions, PersonSession, restore_people
 from ...headsup_core.option_fields import declared_options
 from ..bridge.comfy import ComfyNode, FacesSocket, IdentitiesSocket, IDFSRModelSocket, io, schema
 from ..bridge.host import DEVICES, ComfyHost
@@ -82,8 +82,8 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
         check_somebody(identities)
         pictures = Pictures.from_image(image)
         options = PersonOptions(**given_options(PersonOptions, widgets))
-        host = ComfyHost.on(device)
-        result = restore_people(pictures.rgb, faces, identities, idfsr_model, options, host, finder_of(faces))
+        session = PersonSession(idfsr_model, options, ComfyHost.on(device), finder_of(faces))
+        result = restore_people(pictures.rgb, faces, identities, session)
         canvas = Canvas(pictures, *pictures.rgb.shape[-2:])
         for index, picture in enumerate(result.image.split(1)):
             canvas.put(index, picture)

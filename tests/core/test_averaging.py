@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.records import with_record
 from safetensors.torch import save_file
 
 from headsup_core.cli import main
@@ -23,7 +24,7 @@ def files(toy_model: OneStepModel, tmp_path: Path) -> tuple[Path, Path]:
         for parameter in toy_model.unet.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
     other = replace(toy_model.card, name="other")
-    save_headsup(tmp_path / "b.safetensors", toy_model.with_record(card=other))
+    save_headsup(tmp_path / "b.safetensors", with_record(toy_model, card=other))
     return tmp_path / "a.safetensors", tmp_path / "b.safetensors"
 
 
@@ -65,7 +66,7 @@ def test_what_has_no_mean_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "adapter.safetensors")
-    save_headsup(tmp_path / "larger.safetensors", toy_model.with_record(margin=1))
+    save_headsup(tmp_path / "larger.safetensors", with_record(toy_model, margin=1))
     named = [str(tmp_path / f"{each}.safetensors") if each.isalpha() and each != "x" else each for each in arguments]
     output = tmp_path / "mean.safetensors"
     assert main(["average", *named, "--output", str(output)]) == 2

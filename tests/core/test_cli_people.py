@@ -9,6 +9,7 @@ import pytest
 import torch
 from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, paint, person
+from harness.records import with_record
 
 from headsup_core.cli import main
 from headsup_core.errors import InputError
@@ -26,7 +27,7 @@ def command(
 ) -> list[str]:
     """An upscale of a picture with a red face; the analyzer tells colours apart."""
     monkeypatch.setattr("headsup_core.commands.upscaling.prepared.make_analyzer", lambda *_: ColourAnalyzer([FACE]))
-    save_headsup(tmp_path / "toy.safetensors", toy_model.with_record(reference_placement="warped"))
+    save_headsup(tmp_path / "toy.safetensors", with_record(toy_model, reference_placement="warped"))
     source = photo(tmp_path / "in.png", RED)
     arguments = ["upscale", str(source), "--output", str(tmp_path / "out"), "--scale", "1", "--quiet", "--json"]
     return [*arguments, "--model", str(tmp_path / "toy.safetensors")]

@@ -51,20 +51,6 @@ def test_similarity_undoes_what_was_done() -> None:
     assert torch.allclose(transform_points(inverse(matrix), FFHQ_512), _face(0.37, -1.2), atol=1e-3)
 
 
-def test_lmeds_is_opencvs_and_disregards_a_wrong_point() -> None:
-    import cv2
-
-    landmarks = _face()
-    landmarks[2] += torch.tensor([60.0, -45.0])
-    found = align_matrix(landmarks, 512, method="lmeds")
-    expected = cv2.estimateAffinePartial2D(landmarks.double().numpy(), FFHQ_512.double().numpy(), method=cv2.LMEDS)[0]
-    assert np.allclose(found.numpy(), expected, atol=1e-4)
-    others = [0, 1, 3, 4]
-    assert torch.allclose(transform_points(found, landmarks)[others], FFHQ_512[others], atol=0.1)
-    plain = transform_points(align_matrix(landmarks, 512), landmarks)[others]
-    assert float((plain - FFHQ_512[others]).abs().max()) > 5
-
-
 @pytest.mark.parametrize(("name", "size"), [("ffhq", 512), ("ffhq", 128), ("arcface", 112), ("arcface", 224)])
 def test_crop_is_warp_affine(name: str, size: int) -> None:
     import cv2

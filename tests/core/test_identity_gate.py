@@ -11,6 +11,7 @@ import pytest
 import torch
 from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, faces_of, paint, person
+from harness.records import with_record
 from harness.refusals import raises_naming
 from harness.stand_ins import ModelMaker
 from torch import nn
@@ -50,7 +51,7 @@ class Copying(nn.Module):
 
 def copying(make_model: ModelMaker, blue: float = 0.0) -> HeadsUpModel:
     unet: Any = Copying(blue)
-    one_step = replace(make_model(factor=FACTOR).one_step.with_record(reference_placement="warped"), unet=unet)
+    one_step = replace(with_record(make_model(factor=FACTOR).one_step, reference_placement="warped"), unet=unet)
     return HeadsUpModel(one_step, identity_strength=1.0)
 
 

@@ -50,7 +50,8 @@ def seen(batch: int, size: int = 16, seed: int = 1) -> Seen:
 
 @pytest.mark.parametrize("resize", ["keep", "down", "up"])
 def test_adagn_is_the_papers_with_factors_about_one(resize: str) -> None:
-    block = randomised(StyledResidual(8, 12, time=5, style=7, groups=4, resize=resize))  # type: ignore[arg-type]
+    widths = replace(SMALL, time=5, style=7, groups=4)
+    block = randomised(StyledResidual(8, 12, widths, resize))  # type: ignore[arg-type]
     hidden, time, style = torch.randn(2, 8, 6, 6), torch.randn(2, 5), torch.randn(2, 7)
     change = {
         "keep": lambda x: x,

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from harness.faces import face_at
 from harness.people_stubs import GREEN, RED, ColourAnalyzer, faces_of, paint, person
+from harness.records import with_record
 from harness.refusals import raises_naming
 from harness.stand_ins import ModelMaker
 from harness.telling import FACTOR, telling
@@ -151,7 +152,7 @@ def test_overlapping_faces_share() -> None:
 
 
 def toy(toy_model: OneStepModel) -> HeadsUpModel:
-    return HeadsUpModel(toy_model.with_record(reference_placement="warped"))
+    return HeadsUpModel(with_record(toy_model, reference_placement="warped"))
 
 
 def test_nobody_known_is_bit_equal(toy_model: OneStepModel) -> None:
@@ -172,7 +173,7 @@ def test_nobody_known_is_bit_equal(toy_model: OneStepModel) -> None:
 
 def test_outside_of_the_masks_nothing_changes_before_the_decoder(toy_model: OneStepModel) -> None:
     """And strength mixes the two predictions: with a decoder that is linear, the pictures."""
-    model = toy_model.with_record(reference_placement="warped")
+    model = with_record(toy_model, reference_placement="warped")
     picture = photo()[..., :176]
     codec = toy_model.codec
     tiling = Tiling(64, 0, 2, 4, codec.factor)

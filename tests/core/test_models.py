@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness.records import with_record, with_unet
 from harness.refusals import raises_naming
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -48,7 +49,7 @@ def test_x0_is_computed_in_fp32_from_half_precision() -> None:
 
 
 def test_widened_conv_in_copies_old_channels_and_starts_at_zero(toy_record: ModelRecord) -> None:
-    narrow = build_model(toy_record.with_unet(in_channels=4))
+    narrow = build_model(with_unet(toy_record, in_channels=4))
     latent, prompt = torch.randn(2, 4, 8, 8), torch.randn(1, 1, 8)
     before = narrow.denoise(latent, prompt)
     weight = narrow.unet.conv_in.weight.clone()
@@ -70,7 +71,7 @@ def test_reference_channels_reach_the_unet(toy_model: OneStepModel) -> None:
     someone = toy_model.denoise(latent, prompt, torch.randn_like(latent), torch.ones(1, 1, 8, 8))
     assert torch.equal(nothing, zeros)
     assert not torch.allclose(nothing, someone, atol=1e-3)
-    grey = toy_model.with_record(no_reference="encoded_zero_image").denoise(latent, prompt)
+    grey = with_record(toy_model, no_reference="encoded_zero_image").denoise(latent, prompt)
     encoded = toy_model.codec.encode(torch.full((1, 3, 32, 32), 0.5))
     assert torch.equal(grey, toy_model.denoise(latent, prompt, encoded, torch.zeros(1, 1, 8, 8)))
 
@@ -184,7 +185,7 @@ def test_header_of_a_monster_takes_no_memory(saved: Path, toy_record: ModelRecor
     """A hostile header could ask for terabytes; it must fail on the tensors' shapes before anything is allocated."""
     import json
 
-    monster = toy_record.with_unet(block_out_channels=[400_000, 800_000])
+    monster = with_unet(toy_record, block_out_channels=[400_000, 800_000])
     _rewrite(saved, {}, architecture=json.dumps(monster.to_json()))
     with pytest.raises(hu.ModelFileError):
         hu.load_model(saved)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from harness.allocations import peak_allocated
+from harness.records import with_record
 
 import headsup_core as hu
 from headsup_core.cli import main
@@ -80,7 +81,7 @@ def _cost(slope: float, seconds: float = 1e-6) -> StageCost:
 @pytest.mark.parametrize("options", [{}, {"tile": 64}, {"tile": 96, "overlap": 24}, {"long_edge": 200, "tile": 64}])
 def test_a_plan_is_what_restore_does(make_model: Any, size: tuple[int, int], options: dict[str, Any]) -> None:
     model = make_model(layers=1)
-    model = replace(model, one_step=model.one_step.with_record(margin=4))
+    model = replace(model, one_step=with_record(model.one_step, margin=4))
     plan = _planned((1, *size), model, scale=None if "long_edge" in options else 2, **options)
     image = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     done = hu.restore(image, model, scale=None if "long_edge" in options else 2, host=HOST, **options).report
@@ -230,7 +231,7 @@ def _person(name: str) -> hu.Identity:
 def test_own_tiles_and_people_by_hand(make_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """One face is too small for the model; two lie whole in one tile each, and may be people's."""
     model = make_model(factor=8)
-    model = replace(model, one_step=model.one_step.with_record(trained_eyes=(12.0, 40.0)))
+    model = replace(model, one_step=with_record(model.one_step, trained_eyes=(12.0, 40.0)))
     known = Calibration(_cost(1, 1e-6), _cost(1, 3e-6), _cost(1, 2e-6))
     size = {"scale": 1, "tile": 128, "overlap": 0, "calibration": known}
     faces = hu.Faces(((_face(64, 64, 13), _face(192, 64, 13), _face(40, 200, 6)),), 256, 256)

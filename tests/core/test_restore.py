@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from harness.records import with_record
 from harness.refusals import raises_naming
 
 import headsup_core as hu
@@ -290,7 +291,7 @@ def test_restoration_is_the_published_formula(toy_model: OneStepModel) -> None:
 def test_margin_is_restored_with_the_picture_and_cut_off(toy_model: OneStepModel) -> None:
     image = _picture(10, 12)
     plain = hu.restore(image, HeadsUpModel(toy_model), scale=4, host=HOST)
-    around = hu.restore(image, HeadsUpModel(toy_model.with_record(margin=8)), scale=4, host=HOST)
+    around = hu.restore(image, HeadsUpModel(with_record(toy_model, margin=8)), scale=4, host=HOST)
     wide = hu.restore(add_margin(plain.before, 8), HeadsUpModel(toy_model), scale=1, host=HOST)
     assert around.image.shape == plain.image.shape
     assert torch.equal(around.before, plain.before)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from harness.faces import face_at
+from harness.records import with_record
 from harness.refusals import raises_naming
 
 import headsup_core as hu
@@ -40,7 +41,7 @@ def _tiling(model: OneStepModel, **options: Any) -> Tiling:
 
 
 def _trained(model: HeadsUpModel, low: float, high: float) -> HeadsUpModel:
-    return HeadsUpModel(model.one_step.with_record(trained_eyes=(low, high)))
+    return HeadsUpModel(with_record(model.one_step, trained_eyes=(low, high)))
 
 
 class Counting(hu.PlainHost):
@@ -144,7 +145,7 @@ def test_which_faces_get_own_tiles(make_model: Any) -> None:
     small = _tiling(model, tile=128, overlap=32)
     # 60 px between the eyes: the box of 180 px does not fit, 32 px (4 times 32 = 128) do
     assert [(one.goal, one.side) for one in own_tiles(faces[2:3], model, small, 1024, 1024)] == [(32, 128)]
-    assert own_tiles(faces, model.with_record(trained_eyes=None), tiling, 1024, 1024) == ()
+    assert own_tiles(faces, with_record(model, trained_eyes=None), tiling, 1024, 1024) == ()
     assert own_tiles([face_at(-300.0, 0.0, 8.0)], model, tiling, 1024, 1024) == ()
 
 
@@ -200,7 +201,7 @@ def test_a_face_at_the_border_is_laid_back_where_it_was(make_model: Any) -> None
 
 def test_margin_moves_the_faces_with_the_picture(make_model: Any) -> None:
     model = make_model(layers=1)
-    with_margin = HeadsUpModel(model.one_step.with_record(margin=16, trained_eyes=(16.0, 30.0)))
+    with_margin = HeadsUpModel(with_record(model.one_step, margin=16, trained_eyes=(16.0, 30.0)))
     image, face = _picture(260, 240), face_at(120.0, 130.0, 60.0)
     here = hu.restore(image, with_margin, scale=1, faces=_faces(260, 240, face), host=HOST).image
     without = hu.restore(image, with_margin, scale=1, host=HOST).image

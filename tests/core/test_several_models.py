@@ -13,6 +13,7 @@ import torch
 from harness.cancelling import CancellingHost
 from harness.faces import face_at
 from harness.people_stubs import BLUE, GREEN, RED, ColourAnalyzer, faces_of, person
+from harness.records import with_record
 from torch import nn
 
 import headsup_core as hu
@@ -39,7 +40,7 @@ def photo() -> torch.Tensor:
 
 def named(model: hu.HeadsUpModel, name: str, forward: Any = None) -> hu.HeadsUpModel:
     """An identity restorer of that name, or one whose network is `forward`."""
-    one = model.one_step.with_record(card=ModelCard(name, "MIT"))
+    one = with_record(model.one_step, card=ModelCard(name, "MIT"))
     if forward is not None:
         one.unet.forward = forward
     return replace(model, one_step=one)
@@ -248,7 +249,7 @@ def test_no_more_pixels_are_kept_than_can_still_win() -> None:
 def test_people_and_the_scale_are_those_of_the_first(painter: Any, make_model: Any) -> None:
     first = named(make_model(), "plain").with_identities((ADA,), 0.5)
     second = painter("red", RED)
-    small = replace(second, one_step=second.one_step.with_record(scale=2))
+    small = replace(second, one_step=with_record(second.one_step, scale=2))
     sessions = [Session(model, hu.RestoreOptions(), HOST, ANALYZER) for model in (first, small)]
     result = restore_by_several(photo()[..., :96], sessions, faces_of(photo()[..., :96], replace(LEFT, identity="Ada")))
     assert result.image.shape == (1, 3, 384, 384)  # a stand-in's own scale is 4

@@ -20,11 +20,13 @@ MOST_PARAMETERS_OF = {"restore": 8}
 """Public functions, called with keywords, that may have more."""
 CORE = "headsup_core"
 RESTORE_PATH = (
-    *(f"{CORE}/{name}" for name in ("restoring", "imaging", "models", "faces", "identity", "image_files")),
+    *(f"{CORE}/{name}" for name in ("restoring", "imaging", "models", "faces", "identity", "image_files", "idfsr")),
     f"{CORE}/commands/upscaling",
     "nodes",
 )
 """Folders that a picture, a model and a face go through from a file or a socket to the result."""
+TRAINING = ("training", "pretraining")
+"""Folders that are not on it, wherever they lie."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -52,6 +54,7 @@ def long_parameter_lists(root: Path) -> list[str]:
         (function, len(parameters_of(function)))
         for folder in RESTORE_PATH
         for path in sources(root / folder)
+        if path.parent.name not in TRAINING
         for function in functions_of(path)
     ]
     return [
@@ -154,6 +157,8 @@ PARAMETERS = ", ".join(f"p{number}" for number in range(MOST_PARAMETERS + 1))
         ({f"{CORE}/restoring/a.py": f"def restore({PARAMETERS}, p7): ..."}, long_parameter_lists, []),
         ({f"{CORE}/restoring/a.py": f"def restore({PARAMETERS}, p7, p8): ..."}, long_parameter_lists, ["restore: 9"]),
         ({"nodes/upscaling/a.py": f"def f({PARAMETERS}): ..."}, long_parameter_lists, ["f: 7"]),
+        ({f"{CORE}/idfsr/a.py": f"def f({PARAMETERS}): ..."}, long_parameter_lists, ["f: 7"]),
+        ({f"{CORE}/idfsr/pretraining/a.py": f"def f({PARAMETERS}): ..."}, long_parameter_lists, []),
         ({f"{CORE}/training/a.py": f"def f({PARAMETERS}): ..."}, long_parameter_lists, []),
         ({"a.py": 'def f():\n    """Of a face."""'}, fragments, ["a.py:2"]),
         ({"a.py": 'SIDE = 3\n"""Of a face."""'}, fragments, ["a.py:2"]),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness.records import with_unet
 from harness.refusals import raises_naming
 from harness.training import CONFIGS, killed_after_a_checkpoint
 from PIL import Image
@@ -269,7 +270,7 @@ def test_run_starts_from_the_tensors_of_a_file_that_fit(
     old = build_model(toy_record)
     path = folder.parent / "old.safetensors"
     save_headsup(path, old, torch.float32)
-    wider = toy_record.with_unet(block_out_channels=[8, 24])
+    wider = with_unet(toy_record, block_out_channels=[8, 24])
     config = RestorerConfig(wider, (SourceConfig(str(folder), 1.0),), {"x8": 1.0}, str(backbone), init=str(path))
     trainer = Trainer(RestorerSubject, config, folder.parent / "run", torch.device("cpu"))
     own, given = trainer.networks.state_dict(), old.unet.state_dict()
@@ -287,7 +288,7 @@ def test_a_run_starts_from_a_file_with_a_level_less(toy_record: ModelRecord, fol
     old = build_model(toy_record)
     path = folder.parent / "old.safetensors"
     save_headsup(path, old, torch.float32)
-    deeper = toy_record.with_unet(
+    deeper = with_unet(toy_record, 
         block_out_channels=[8, 16, 16],
         down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
         up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],

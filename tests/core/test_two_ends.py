@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness.records import with_record
 from harness.refusals import raises_naming
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -124,7 +125,7 @@ def test_ends_that_do_not_belong_together_are_refused(
     ends: tuple[Path, Path], both: Path, toy_model: OneStepModel, tmp_path: Path
 ) -> None:
     output = tmp_path / "never.safetensors"
-    save_headsup(tmp_path / "other.safetensors", toy_model.with_record(margin=1))
+    save_headsup(tmp_path / "other.safetensors", with_record(toy_model, margin=1))
     for crisp in (tmp_path / "other.safetensors", ends[0]):
         with raises_naming(hu.ModelFileError, crisp.name):
             join_ends(ends[0], crisp, 0.5, output)

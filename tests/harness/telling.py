@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.records import with_record
 from headsup_core.models.record import ReferencePlacement
 from headsup_core.restoring.headsup_model import HeadsUpModel
 
@@ -49,4 +50,4 @@ def telling(make_model: ModelMaker, what: str, placement: ReferencePlacement = "
     unet: Any = Telling(what)
     plain = make_model(factor=FACTOR).one_step
     made = replace(plain, codec=CountingCodec(), unet=unet)
-    return HeadsUpModel(made.with_record(reference_placement=placement, **fields), identity_strength=1.0)
+    return HeadsUpModel(with_record(made, reference_placement=placement, **fields), identity_strength=1.0)

@@ -121,7 +121,6 @@ class PhotoWorker:
         output: str,
     ) -> None:
         self._options, self._analyzer = options, make_analyzer()
-        self._detection = DetectionOptions(min_eye_distance=1.0)
         name = options.quality or ("niqe" if quality_file is not None else None)
         self._quality = None if name is None else Quality.named(name, quality_file)
         self._destination = Destination(output)

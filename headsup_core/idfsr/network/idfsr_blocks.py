@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import nn
 
+from .idfsr_architecture import IDFSRArchitecture
+
 Resize = Literal["keep", "down", "up"]
 
 
@@ -40,28 +42,20 @@ class StyledResidual(nn.Module):
     give the factors as offsets from 1, (1 + z_f) * ((1 + t_s) * GroupNorm(h) + t_b), so that its weights fit.
 
     Args:
-        time, style: widths of the two conditions.
+        architecture: has the widths of the two conditions, the groups and the dropout.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        time: int,
-        style: int,
-        groups: int,
-        dropout: float = 0.0,
-        resize: Resize = "keep",
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, architecture: IDFSRArchitecture, resize: Resize = "keep") -> None:
         super().__init__()
         self.resize: Resize = resize
+        groups = architecture.groups
         self.in_layers = nn.Sequential(group_norm(inputs, groups), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time, 2 * outputs))
-        self.cond_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(style, outputs))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(architecture.time, 2 * outputs))
+        self.cond_emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(architecture.style, outputs))
         self.out_layers = nn.Sequential(
             group_norm(outputs, groups),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            nn.Dropout(architecture.dropout),
             zeroed(nn.Conv2d(outputs, outputs, 3, padding=1)),
         )
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)

@@ -180,8 +180,7 @@ class IDFSRNetwork(nn.Module):
         return Layers(*layers)
 
     def _residual(self, inputs: int, outputs: int, resize: Resize = "keep") -> StyledResidual:
-        a = self.architecture
-        return StyledResidual(inputs, outputs, a.time, a.style, a.groups, a.dropout, resize)
+        return StyledResidual(inputs, outputs, self.architecture, resize)
 
     def _attention(self, channels: int) -> IdentityAttention:
         return IdentityAttention(channels, self.architecture.groups, self.architecture.token_width)

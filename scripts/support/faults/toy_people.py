@@ -128,7 +128,7 @@ def _taking(placement: Any) -> HeadsUpModel:  # noqa: ANN401 - a literal of the 
     """A model that takes references, whose latents are pixels."""
     unet: Any = ReferenceUNet().eval().requires_grad_(requires_grad=False)
     model = replace(toy_model(), codec=Codec(PixelAutoencoder()), unet=unet)
-    return HeadsUpModel(model.with_record(reference_placement=placement))
+    return HeadsUpModel(replace(model, record=replace(model.record, reference_placement=placement)))
 
 
 def toy_idfsr() -> IDFSRModel:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from .people.conditions import KnownFace
-from .people.face_painter import FacePainter, PaintedFace, paint_all, split_known
-from .people.recognise import People
-from .session import Run, Session
-from .toned import Tones
+from ..session import Run, Session
+from ..toned import Tones
+from .conditions import KnownFace
+from .face_painter import FacePainter, PaintedFace, paint_all, split_known
+from .recognise import People
 
 
 @dataclass(frozen=True, eq=False)
