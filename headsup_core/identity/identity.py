@@ -53,7 +53,7 @@ class Identity:
         embeddings: embedder id -> unit vector `[D]`.
         crops: the aligned faces of the photos that were used, `[n,3,512,512]` in 0..1 (template `FFHQ_512`), so that
             another analyzer can embed them, and a model can take one as its reference.
-        fitted: model id -> embedding fitted to this person for that model; of one-step models see `identity.fitted`.
+        fitted: model id -> embedding `[D]` fitted to this person for that model.
         photos: what became of each photo.
     """
 

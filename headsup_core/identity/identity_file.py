@@ -1,8 +1,7 @@
 """Identity files: one small `.safetensors`, nothing in it can run code.
 
 Header metadata (strings): `format` = "headsup-identity", `format_version`, `name`, `photos` (JSON). Tensors:
-`embedding.<embedder id>` and `fitted.<key>` (see `identity.fitted`) float32, a fitted picture `[3,512,512]` float16;
-`crop.<n>` the bytes of a JPEG of 512x512.
+`embedding.<embedder id>` and `fitted.<model id>` vectors in float32; `crop.<n>` the bytes of a JPEG of 512x512.
 """
 
 from __future__ import annotations
@@ -110,7 +109,7 @@ def save_identity(folder: Path, identity: Identity, name: str | None = None) -> 
     """
     path = resolve_inside(folder, file_name(name or identity.name) + SUFFIX)
     tensors = {f"embedding.{key}": value.float().cpu() for key, value in identity.embeddings.items()}
-    tensors |= {f"fitted.{key}": _compact(value) for key, value in identity.fitted.items()}
+    tensors |= {f"fitted.{key}": value.float().cpu() for key, value in identity.fitted.items()}
     tensors |= {f"crop.{index:03d}": _to_jpeg(crop) for index, crop in enumerate(identity.crops)}
     metadata = {
         "format": FORMAT,
@@ -158,14 +157,9 @@ def load_identity(path: Path) -> Identity:
         name=_name(file),
         embeddings=embeddings,
         crops=torch.cat(crops) if crops else torch.zeros(0, 3, CROP_SIDE, CROP_SIDE),
-        fitted=_vectors(file, "fitted.", flat=False),
+        fitted=_vectors(file, "fitted.", unit=False),
         photos=_reports(file),
     )
-
-
-def _compact(fitted: torch.Tensor) -> torch.Tensor:
-    """Pictures are the only large ones; float16 holds 0..1 finer than 8 bits do."""
-    return fitted.cpu().half() if fitted.ndim == 3 else fitted.cpu().float()
 
 
 def _name(file: WeightsFile) -> str:
@@ -175,7 +169,7 @@ def _name(file: WeightsFile) -> str:
         raise ModelFileError(f"{file.path} has no usable name: {error}") from error
 
 
-def _vectors(file: WeightsFile, prefix: str, *, flat: bool = True) -> dict[str, torch.Tensor]:
+def _vectors(file: WeightsFile, prefix: str, *, unit: bool = True) -> dict[str, torch.Tensor]:
     vectors: dict[str, torch.Tensor] = {}
     for name, value in file.content.items():
         if not name.startswith(prefix):
@@ -183,8 +177,9 @@ def _vectors(file: WeightsFile, prefix: str, *, flat: bool = True) -> dict[str, 
         if value.dtype not in (torch.float16, torch.bfloat16, torch.float32):
             raise ModelFileError(f"{file.path}: {name} holds {value.dtype}, not float32: the file is damaged")
         check_finite(name, value, file.path)
-        if flat and (value.ndim != 1 or abs(float(value.norm()) - 1) > 1e-3):
-            raise ModelFileError(f"{file.path}: {name} is {tuple(value.shape)}, not a unit vector: the file is damaged")
+        if value.ndim != 1 or (unit and abs(float(value.norm()) - 1) > 1e-3):
+            kind = "unit vector" if unit else "vector"
+            raise ModelFileError(f"{file.path}: {name} is {tuple(value.shape)}, not a {kind}: the file is damaged")
         vectors[name.removeprefix(prefix)] = value.float()
     return vectors
 

@@ -35,7 +35,7 @@ class Calibration:
         return (cosine - self.different) / (self.same - self.different)
 
     def verdict(self, score: float) -> Verdict:
-        """In words."""
+        """What a score says in words."""
         if score >= self.accept:
             return "same person"
         return "unsure" if score >= self.reject else "different people"

@@ -20,10 +20,17 @@ def identity_vector(
         fitted: False: the photos' even when there is a fitted one.
 
     Raises:
-        InputError: the identity has neither, and `analyzer` has another recogniser; all are named.
+        InputError: the identity has neither, and `analyzer` has another recogniser; all are named. Or what was fitted
+            is not as long as the model's.
     """
-    if fitted and model.model_id in identity.fitted:
-        return identity.fitted[model.model_id]
+    own, length = identity.fitted.get(model.model_id), model.architecture.embedding
+    if fitted and own is not None:
+        if len(own) != length:
+            raise InputError(
+                f"identity {identity.name!r}: what was fitted for {model.model_id} has {len(own)} numbers, the model "
+                f"takes {length}: fit it again"
+            )
+        return own
     wanted = model.architecture.embedder
     if wanted in identity.embeddings:
         return identity.embeddings[wanted]

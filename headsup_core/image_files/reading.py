@@ -255,7 +255,7 @@ def _color(
 
 
 def _converted(image: Image.Image, profile: object) -> Image.Image:
-    """By LittleCMS to sRGB."""
+    """The picture in sRGB, converted by LittleCMS."""
     converted = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     if converted is None:
         raise OSError("LittleCMS gave nothing")

@@ -18,7 +18,7 @@ from .face_restorers.through_onnx import load_onnx_restorer
 from .face_restorers.through_spandrel import find_face_restorer, load_through_spandrel
 from .file_formats.headsup_adapter import is_headsup_adapter, read_adapter_record
 from .file_formats.headsup_file import is_headsup_file, load_headsup, read_model_record
-from .file_formats.weights_files import WeightsFile, checksum, read_weights
+from .file_formats.weights_files import WeightsFile, read_weights
 from .load_options import AdaptedOptions, AdapterOptions, DetailOptions, NoOptions, choose_options, split_options
 from .one_step import OneStepModel
 from .systems import find_system
@@ -91,7 +91,7 @@ def load_one_step(
     if record.detail is None:
         choose_options(NoOptions, options, record.card.name)
     detail = choose_options(DetailOptions, options, record.card.name).detail
-    return _named(load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size), detail), file)
+    return load_headsup(file, resolve_dtype(dtype, host, file.path.stat().st_size), detail)
 
 
 def _load_adapted(
@@ -113,7 +113,7 @@ def _load_adapted(
         weights = load_base(find_base(base, host), resolve_dtype(dtype, host, SMALL_MODEL_BYTES + 1))
     own, systems = split_options(AdaptedOptions, options)
     chosen = choose_options(AdaptedOptions, own, found.name)
-    model = _named(found.build(file, weights, systems, merge=asked.merge), file)
+    model = found.build(file, weights, systems, merge=asked.merge)
     return model if chosen.decoder == "own" else _quickly_decoded(model, host)
 
 
@@ -130,14 +130,6 @@ def _quickly_decoded(model: OneStepModel, host: Host | None) -> OneStepModel:
         )
     decoder = load_taesd(find_taesd(host), model.dtype)
     return replace(model, codec=model.codec.with_quick_decoder(decoder))
-
-
-def _named(model: OneStepModel, file: WeightsFile) -> OneStepModel:
-    """With the id that what is fitted to these weights is stored under; a model that knows nobody needs none."""
-    if not model.takes_reference:
-        return model
-    mixture = "" if model.record.detail is None else f"-detail{model.record.detail:g}"
-    return replace(model, model_id=f"{model.card.name}-{checksum(file.content)}{mixture}")
 
 
 def find_base(base: str | Path, host: Host | None = None) -> Path:

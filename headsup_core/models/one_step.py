@@ -82,7 +82,6 @@ class OneStepModel:
         record: everything that is known of the model besides its weights.
         passes: the UNet calls whose weighted sum is the prediction.
         observer: reads conditions off the whole picture, or None.
-        model_id: of its file, the name with a checksum; names what was fitted to it in `Identity.fitted`.
     """
 
     codec: Codec
@@ -91,7 +90,6 @@ class OneStepModel:
     record: ModelRecord
     passes: tuple[Pass, ...] = (Pass(),)
     observer: Observer | None = None
-    model_id: str = "unsaved"
 
     @property
     def size_rule(self) -> SizeRule:

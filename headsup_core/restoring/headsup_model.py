@@ -65,7 +65,7 @@ class HeadsUpModel:
 
     @property
     def name(self) -> str:
-        """For reports."""
+        """What reports call it."""
         return self.card.name if self.painter is None else f"{self.card.name} with {self.painter.name}"
 
     @property

@@ -46,7 +46,7 @@ class Learner(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """What a checkpoint holds of it."""
         ...
 
     def load(self, state: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ def options_of_choices(choices: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def options_of_systems() -> Mapping[str, dict[str, Any]]:
-    """By the systems' ids."""
+    """Options of each system, by its id."""
     return {system.id: options_of_system(system) for system in SYSTEMS}
 
 

@@ -14,7 +14,7 @@ from harness.people import aligned_photo, astronaut_photo, group_photo
 from harness.refusals import raises_naming
 
 from headsup_core.errors import InputError, ModelFileError
-from headsup_core.faces import DetectionOptions, load_face_analyzer
+from headsup_core.faces import DetectionOptions, Faces, load_face_analyzer
 from headsup_core.faces.analyzer import AnalyzerBase, to_bytes
 from headsup_core.faces.backends.dlib import LOOKS, MAX_TURNED_PIXELS, MAX_WORK_PIXELS, _work_copy
 from headsup_core.faces.backends.dlib_network import load_dlib_network
@@ -32,16 +32,27 @@ def analyzer() -> AnalyzerBase:
     return load_face_analyzer("dlib")
 
 
+@pytest.fixture(scope="module")
+def astronaut(analyzer: AnalyzerBase) -> Faces:
+    """What is found in the astronaut's photo."""
+    return analyzer.detect(astronaut_photo())
+
+
+@pytest.fixture(scope="module")
+def group(analyzer: AnalyzerBase) -> Faces:
+    """What is found in the photo of six people."""
+    return analyzer.detect(group_photo())
+
+
 def _error(landmarks: torch.Tensor, true: torch.Tensor) -> float:
     """Mean distance in eye distances."""
     return float((landmarks - true).norm(dim=1).mean() / (true[1] - true[0]).norm())
 
 
-def test_finds_the_astronaut_and_her_landmarks(analyzer: AnalyzerBase) -> None:
-    faces = analyzer.detect(astronaut_photo())
-    assert faces.count == 1
-    assert (faces.height, faces.width) == (512, 512)
-    (face,) = faces[0]
+def test_finds_the_astronaut_and_her_landmarks(astronaut: Faces) -> None:
+    assert astronaut.count == 1
+    assert (astronaut.height, astronaut.width) == (512, 512)
+    (face,) = astronaut[0]
     assert face.score > 0.9
     assert _error(face.landmarks, ASTRONAUT) < 0.1
     x0, y0, x1, y1 = face.box
@@ -68,20 +79,19 @@ def test_finds_a_picture_that_lies_or_stands_on_its_head(analyzer: AnalyzerBase,
     assert _error(faces[0][0].landmarks, points) < 0.1
 
 
-def test_finds_everybody_in_the_group_in_a_stable_order(analyzer: AnalyzerBase) -> None:
-    faces = analyzer.detect(group_photo())
-    assert faces.count == 6
-    areas = [face.area for face in faces[0]]
+def test_finds_everybody_in_the_group_in_a_stable_order(analyzer: AnalyzerBase, group: Faces) -> None:
+    assert group.count == 6
+    areas = [face.area for face in group[0]]
     assert all(later < 1.12 * earlier for earlier, later in itertools.pairwise(areas))
     again = analyzer.detect(group_photo())
-    assert [face.box for face in again[0]] == [face.box for face in faces[0]]
+    assert [face.box for face in again[0]] == [face.box for face in group[0]]
     largest = analyzer.detect(group_photo(), DetectionOptions(max_faces=2))
-    assert [face.box for face in largest[0]] == [face.box for face in faces[0][:2]]
+    assert [face.box for face in largest[0]] == [face.box for face in group[0][:2]]
 
 
 @pytest.mark.parametrize("eyes", [8.0, 5.0])
-def test_finds_tiny_faces_by_default(analyzer: AnalyzerBase, eyes: float) -> None:
-    (known,) = analyzer.detect(astronaut_photo())[0]
+def test_finds_tiny_faces_by_default(analyzer: AnalyzerBase, astronaut: Faces, eyes: float) -> None:
+    (known,) = astronaut[0]
     height, width = (round(side * eyes / known.eye_distance) for side in astronaut_photo().shape[-2:])
     tiny = F.interpolate(astronaut_photo(), size=(height, width), mode="area")
     found = analyzer.detect(tiny)
@@ -140,26 +150,26 @@ def test_tiny_and_thin_pictures_have_no_face_and_do_no_harm(analyzer: AnalyzerBa
         assert (faces.count, faces.height, faces.width) == (0, height, width)
 
 
-def test_a_batch_is_the_sum_of_its_pictures(analyzer: AnalyzerBase) -> None:
+def test_a_batch_is_the_sum_of_its_pictures(analyzer: AnalyzerBase, astronaut: Faces) -> None:
     empty = torch.full_like(astronaut_photo(), 0.5)
     faces = analyzer.detect(torch.cat([empty, astronaut_photo()]))
     assert [len(found) for found in faces] == [0, 1]
-    assert faces[1][0].box == analyzer.detect(astronaut_photo())[0][0].box
+    assert faces[1][0].box == astronaut[0][0].box
     with raises_naming(InputError, 1, 2, 3, "NaN"):
         analyzer.detect(torch.cat([empty, empty.clone().index_fill_(-1, torch.tensor([0]), 0)]).masked_fill(
             torch.arange(2).view(2, 1, 1, 1).bool() & (torch.arange(512 * 512).view(1, 1, 512, 512) == 5), float("nan")
         ))  # fmt: skip
 
 
-def test_embedding_knows_a_person_again(analyzer: AnalyzerBase) -> None:
-    faces = analyzer.embed(astronaut_photo(), analyzer.detect(astronaut_photo()))
+def test_embedding_knows_a_person_again(analyzer: AnalyzerBase, astronaut: Faces, group: Faces) -> None:
+    faces = analyzer.embed(astronaut_photo(), astronaut)
     (face,) = faces[0]
     assert face.embedding is not None
     assert float(face.embedding.norm()) == pytest.approx(1, abs=1e-5)
     smaller = F.interpolate(astronaut_photo(), scale_factor=0.6, mode="bicubic", antialias=True).clamp(0, 1)
     changed = (smaller * 0.8).flip(-1)
     same = analyzer.embed(changed, analyzer.detect(changed))[0][0].embedding
-    people = analyzer.embed(group_photo(), analyzer.detect(group_photo()))[0]
+    people = analyzer.embed(group_photo(), group)[0]
     assert same is not None
     assert compare(face.embedding, same, analyzer.embedder_id).verdict == "same person"
     strangers = [compare(face.embedding, other.embedding, analyzer.embedder_id) for other in people if
@@ -169,16 +179,15 @@ def test_embedding_knows_a_person_again(analyzer: AnalyzerBase) -> None:
     assert calibration_of(analyzer.embedder_id).measured
 
 
-def test_embedding_scales_the_faces_to_the_picture(analyzer: AnalyzerBase) -> None:
-    faces = analyzer.detect(astronaut_photo())
+def test_embedding_scales_the_faces_to_the_picture(analyzer: AnalyzerBase, astronaut: Faces) -> None:
     double = F.interpolate(astronaut_photo(), scale_factor=2, mode="bicubic").clamp(0, 1)
-    a = analyzer.embed(astronaut_photo(), faces)[0][0].embedding
-    b = analyzer.embed(double, faces)[0][0].embedding
+    a = analyzer.embed(astronaut_photo(), astronaut)[0][0].embedding
+    b = analyzer.embed(double, astronaut)[0][0].embedding
     assert a is not None
     assert b is not None
     assert float(a @ b) > 0.995
     with raises_naming(InputError, 1, 2):
-        analyzer.embed(torch.cat([double, double]), faces)
+        analyzer.embed(torch.cat([double, double]), astronaut)
 
 
 def test_landmark_net_doubts_what_is_no_face() -> None:

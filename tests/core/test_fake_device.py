@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 
 from headsup_core.faces import Faces
 from headsup_core.identity import Identity
-from headsup_core.idfsr.restore_faces import PersonOptions, restore_people
+from headsup_core.idfsr.restore_faces import PersonOptions, PersonSession, restore_people
 from headsup_core.models.codecs.codec import Codec
 from headsup_core.restoring.plan import measure
 from headsup_core.restoring.plan.calibration import Calibration
@@ -120,7 +120,7 @@ def test_idfsr_on_a_gpu(dtype: torch.dtype, device: FakeDevice) -> None:
         host.load([model.network], 0)
         weights = device.live
         device.reset_peak()
-        result = restore_people(grey(200), faces, [ada], model, PersonOptions(steps=2), host)
+        result = restore_people(grey(200), faces, [ada], PersonSession(model, PersonOptions(steps=2), host))
     assert [outcome.restored for outcome in result.outcomes] == [True]
     nothing_hidden(device)
     assert needed[-1] == pytest.approx(device.peak - weights, rel=TOLERANCE)

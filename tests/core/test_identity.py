@@ -208,7 +208,7 @@ def test_measured_means_are_those_of_the_pairs() -> None:
 @pytest.fixture
 def identity() -> Identity:
     made = encode_identity([RED, REDDISH, GREY], ColourAnalyzer(), "Ada")
-    return replace(made, fitted={"headsup-tiny": torch.arange(6.0).reshape(2, 3)})
+    return replace(made, fitted={"headsup-tiny": torch.arange(6.0)})
 
 
 def test_file_brings_back_what_was_saved(identity: Identity, tmp_path: Path) -> None:
@@ -295,6 +295,8 @@ def test_damaged_files_are_refused(identity: Identity, tmp_path: Path) -> None:
     refused("embedding.x")
     save_file({"embedding.x": torch.ones(4)}, bad, head)
     refused("embedding.x")
+    save_file({"embedding.x": torch.ones(1), "fitted.m": torch.ones(3, 4, 4)}, bad, head)
+    refused("fitted.m")
     save_file({"crop.000": torch.zeros(50, dtype=torch.uint8)}, bad, head)
     refused("crop.000")
     save_file({"embedding.x": torch.ones(4, dtype=torch.int64)}, bad, head)

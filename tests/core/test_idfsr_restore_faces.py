@@ -152,6 +152,8 @@ def test_the_fitted_embedding_is_used(model: IDFSRModel) -> None:
     results = [restored(image, faces, [one], model).image for one in (plain, fitted, foreign)]
     assert not torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
+    with raises_naming(InputError, "small-1", 5, 6):
+        restored(image, faces, [replace(plain, fitted={"small-1": torch.ones(5)})], model)
 
 
 def test_it_can_be_cancelled_between_steps(model: IDFSRModel) -> None:

@@ -216,10 +216,8 @@ def test_handles_share_weights_and_do_not_know_each_others_people(toy_model: One
     first, second = hu.restore(image, ada, scale=1, **options).image, hu.restore(image, grace, scale=1, **options).image
     plain = hu.restore(image, loaded, scale=1, **options).image
     assert not torch.equal(first, second)
-    for _ in range(2):
-        assert torch.equal(hu.restore(image, ada, scale=1, **options).image, first)
-        assert torch.equal(hu.restore(image, loaded, scale=1, **options).image, plain)
-        assert torch.equal(hu.restore(image, grace, scale=1, **options).image, second)
+    for handle, before in ((ada, first), (loaded, plain), (grace, second)):
+        assert torch.equal(hu.restore(image, handle, scale=1, **options).image, before)
     assert (loaded.identities, ada.identities) == ((), (ADA,))
     assert (grace.identity_strength, grace.match_threshold) == (0.5, 0.2)
     assert ada.one_step is grace.one_step

@@ -22,12 +22,12 @@ def _picture(height: int, width: int, batch: int = 1, seed: int = 0) -> torch.Te
     return torch.rand(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("size", [*range(1, 300, 23), 300])
+@pytest.mark.parametrize("size", [1, 24, 63, 64, 65, 98, 130])
 @pytest.mark.parametrize(("tile", "overlap"), [(None, None), (64, 0), (64, 8), (64, 56), (32, 13), (8, 0)])
 def test_identity_model_gives_back_the_enlargement(
     make_model: Any, size: int, tile: int | None, overlap: int | None
 ) -> None:
-    image = _picture(size, max(1, 300 - size), batch=1 + size % 3, seed=size)
+    image = _picture(size, max(1, 130 - size), batch=1 + size % 3, seed=size)
     result = hu.restore(image, make_model(), scale=1, tile=tile, overlap=overlap, host=HOST)
     assert result.image.shape == image.shape
     assert torch.allclose(result.image, image, atol=1e-6)
@@ -258,9 +258,9 @@ def test_wrong_pictures_are_refused(make_model: Any, image: torch.Tensor, named:
 
 
 def test_output_larger_than_memory_is_refused_before_work(make_model: Any) -> None:
-    long = torch.zeros(1, 3, 4000, 20_000)
+    long = torch.zeros(1, 3, 400, 2000)
     with pytest.raises(hu.InputError, match=r"GiB of main memory|at most"):
-        hu.restore(long, make_model(), scale=3.2, host=HOST)
+        hu.restore(long, make_model(), scale=32, host=HOST)
 
 
 def test_megapixel_cap_and_long_edge(make_model: Any) -> None:

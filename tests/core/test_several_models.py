@@ -168,9 +168,8 @@ def test_cancelling_stops_at_every_model(painter: Any) -> None:
     counting = CancellingHost(10_000, CancelledError)
     faces = faces_of(photo(), LEFT)
     restored([painter("green", GREEN), painter("red", RED)], LEFT, host=counting)
-    asked = 10_000 - counting._left
-    assert asked > 4
-    for at in range(1, asked + 1):
+    assert counting.asked > 4
+    for at in range(1, counting.asked + 1):
         with pytest.raises(CancelledError):
             hu.restore(
                 photo(), [painter("green", GREEN), painter("red", RED)], scale=1, faces=faces, analyzer=ANALYZER,
@@ -211,15 +210,12 @@ def test_a_short_device_gets_rid_of_what_was_loaded_longest_ago() -> None:
     """A kilobyte a network, room for one and a half; the one that is asked for again stays."""
 
     class Short(hu.PlainHost):
-        device = torch.device("meta")
-
         def free_memory(self) -> int:
             held = sum(one.sent[-1:] == ["meta"] for one in networks)
             return 2560 - 1024 * held
 
     networks = [Weights() for _ in range(3)]
-    host = Short("cpu", quiet=True)
-    host._device = torch.device("meta")
+    host = Short("meta", quiet=True)
     for one in networks:
         host.load([one], 512)
     assert [one.sent for one in networks] == [["meta", "cpu"], ["meta"], ["meta"]]
@@ -261,7 +257,7 @@ def test_a_strength_of_0_and_one_model_run_no_contest(painter: Any) -> None:
     assert torch.equal(result.image, photo())
     assert result.report.chosen == []
     assert torch.equal(restored([painter("red", RED)], LEFT).image, restored(painter("red", RED), LEFT).image)
-    with pytest.raises(hu.InputError, match="no model"):
+    with pytest.raises(hu.InputError):
         restored([], LEFT)
     with pytest.raises(hu.InputError, match="published"):
         restored([painter("green", GREEN), painter("red", RED)], LEFT, sizing="published")

@@ -18,6 +18,7 @@ from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
 from headsup_core.training.data import portraits
 from headsup_core.training.data.face_index import FaceIndex, IndexedPicture, mine_pairs, read_index, write_index
+from headsup_core.training.data.photos import Photos
 from headsup_core.training.restorer import restorer_samples
 from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
 
@@ -129,9 +130,9 @@ def test_samples_of_an_index_have_the_right_person_as_reference(index: Path, in_
 
 
 def test_reduced_pictures_keep_their_landmarks(index: Path) -> None:
-    source = CropSource(SourceConfig(str(index), 1.0, longest_side=80, references="other_photo", in_memory=False))
-    assert torch.allclose(source._photos.faces(0)[0], (LANDMARKS + 0.5) / 2 - 0.5, atol=1e-3)
-    assert torch.allclose(source._photos.faces(1)[0], (LANDMARKS + 0.5) / 4 - 0.5, atol=1e-3)
+    photos = Photos(index, longest_side=80, with_faces=True, in_memory=False)
+    assert torch.allclose(photos.faces(0)[0], (LANDMARKS + 0.5) / 2 - 0.5, atol=1e-3)
+    assert torch.allclose(photos.faces(1)[0], (LANDMARKS + 0.5) / 4 - 0.5, atol=1e-3)
 
 
 def test_upright_references_cover_the_whole_crop(index: Path) -> None:

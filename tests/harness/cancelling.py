@@ -6,13 +6,18 @@ from headsup_core.host import PlainHost
 
 
 class CancellingHost(PlainHost):
-    """Raises `error` at the given call of `check_cancelled`, counted from 1."""
+    """Raises `error` at the given call of `check_cancelled`, counted from 1.
+
+    Attributes:
+        asked: how many calls there were.
+    """
 
     def __init__(self, at: int, error: type[BaseException]) -> None:
         super().__init__("cpu", quiet=True)
-        self._left, self._error = at, error
+        self._at, self._error = at, error
+        self.asked = 0
 
     def check_cancelled(self) -> None:
-        self._left -= 1
-        if self._left == 0:
+        self.asked += 1
+        if self.asked == self._at:
             raise self._error

@@ -108,7 +108,7 @@ class DegradedPictures(ABC):
 
     @property
     def scale(self) -> int:
-        """By which the pictures are reduced."""
+        """How many times smaller the bad pictures are."""
         return find_degradation(self.degradation).scale
 
     @abstractmethod

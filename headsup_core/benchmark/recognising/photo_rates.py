@@ -51,7 +51,7 @@ def fitted(records: Sequence[PhotoRecord], embedder_id: str) -> Weights:
 
 
 def weights_line(embedder_id: str, weights: Weights) -> str:
-    """As it stands in `photo_score.WEIGHTS`."""
+    """The line that `photo_score.WEIGHTS` has for these weights."""
     return f'"{embedder_id}": Weights({", ".join(f"{value:g}" for value in astuple(weights))}),'
 
 

@@ -19,7 +19,7 @@ def fingerprint(picture: Image.Image) -> int:
 
 
 def differing_bits(one: int, other: int) -> int:
-    """In which two fingerprints differ, 0..64."""
+    """How many bits differ in two fingerprints, 0..64."""
     return (one ^ other).bit_count()
 
 

@@ -76,7 +76,7 @@ class _Result:
     seconds: float
 
     def record(self) -> dict[str, Any]:
-        """For --json."""
+        """What `--json` says."""
         return {
             "name": self.fitted.identity.name,
             "identity": str(self.path),
@@ -89,7 +89,7 @@ class _Result:
         }
 
     def words(self) -> str:
-        """For people."""
+        """What people read."""
         return f"{self.path}: {self.fitted.summary()}, {self.seconds:.0f} s"
 
 

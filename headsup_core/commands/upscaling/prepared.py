@@ -53,7 +53,7 @@ class RestoredPicture:
     manner: Manner
 
     def to_file(self) -> Restored:
-        """As a batch of files wants it."""
+        """The same in the form that a batch of files wants."""
         return Restored(self.report, partial(write_picture, rgb=self.image, alpha=self.alpha, manner=self.manner))
 
 

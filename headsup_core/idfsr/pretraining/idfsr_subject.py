@@ -50,7 +50,7 @@ class IDFSRSubject(Subject):
 
     @property
     def model(self) -> IDFSRModel:
-        """As it is trained."""
+        """The model with the weights that are trained."""
         return self.averaged_model(self._network)
 
     def averaged_model(self, averaged: nn.Module) -> IDFSRModel:

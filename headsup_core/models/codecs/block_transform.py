@@ -31,14 +31,14 @@ class BlockTransformConfig:
 
 @dataclass(frozen=True)
 class Encoded:
-    """As diffusers' AutoencoderTiny answers."""
+    """What encoding gives, in the form of diffusers' AutoencoderTiny."""
 
     latents: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """As diffusers' autoencoders answer."""
+    """What decoding gives, in the form of diffusers' autoencoders."""
 
     sample: torch.Tensor
 

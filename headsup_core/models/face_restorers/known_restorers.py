@@ -66,7 +66,7 @@ class FaceRestorer:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """What people call it."""
         return self.record.card.name
 
     def recognises(self, tensors: Mapping[str, Any]) -> bool:

@@ -50,7 +50,7 @@ class System:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """What people call it."""
         return self.record.card.name
 
     def build(

@@ -70,7 +70,7 @@ def gatekeeper_of(people: People | None, session: Session) -> Gatekeeper | None:
 
 
 def _known(picture: int, people: People, vectors: Mapping[str, torch.Tensor]) -> dict[int, Known]:
-    """By face, who is in a picture."""
+    """Who is in a picture, by the face's number."""
     told = people.told[picture] if people.injects else {}
     return {
         index: Known(vectors[face.identity], told[index].crop if index in told else None)

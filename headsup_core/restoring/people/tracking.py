@@ -147,7 +147,7 @@ def _centre(face: Face) -> torch.Tensor:
 
 
 def _apart(one: Face, other: Face) -> float:
-    """In eye distances of the larger one."""
+    """How far two faces are apart, in eye distances of the larger one."""
     eyes = max(one.eye_distance, other.eye_distance, 1e-6)
     return float((_centre(one) - _centre(other)).norm()) / eyes
 

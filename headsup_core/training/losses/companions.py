@@ -90,7 +90,7 @@ class Companion(ABC):
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """What a checkpoint holds of it."""
         return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: Mapping[str, Any]) -> None:
