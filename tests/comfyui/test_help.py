@@ -11,7 +11,8 @@ import pytest
 from harness.executor import Executor
 from PIL import Image
 from support.comfyui import OLDEST
-from support.texts import CHINESE, inputs_of, our_nodes, page_path
+from support.help_lists import inputs_of
+from support.texts import CHINESE, our_nodes, page_path
 
 pytestmark = pytest.mark.every_comfyui
 

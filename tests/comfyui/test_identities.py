@@ -132,14 +132,13 @@ def test_everybody_in_the_photo(executor: Executor) -> None:
     assert last.splitlines()[-1] == f"identities: {', '.join(names)}, person {len(names) - 1}"
 
 
-@pytest.mark.parametrize(
-    ("name", "said"), [("A, B, A", "'A' is given twice"), ("A, B", "2 names for 1 faces"), ("A,", "name of 0")]
-)
-def test_wrong_names_of_everybody(executor: Executor, name: str, said: str) -> None:
-    graph = Graph()
-    node = graph.encode(executor.values(graph, astronaut()), people="everybody in the photo", name=name)
+def test_wrong_names_of_everybody(executor: Executor) -> None:
+    photo = astronaut(128)
+    for name, said in (("A, B, A", "'A' is given twice"), ("A, B", "2 names for 1 faces"), ("A,", "name of 0")):
+        graph = Graph()
+        node = graph.encode(executor.values(graph, photo), people="everybody in the photo", name=name)
 
-    assert said in refused(executor, graph, node[2])
+        assert said in refused(executor, graph, node[2])
 
 
 def test_no_face_is_an_error_or_passes(executor: Executor) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from harness.executor import Executor
-from support.texts import FILE_LISTS
+from support.help_lists import FILE_LISTS
 from support.workflow import input_spec
 
 pytestmark = pytest.mark.every_comfyui
