@@ -5,7 +5,6 @@ And the kinds of models beside the toy in fp32: half precision, and an adapter w
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,15 +24,13 @@ from headsup_core.models.file_formats.headsup_adapter import save_headsup_adapte
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.models.record import ModelRecord
 from headsup_core.option_fields import declared_options
-from headsup_core.restoring import finishing, network_stages, pipeline, resolving, stages
 from headsup_core.restoring.headsup_model import HeadsUpModel
 from headsup_core.restoring.options import RestoreOptions
-from headsup_core.restoring.people import conditions, gate, gatekeeper, injection, recognise
 from headsup_core.restoring.plan.calibration import Calibration, StageCost, write_calibration
 from headsup_core.restoring.plan.measure import calibration
 from headsup_core.restoring.plan.upscale_plan import plan_upscale
 from headsup_core.restoring.session import Session
-from headsup_core.restoring.tiling import aligned_crops, own_tiles, tile_memory, tiled_run
+from headsup_core.restoring.tiling import tiled_run
 
 HOST = hu.PlainHost("cpu", quiet=True)
 
@@ -184,16 +181,3 @@ def test_the_two_ways_to_give_options_are_one() -> None:
         replace(options, long_edge=100)
     with pytest.raises(TypeError):
         hu.restore(photo(), hu.load_model(), skale=4)
-
-
-def test_functions_of_the_restore_path_have_few_parameters() -> None:
-    """At most eight for `restore()`, six for whatever it calls."""
-    assert len(inspect.signature(hu.restore).parameters) <= 8
-    modules = (
-        *(aligned_crops, conditions, finishing, gate, gatekeeper, injection, network_stages, own_tiles, pipeline),
-        *(recognise, resolving, stages, tile_memory, tiled_run),
-    )
-    for module in modules:
-        for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__ == module.__name__ and function is not hu.restore:
-                assert len(inspect.signature(function).parameters) <= 6, f"{module.__name__}.{name}"
