@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,25 +52,41 @@ def full_folders(core: Path) -> list[str]:
 
 def long_parameter_lists(root: Path) -> list[str]:
     """Functions of the restore path that take more than they may; `self` and `cls` do not count."""
-    found = [
-        (function, len(parameters_of(function)))
+    return [
+        f"{name}: {count}"
         for folder in RESTORE_PATH
         for path in sources(root / folder)
         if path.parent.name not in TRAINING
-        for function in functions_of(path)
+        for name, count in facts_of(path).parameters
+        if count > MOST_PARAMETERS_OF.get(name, MOST_PARAMETERS)
     ]
-    return [
-        f"{function.name}: {count}"
-        for function, count in found
-        if count > MOST_PARAMETERS_OF.get(function.name, MOST_PARAMETERS)
-    ]  # fmt: skip
 
 
-def functions_of(path: Path) -> Iterator[Function]:
-    """All functions and methods of a file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, Function):
-            yield node
+@dataclass(frozen=True)
+class Facts:
+    """What the rules ask of a file.
+
+    Attributes:
+        functions: names of those at its top.
+        parameters: (name, number of parameters) of each function and method.
+        fragments: lines of docstrings, those of attributes too, that begin as the rest of a sentence: "Of ...".
+    """
+
+    functions: frozenset[str]
+    parameters: tuple[tuple[str, int], ...]
+    fragments: tuple[int, ...]
+
+
+@cache
+def facts_of(path: Path) -> Facts:
+    """Each file is read once for all rules."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    return Facts(
+        frozenset(node.name for node in tree.body if isinstance(node, Function)),
+        tuple((node.name, len(parameters_of(node))) for node in nodes if isinstance(node, Function)),
+        tuple(node.lineno for node in nodes if (text_of(node) or "").lstrip().startswith("Of ")),
+    )
 
 
 def parameters_of(function: Function) -> list[str]:
@@ -80,25 +98,20 @@ def parameters_of(function: Function) -> list[str]:
 
 
 def fragments(root: Path) -> list[str]:
-    """Docstrings, those of attributes too, that begin as the rest of a sentence: "Of ..."."""
-    found: list[str] = []
-    for path in sources(root):
-        texts: Iterator[Any] = filter(is_text, ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-        lines = [node.lineno for node in texts if node.value.value.lstrip().startswith("Of ")]
-        found += [f"{path.relative_to(root)}:{line}" for line in lines]
-    return found
+    """Where docstrings begin as the rest of a sentence."""
+    return [f"{path.relative_to(root)}:{line}" for path in sources(root) for line in facts_of(path).fragments]
 
 
-def is_text(node: Any) -> bool:
-    """Whether a node is a text that stands by itself."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def text_of(node: Any) -> str | None:
+    """The text that a node is by itself; None for other nodes."""
+    value = node.value if isinstance(node, ast.Expr) else None
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
 
 
 def packages_called_as_functions(core: Path) -> list[str]:
     """Packages that share their name with a function of any module, so that one of the two cannot be imported."""
     packages = {path.parent.name for path in sources(core) if path.parent != core}
-    modules = (ast.parse(path.read_text(encoding="utf-8")).body for path in sources(core))
-    return sorted(packages & {node.name for body in modules for node in body if isinstance(node, Function)})
+    return sorted(packages & {name for path in sources(core) for name in facts_of(path).functions})
 
 
 def shadowed(core: Path, public: dict[str, object]) -> list[str]:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 EARLY = 100
 """Pictures after which memory is looked at first."""
 THREADS = 1
-"""Of each worker, also of the plain loop."""
+"""Threads that each worker computes with, and the plain loop."""
 WAYS = {
     "plain loop": ["--engine", "plain"],
     "local engine": ["--engine", "local"],
