@@ -7,11 +7,12 @@ import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from ..errors import InputError
@@ -156,7 +157,7 @@ def ray_started(address: str | None, cpus: int) -> Generator[Any]:
         package = Path(__file__).parents[1]
         options |= {"address": address, "runtime_env": {"py_modules": [str(package)]}}
     try:
-        _start(ray, options)
+        start_ray(ray, options)
     finally:
         _restore("PYTHONPATH", before)
     context = ray.data.DataContext.get_current()
@@ -176,12 +177,16 @@ def _restore(name: str, value: str | None) -> None:
         os.environ[name] = value
 
 
-def _start(ray: Any, options: dict[str, Any]) -> None:  # noqa: ANN401 - the library
+def start_ray(ray: Any, options: dict[str, Any]) -> None:  # noqa: ANN401 - the library
+    """Start it, up to `STARTS` times. Raises `InputError` with the reason of the last."""
     for start in range(1, STARTS + 1):
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
         try:
             ray.init(**options)
         except Exception as error:  # it raises plain `Exception` when its processes are slow
+            own = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
             ray.shutdown()
+            _end_leftovers(own)
             if start == STARTS or "address" in options:
                 where = options.get("address", "this machine")
                 raise InputError(f"Ray does not start at {where}: {' '.join(str(error).split())}") from error
@@ -189,3 +194,11 @@ def _start(ray: Any, options: dict[str, Any]) -> None:  # noqa: ANN401 - the lib
             time.sleep(1)
         else:
             return
+
+
+def _end_leftovers(processes: Sequence[psutil.Process]) -> None:
+    """End those of Ray: it lets them run when its start fails, and they make the next one slower yet."""
+    for process in processes:
+        with suppress(psutil.Error):
+            if any("/ray/" in word or word.startswith("ray::") for word in process.cmdline()):
+                process.kill()

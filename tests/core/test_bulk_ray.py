@@ -1,31 +1,40 @@
-"""Bulk work on Ray: two workers, a worker and a driver that are killed, resuming, a picture that kills its worker."""
+"""Bulk work on Ray: two workers, a killed worker, a killed driver, a picture that kills its worker, resuming, URLs."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import psutil
 import pytest
+from harness.object_store import BUCKET, SECRET, TOKEN, content, names, object_store
+from PIL import Image
 
 import headsup_core
 from headsup_core.bulk.bulk_run import run_bulk
 from headsup_core.bulk.destinations import Destination
-from headsup_core.bulk.engine import Engine, ray_started
+from headsup_core.bulk.engine import Engine, ray_started, start_ray
 from headsup_core.bulk.items import Item
 from headsup_core.bulk.sources import list_items
+from headsup_core.cli import main
 
 PICTURES = 24
+SECONDS = 0.5
+"""That a picture takes the worker whose driver is killed."""
 # the whole program of a worker that writes a line of its process for each picture
-WORKER = '''
+WORKER = """
 import os, signal, time
 from functools import partial
 from pathlib import Path
@@ -54,8 +63,8 @@ class Copier:
 
 def maker(output, seconds=0.0, poison=""):
     return partial(Copier, output, seconds, poison)
-'''
-DRIVER = '''
+"""
+DRIVER = """
 import sys
 from bulk_copier import maker
 from headsup_core.bulk.bulk_run import run_bulk
@@ -64,8 +73,9 @@ from headsup_core.bulk.engine import Engine
 from headsup_core.bulk.sources import list_items
 
 output = Destination(sys.argv[2])
-run_bulk(list_items([sys.argv[1]]), maker(sys.argv[2], 1.0), Engine("ray", 2, 1, block=4), output, quiet=True)
-'''
+make_worker = maker(sys.argv[2], float(sys.argv[3]))
+run_bulk(list_items([sys.argv[1]]), make_worker, Engine("ray", 2, 1, block=4), output, quiet=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +88,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.syspath_prepend(str(folder))
         patch.setenv("PYTHONPATH", str(folder))  # of the workers
         yield folder
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Any]:
+    with object_store() as client:
+        yield client
 
 
 @pytest.fixture
@@ -94,14 +110,13 @@ def _lines(output: Path) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def ray(programs: Path) -> Iterator[Any]:
+def ray(programs: Path, store: Any) -> Iterator[Any]:
+    """Its workers inherit what the environment says of both."""
     with ray_started(None, 2) as started:
         yield started
 
 
-def _run(
-    items: list[Item], output: Path, told: Sequence[Callable[[Any], None]] = (), **options: Any
-) -> dict[str, Any]:
+def _run(items: list[Item], output: Path, told: Sequence[Callable[[Any], None]] = (), **options: Any) -> dict[str, Any]:
     from bulk_copier import maker  # pyright: ignore[reportMissingImports] - the fixture's
 
     make, engine = maker(str(output), **options), Engine("ray", 2, 1, block=4)
@@ -110,13 +125,42 @@ def _run(
     return json.loads((output / "bulk_report.json").read_text())
 
 
+class _SlowRay:
+    """Leaves a process of its own running when it fails to start, which it does once."""
+
+    def __init__(self) -> None:
+        self.left: list[subprocess.Popen[bytes]] = []
+        self.started = False
+
+    def init(self, **options: Any) -> None:
+        if not self.left:
+            self.left.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "/lib/ray/gcs"]))
+            raise Exception("its processes are slow")
+        self.started = True
+
+    def shutdown(self) -> None:
+        pass
+
+
+def test_a_start_of_ray_that_fails_is_tried_again_and_leaves_nothing_running() -> None:
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "/lib/ray/of_somebody_else"])
+    try:
+        slow = _SlowRay()
+        start_ray(slow, {})
+        assert slow.started
+        assert slow.left[0].wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        other.kill()
+
+
 def test_a_killed_driver_and_the_same_command_do_every_picture_once(
     programs: Path, pictures: list[Item], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """It comes first: the Ray that the killed driver has started is gone before this process starts its own."""
     output = tmp_path / "out"
     path = os.pathsep.join([str(programs), str(Path(headsup_core.__file__).parent.parent)])
-    command = [sys.executable, str(programs / "driver.py"), str(tmp_path / "in"), str(output)]
+    command = [sys.executable, str(programs / "driver.py"), str(tmp_path / "in"), str(output), str(SECONDS)]
     driver = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"})
     while driver.poll() is None and not ((output / "log.txt").exists() and len(_lines(output)) >= 6):
         time.sleep(0.1)
@@ -160,10 +204,64 @@ def test_two_workers_share_the_pictures_whatever_kills_them(pictures: list[Item]
     ]
 
 
+def test_shards_of_a_bucket_come_out_as_shards_whichever_worker_restored_them(
+    ray: Any, store: Any, toy_file: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What two workers on Ray put into a bucket is what one process puts there."""
+    for index in range(4):
+        store.put_object(Bucket=BUCKET, Key=f"in/deep/{index}.png", Body=_png(20 * index))
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for index in range(3):
+            entry = tarfile.TarInfo(f"{index}.png")
+            entry.size = len(_png(200 + index))
+            tar.addfile(entry, io.BytesIO(_png(200 + index)))
+    store.put_object(Bucket=BUCKET, Key="in/some.tar", Body=archive.getvalue())
+    store.put_object(Bucket=BUCKET, Key="in/deep/bad.png", Body=b"no picture")
+    given = ["upscale", f"s3://{BUCKET}/in", "--recursive", "--model", toy_file, "--no-faces", "--quiet"]
+    given += ["--shards", "tar", "--shard-size", "3"]
+    on_ray = [*given, "--output", f"s3://{BUCKET}/ray", "--engine", "ray", "--workers", "2", "--cpus-per-worker", "1"]
+    assert main(on_ray) == 2
+    assert main([*given, "--output", f"s3://{BUCKET}/local", "--engine", "local"]) == 2
+    shards = ["pictures-00000.tar", "pictures-00001.tar", "some.tar"]
+    assert names(store, "ray/") == [f"ray/{name}" for name in ("bulk_report.json", "failures.jsonl", *shards)]
+    for shard in shards:
+        ours, alone = (_members(content(store, f"{folder}/{shard}")) for folder in ("ray", "local"))
+        assert list(ours) == list(alone)
+        for name, picture in ours.items():
+            assert np.abs(picture - alone[name]).max() <= 1
+    report = json.loads(content(store, "ray/bulk_report.json"))
+    assert (report["done"], report["failed"]) == (7, 1)
+    store.put_object(Bucket=BUCKET, Key="in/deep/bad.png", Body=_png(1))
+    assert main(on_ray) == 0
+    report = json.loads(content(store, "ray/bulk_report.json"))
+    assert (report["done"], report["kept"], report["failed"]) == (1, 7, 0)
+    said = "".join(capfd.readouterr()) + content(store, "ray/failures.jsonl").decode()
+    assert SECRET not in said
+    assert TOKEN not in said
+
+
+def _png(shade: int) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (12, 9), (shade, 50, 200)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _members(shard: bytes) -> dict[str, npt.NDArray[np.int16]]:
+    """The pictures of a tar shard, by their names."""
+    found: dict[str, npt.NDArray[np.int16]] = {}
+    with tarfile.open(fileobj=io.BytesIO(shard)) as tar:
+        for entry in tar:
+            file = tar.extractfile(entry)
+            assert file is not None
+            found[entry.name] = np.asarray(Image.open(io.BytesIO(file.read())), np.int16)
+    return found
+
+
 def _settled(output: Path) -> int:
-    """How many pictures are written when three seconds have brought no further one."""
+    """How many pictures are written when the time of four has brought no further one."""
     count = -1
     while (now := len(_lines(output))) != count:
         count = now
-        time.sleep(3.0)
+        time.sleep(4 * SECONDS)
     return count

@@ -12,58 +12,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-import s3fs
-import urllib3
-from moto.server import ThreadedMotoServer
+from harness.object_store import BUCKET, KEY, SECRET, TOKEN, content, names, object_store
 from PIL import Image
 
 import headsup_core
 from headsup_core.bulk.destinations import Destination
 from headsup_core.cli import main
 
-KEY, SECRET, TOKEN = "AKIDHEADSUPEXAMPLE", "c2VjcmV0LW9mLWhlYWRzdXA", "dG9rZW4tb2YtaGVhZHN1cA"
-BUCKET = "portraits"
-
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client of a server that holds an empty bucket; the environment says where it is and who may use it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_SESSION_TOKEN": TOKEN,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    urllib3.request("POST", f"{environment['AWS_ENDPOINT_URL']}/moto-api/reset")  # servers of a process share buckets
-    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"])
-    client.create_bucket(Bucket=BUCKET)
-    yield client
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
+def store() -> Iterator[Any]:
+    with object_store() as client:
+        yield client
 
 
 def png(shade: int) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (12, 9), (shade, 50, 200)).save(stream, "PNG")
     return stream.getvalue()
-
-
-def names(client: Any, prefix: str) -> list[str]:
-    found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
-    return sorted(entry["Key"] for entry in found)
-
-
-def content(client: Any, name: str) -> bytes:
-    return client.get_object(Bucket=BUCKET, Key=name)["Body"].read()
 
 
 def arguments(toy_file: str) -> list[str]:

@@ -16,8 +16,10 @@ import torch
 from harness.faces import face_at
 from PIL import Image
 
+from headsup_core.bulk.data_sets import near_neighbours
 from headsup_core.bulk.data_sets.duplicates import differing_bits, doubles, fingerprint
 from headsup_core.bulk.data_sets.near_neighbours import EXACT, near_pairs
+from headsup_core.bulk.data_sets.neighbour_costs import made_up_faces, neighbour_cost
 from headsup_core.bulk.data_sets.people_split import best_references, split_people
 from headsup_core.bulk.data_sets.photo_stages import StageOptions
 from headsup_core.cli import main
@@ -213,17 +215,47 @@ def test_near_neighbours_find_what_all_pairs_find() -> None:
     assert np.allclose(cosines, table[pairs[:, 0], pairs[:, 1]], atol=1e-5)
 
 
-def test_a_face_is_compared_with_few_others_however_many_there_are() -> None:
-    import faiss
+def test_a_face_is_compared_with_few_others_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted where faces are compared, with cells of 32 that each face looks into 8 of."""
+    compared: list[int] = []
+    whole = near_neighbours._alike  # pyright: ignore[reportPrivateUsage]
 
-    def compared(count: int) -> float:
-        faiss.cvar.hnsw_stats.reset()
+    def counting(vectors: Any, owners: Any, faces: Any, members: Any, least: float) -> Any:
+        compared.append(len(faces) * len(members))
+        return whole(vectors, owners, faces, members, least)
+
+    monkeypatch.setattr(near_neighbours, "_alike", counting)
+    monkeypatch.setattr(near_neighbours, "CELL", 32)
+    monkeypatch.setattr(near_neighbours, "VISITS", 8)
+
+    def each(count: int) -> float:
+        compared.clear()
         near_pairs(*_made_up(count, count // 4), 0.65)
-        return faiss.cvar.hnsw_stats.ndis / count
+        return sum(compared) / count
 
-    few, many = compared(2500), compared(7500)
+    few, many = each(2500), each(7500)
     assert many < 1.4 * few  # of all pairs it would be 3 times
-    assert many < 7500 / 3
+    assert many < 7500 / 10
+
+
+def test_of_many_photos_of_one_person_each_face_names_its_most_alike() -> None:
+    vectors, owners = _made_up(EXACT + 100, 3)  # seven hundred photos of each, far more pairs than are kept
+    pairs, cosines = near_pairs(vectors, owners, 0.65, most=5)
+    table = vectors @ vectors.T
+    np.fill_diagonal(table, -1)
+    best = {tuple(sorted((face, int(other)))) for face, row in enumerate(table) for other in np.argsort(-row)[:5]}
+    found = {(int(a), int(b)) for a, b in pairs}
+    assert len(found & best) >= 0.97 * len(best)
+    assert len(pairs) <= 5 * len(vectors)
+    assert cosines.min() >= 0.65
+
+
+def test_what_finding_people_takes_is_counted_against_a_known_truth() -> None:
+    vectors = made_up_faces(400)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert float((vectors[0::4] * vectors[1::4]).sum(1).mean()) == pytest.approx(1 / (1 + 0.35**2), abs=0.01)
+    cost = neighbour_cost(400)
+    assert (cost.found, cost.wrong) == (1.0, 0.0)
 
 
 def test_faces_of_one_photo_are_no_pair() -> None:

@@ -10,6 +10,7 @@ from . import (
     face_commands,
     gate_command,
     idfsr_command,
+    neighbours_command,
     pack_commands,
     targets_command,
 )
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand for each kind of measurement; each has only the options that it reads."""
     subcommands = parser.add_subparsers(dest="benchmark", required=True, metavar="SUBCOMMAND")
     measured = (comparing_commands, targets_command, face_commands, gate_command, idfsr_command, pack_commands)
-    for module in (*measured, bulk_command):
+    for module in (*measured, bulk_command, neighbours_command):
         module.add_subcommands(subcommands)
 
 
