@@ -145,7 +145,7 @@ def _pack(shards: Iterable[str], engine: Engine, destination: Destination) -> No
     """Make the shards. Raises `InputError` when one cannot be made; what is in it stays ready."""
     items = [Item(destination.name(shard), place=shard) for shard in shards]
     done = list(engine.run(items, partial(Packer, destination.address), Block("", "")))
-    log.info("%d shards written, %d as they were", *(_count(done, status) for status in ("done", "kept")))
+    log.info("shards: %d written, %d as they were", *(_count(done, status) for status in ("done", "kept")))
     if failed := [result.error for result in done if result.status == "failed"]:
         raise InputError(
             f"{len(failed)} of {len(items)} shards could not be written, the same command tries again:\n"
