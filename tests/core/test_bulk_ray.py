@@ -31,7 +31,7 @@ from headsup_core.bulk.sources import list_items
 from headsup_core.cli import main
 
 PICTURES = 24
-SECONDS = 0.5
+SECONDS = 1.0
 """That a picture takes the worker whose driver is killed."""
 # the whole program of a worker that writes a line of its process for each picture
 WORKER = """
@@ -259,9 +259,9 @@ def _members(shard: bytes) -> dict[str, npt.NDArray[np.int16]]:
 
 
 def _settled(output: Path) -> int:
-    """How many pictures are written when the time of four has brought no further one."""
+    """How many pictures are written when the time of three has brought no further one."""
     count = -1
     while (now := len(_lines(output))) != count:
         count = now
-        time.sleep(4 * SECONDS)
+        time.sleep(3 * SECONDS)
     return count
