@@ -140,6 +140,32 @@ def test_urls_in_and_out_and_a_second_run_keeps_everything(toy_file: str, bucket
     assert (report["kept"], report["done"]) == (3, 0)
 
 
+def test_paths_in_parquet_files_and_lists_name_pictures_wherever_they_lie(bucket: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    system = fsspec.filesystem("memory")
+    for name in ("a/one.png", "a/two.png", "b/three.png", "b/notes.txt"):
+        system.pipe_file(f"/bucket/{name}", _png())
+    (tmp_path / "four.png").write_bytes(_png())
+    named = [f"{bucket}/a/one.png", "four.png", None, str(tmp_path / "four.png")]
+    pq.write_table(pa.table({"url": named, "note": ["x"] * 4}), tmp_path / "named.parquet")
+    system.pipe_file("/bucket/b/list.txt", b"three.png\n")
+
+    def found(source: str) -> list[tuple[str, str]]:
+        return [(item.address, item.place) for item in list_items([source])]
+
+    four = str(tmp_path / "four.png")
+    assert found(str(tmp_path / "named.parquet")) == [
+        (f"{bucket}/a/one.png", "bucket/a/one.png"), (four, "four.png"),
+    ]  # fmt: skip
+    assert found(f"{bucket}/b/list.txt") == [(f"{bucket}/b/three.png", "three.png")]
+    assert [place for _, place in found(f"{bucket}/*/*.png")] == ["a/one.png", "a/two.png", "b/three.png"]
+    pq.write_table(pa.table({"note": ["x"]}), tmp_path / "none.parquet")
+    with pytest.raises(InputError, match=r"none\.parquet.*note"):
+        list_items([str(tmp_path / "none.parquet")])
+
+
 def test_urls_need_an_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["upscale", "s3://bucket/a.png", "--output", str(tmp_path)]) == 2
     assert "--engine" in capsys.readouterr().err
