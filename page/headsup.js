@@ -54,7 +54,7 @@ function show(node, text) {
   box.setAttribute("role", "status")
   box.textContent = text
   box.style.cssText =
-    "box-sizing:border-box;width:100%;height:100%;overflow:auto;white-space:pre-wrap;user-select:text;" +
+    "box-sizing:border-box;width:100%;max-height:100%;overflow:auto;white-space:pre-wrap;user-select:text;" +
     "padding:4px 8px;border-left:4px solid #f5a623;border-radius:4px;background:#3a2c12;color:#ffe2b0;" +
     `font:12px/${LINE}px sans-serif`
   const width = Math.max(10, Math.floor((node.size[0] - 50) / LETTERS))

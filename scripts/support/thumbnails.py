@@ -16,8 +16,8 @@ from headsup_core.image_files import read_picture
 from .paths import ROOT
 
 SAMPLES, WORKFLOWS = ROOT / "samples", ROOT / "workflows"
-GAP, PAD, LETTERS = 6, 9, 28
-"""Pixels: between pictures, around a caption, and of its letters: cards show some 300 of a thumbnail's 640."""
+GAP, PAD, LETTERS = 6, 10, 38
+"""Pixels: between pictures, around a caption, and of its letters: cards show a thumbnail 200 wide."""
 QUALITY = 88
 
 Panel = tuple[str, torch.Tensor]
