@@ -49,11 +49,11 @@ def object_store() -> Generator[Any]:
 
 
 def names(client: Any, prefix: str) -> list[str]:
-    """Of the objects that begin so, sorted."""
+    """What objects that begin so are called, sorted."""
     found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
     return sorted(entry["Key"] for entry in found)
 
 
 def content(client: Any, name: str) -> bytes:
-    """Of an object."""
+    """What is in an object."""
     return client.get_object(Bucket=BUCKET, Key=name)["Body"].read()

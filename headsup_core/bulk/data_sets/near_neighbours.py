@@ -20,7 +20,7 @@ CELL = 256
 VISITS = 64
 """Cells that a face looks into: its own and the next."""
 ROUNDS, SAMPLE = 5, 64
-"""Of k-means, which finds the middles of the cells, and faces that it sees for each."""
+"""Rounds of k-means, which finds the middles of the cells, and faces that it sees for each."""
 AT_ONCE = 8192
 """Faces that are compared with a cell at once."""
 
@@ -90,7 +90,7 @@ def _alike(vectors: Vectors, owners: Numbers, faces: Numbers, members: Numbers, 
 
 
 def _best(named: list[_Named], most: int) -> _Named:
-    """Of those that each face names the most alike ones, at most `most`; by their numbers among equals."""
+    """The most alike of those that each face names, at most `most`; by their numbers among equals."""
     faces, others, cosines = (np.concatenate(part) for part in zip(*named, strict=True))
     order = np.lexsort((others, -cosines, faces))
     faces, others, cosines = faces[order], others[order], cosines[order]

@@ -15,10 +15,10 @@ from .near_neighbours import Vectors, near_pairs
 PHOTOS, WIDTH = 4, 128
 """Photos of a person, and numbers of a face."""
 SPREAD = 0.35
-"""Of a person's photos around their middle, which is drawn from the normal distribution in each number: the mean cosine
-of two photos of a person is 1 / (1 + SPREAD ** 2), 0.89."""
+"""How far a person's photos lie around their middle, which is drawn from the normal distribution in each number:
+the mean cosine of two photos of a person is 1 / (1 + SPREAD ** 2), 0.89."""
 LEAST = 0.65
-"""Cosine of a pair. Of two people's photos it is about 0, with a standard deviation of 0.09."""
+"""Least cosine of a pair. That of two people's photos is about 0, with a standard deviation of 0.09."""
 
 
 @dataclass(frozen=True)
