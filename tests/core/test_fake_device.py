@@ -132,6 +132,15 @@ def planted(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[..., tor
     return lambda codec, latent: change(decode(codec, latent))
 
 
+def small_scene(device: FakeDevice) -> Scene:
+    """A scene in which things are planted."""
+    return Scene(SCENES[PEOPLE](device, torch.float32).model, grey(64), {"scale": 4})
+
+
+def test_nothing_is_found_where_nothing_is_planted(device: FakeDevice) -> None:
+    checked(device, small_scene(device))
+
+
 @pytest.mark.parametrize(
     ("change", "caught"),
     [
@@ -147,8 +156,7 @@ def test_what_is_planted_is_found(
     change: Callable[[torch.Tensor], torch.Tensor], caught: type[Exception], device: FakeDevice,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    scene = Scene(SCENES[PEOPLE](device, torch.float32).model, grey(64), {"scale": 4})
-    checked(device, scene)
+    scene = small_scene(device)
     monkeypatch.setattr(Codec, "decode", planted(change))
     with pytest.raises(caught):
         checked(device, scene)
