@@ -18,7 +18,7 @@ from ..host import Host, PlainHost, Progress
 from ..identity.identity import Identity
 from ..identity.similarity import compare
 from ..image_files import check_image
-from ..imaging.chroma import Toning, toning_of
+from ..imaging.tints.chroma import Toning, toning_of
 from ..option_fields import check_options, option
 from ..restoring.tiling.aligned_crops import FEATHER, soft_square
 from .conditioning import AlignedFace, cut_face, see

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import InputError
-from ..imaging.chroma import luma_of
+from ..imaging.tints.chroma import luma_of
 from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
 from .options import SEEDS, RestoreOptions

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..imaging.chroma import Toning, toning_of
+from ..imaging.tints.chroma import Toning, toning_of
 from .people.conditions import KnownFace
 
 

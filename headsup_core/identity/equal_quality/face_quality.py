@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from ...faces.alignment import align_matrix, uncrop
 from ...faces.face import Face
 from ...faces.reference import face_location
-from ...imaging.chroma import luma_of
+from ...imaging.tints.chroma import luma_of
 
 BLURS = (0.0, 0.5, 0.8, 1.1, 1.5, 2.0, 2.7)
 """Sigmas in pixels of the input that are tried."""

@@ -11,7 +11,8 @@ SECONDS_BETWEEN = 10
 
 
 class Findings:
-    """What went wrong: counted by kind, the first of each kind in words."""
+    """What went wrong: counted by kind, the first of each kind in words; those are said at once, too, since a campaign
+    that is stopped would else have told nothing."""
 
     KINDS = ("tracebacks", "hangs", "half-written files", "lost pictures", "wrong pictures", "growing memory")
 
@@ -23,6 +24,8 @@ class Findings:
         self.counts[kind] += 1
         if self.counts[kind] <= 3:
             self.examples.append(f"{kind}: {example}")
+            sys.stdout.write(f"{self.examples[-1]}\n")
+            sys.stdout.flush()
 
 
 class Steps:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-LUMA = (0.25, 0.5, 0.25)
-"""Weights of R, G and B, as in YCoCg: blue counts for more than in BT.601, or light sepia, of which red and green are
-at their end, would hardly differ in brightness."""
+from .tint_curves import LUMA, Levels, tint_curve
+
 GREY = 0.75 / 255
 """Channels that differ by less are equal: what 8 bits cannot tell apart."""
 LEVELS = 128
@@ -31,10 +30,6 @@ BLOCK, LEAST_BLOCKS = 8, 8
 NOISE, ROUGH = 4 / 255, 8 / 255
 """How far colours may lie from the tint's: half of all squares by NOISE (JPEG's rounding), and pixels, by root mean
 square, by ROUGH and a quarter of the tint's range, since JPEG blurs colour at edges of brightness."""
-WINDOW, ROUNDING = 12 / 255, 0.75 / 255
-"""Range of brightness over which a tint is averaged, and how far that may lie from what was found."""
-TURN = 6 / 57.3
-"""Radians by which the hue of a JPEG's tint turns at most from dark to bright, or it has not one hue."""
 LARGE = 768
 """Longer side at which a picture is looked at, at most."""
 REGION, REGION_NOISES, SQUARE, SQUARE_NOISES = 3 / 255, 2.5, 2.5 / 255, 4
@@ -150,11 +145,12 @@ def _tint(picture: torch.Tensor) -> Toning | None:
 
 def _followed(picture: torch.Tensor) -> Toning | None:
     height, width = picture.shape[-2:]
-    curve = _curve(picture)
-    if curve is None:
+    levels = _levels(picture)
+    if levels is None:
         return None
-    away = picture - curve.apply(picture)
-    reach = float((curve.offsets.amax(1) - curve.offsets.amin(1)).max())
+    seen = Toning(levels.luma.float(), levels.offsets.float())
+    reach = float((seen.offsets.amax(1) - seen.offsets.amin(1)).max())
+    away = picture - seen.apply(picture)
     if float(away.abs().amax(1).square().mean().sqrt()) > ROUGH + reach / 4:
         return None
     squares = F.avg_pool2d(away, max(1, min(BLOCK, min(height, width) // LEAST_BLOCKS)))
@@ -162,11 +158,13 @@ def _followed(picture: torch.Tensor) -> Toning | None:
     regions = F.avg_pool2d(squares, 3, 1, 1, count_include_pad=False)
     if noise > NOISE or float(regions.abs().max()) > REGION + REGION_NOISES * noise:
         return None
-    return curve if float(squares.abs().max()) <= SQUARE + SQUARE_NOISES * noise else None
+    if float(squares.abs().max()) > SQUARE + SQUARE_NOISES * noise:
+        return None
+    return Toning(*tint_curve(levels))
 
 
-def _curve(picture: torch.Tensor) -> Toning | None:
-    """The colour at each level of brightness that occurs; a neighbouring level may not stand out either."""
+def _levels(picture: torch.Tensor) -> Levels | None:
+    """The colour at each level of brightness that occurs; None when there are hardly any levels."""
     brightness = luma_of(picture).flatten().double()
     low, high = float(brightness.min()), float(brightness.max())
     if high - low < LEAST_RANGE:
@@ -174,71 +172,11 @@ def _curve(picture: torch.Tensor) -> Toning | None:
     offsets = (picture - luma_of(picture))[0].flatten(1).double()
     level = ((brightness - low) / (high - low) * LEVELS).long().clamp(max=LEVELS - 1)
     order = torch.argsort(level, stable=True)
-    sizes = torch.bincount(level, minlength=LEVELS).tolist()
-    lumas: list[torch.Tensor] = []
-    colors: list[torch.Tensor] = []
-    for here in order.split(sizes):
-        if len(here):
-            lumas.append(brightness[here].mean())
-            colors.append(offsets[:, here].median(1).values)
-    luma, found = torch.stack(lumas), torch.stack(colors, dim=1)
+    places = [here for here in order.split(torch.bincount(level, minlength=LEVELS).tolist()) if len(here)]
+    luma = torch.stack([brightness[here].mean() for here in places])
+    found = torch.stack([offsets[:, here].median(1).values for here in places], dim=1)
+    away = [float((offsets[:, here] - found[:, [at]]).abs().amax(0).sum()) for at, here in enumerate(places)]
+    # a single level may not stand out
     found = F.pad(found[None], (1, 1), mode="replicate")[0].unfold(1, 3, 1).median(2).values
-    smooth = _smoothed(luma, found, torch.tensor([len(here) for here in order.split(sizes) if len(here)]))
-    # the weights of brightness leave nothing of an offset: what is added to grey changes its colour alone
-    smooth = smooth - (smooth * torch.tensor(LUMA, dtype=torch.double)[:, None]).sum(0)
-    return Toning(luma.float(), smooth.float())
-
-
-def _around(luma: torch.Tensor, found: torch.Tensor, weights: torch.Tensor, window: float) -> torch.Tensor:
-    """The mean of the levels within `window`, those nearer counting for more."""
-    kernel = (1 - (luma[:, None] - luma[None]).abs() / window).clamp(min=0) * weights[None]
-    return (found @ kernel.T) / kernel.sum(1)
-
-
-def _one_hue(found: torch.Tensor, luma: torch.Tensor, weights: torch.Tensor, noise: float) -> torch.Tensor:
-    """Offsets `[3,n]` of one hue, which all levels have together; as they are when the hue turns with brightness.
-
-    JPEG's rounding turns the hue of single levels by many degrees, and their mean by less than two. Levels that lie
-    farther than twice `noise` from that hue (what is cut off at white) stay as they are.
-    """
-    mean = (found * weights).sum(1)
-    if float(mean.norm()) == 0:
-        return found
-    ahead = mean / mean.norm()
-    aside = torch.linalg.cross(ahead, torch.tensor(LUMA, dtype=torch.double))
-    along, across = ahead @ found, aside @ found / aside.norm()
-    strength = weights * along.clamp(min=0) ** 2
-    angle, total = torch.atan2(across, along.clamp(min=1e-9)), strength.sum().clamp(min=1e-12)
-    around = luma - (strength * luma).sum() / total
-    turn = (strength * around * angle).sum() / (strength * around**2).sum().clamp(min=1e-12)
-    if float(turn.abs() * (luma[-1] - luma[0])) > TURN:
-        return found
-    hue = (strength * angle).sum() / total
-    direction = ahead * torch.cos(hue) + aside / aside.norm() * torch.sin(hue)
-    one = torch.hypot(along, across) * direction[:, None]
-    return torch.where((found - one).abs().amax(0) <= 2 * noise, one, found)
-
-
-def _smoothed(luma: torch.Tensor, found: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Offsets `[3,n]` freed of 8 bits' rounding, which turns the hue of dark and of pale colours by degrees.
-
-    A level takes the colour of one multiplied tint (brightness times a constant) where that lies within rounding or
-    noise of what was found, else the mean of its surroundings where that does, else what was found.
-    """
-    weights = counts.double()
-    around = _around(luma, found, weights, WINDOW)
-    noise = 2 * float((found - around).abs().amax(0).median())
-    if noise <= ROUNDING:
-        noise = ROUNDING
-        result = torch.where((found - around).abs().amax(0) <= noise, around, found)
-    else:  # JPEG's: no single level can be trusted
-        wide = _around(luma, found, weights, 4 * WINDOW)
-        found = torch.where((wide - around).abs().amax(0) <= noise, wide, around)
-        result = found = _one_hue(found, luma, weights, noise)
-    fits = torch.ones_like(luma, dtype=torch.bool)
-    constant = torch.zeros_like(found[:, :1])
-    for _ in range(3):  # without what is cut off at white
-        strength = weights * fits * luma
-        constant = (found * strength).sum(1, keepdim=True) / (strength * luma).sum().clamp(min=1e-9)
-        fits = (found - constant * luma).abs().amax(0) <= noise
-    return torch.where(fits, constant * luma, result)
+    shares = torch.tensor([len(here) for here in places], dtype=torch.double) / len(brightness)
+    return Levels(luma, found, shares, sum(away) / len(brightness))

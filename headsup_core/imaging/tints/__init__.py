@@ -1,0 +1,1 @@
+"""The one colour of grey and tinted pictures, and that they keep it."""
