@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from ..errors import InputError
-from ..imaging.tints.chroma import luma_of
 from ..imaging.color import apply_color_fix
 from ..imaging.resizing import resize
+from ..imaging.tints.chroma import luma_of
 from .options import SEEDS, RestoreOptions
 
 GRAIN = 0.12
