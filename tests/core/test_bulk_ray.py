@@ -233,7 +233,7 @@ def test_shards_of_a_bucket_come_out_as_shards_whichever_worker_restored_them(
     report = json.loads(content(store, "ray/bulk_report.json"))
     assert (report["done"], report["failed"]) == (7, 1)
     store.put_object(Bucket=BUCKET, Key="in/deep/bad.png", Body=_png(1))
-    assert main(on_ray) == 0
+    assert main([*given, "--output", f"s3://{BUCKET}/ray", "--engine", "local"]) == 0
     report = json.loads(content(store, "ray/bulk_report.json"))
     assert (report["done"], report["kept"], report["failed"]) == (1, 7, 0)
     said = "".join(capfd.readouterr()) + content(store, "ray/failures.jsonl").decode()
