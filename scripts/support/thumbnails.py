@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,11 +36,11 @@ def model() -> hu.HeadsUpModel:
     return hu.load_model("headsup-tiny")
 
 
-def restored(image: torch.Tensor, *photos: str, **options: object) -> hu.RestoreResult:
+def restored(image: torch.Tensor, *photos: str, **options: Any) -> hu.RestoreResult:  # noqa: ANN401 - the options of restore()
     """As *HeadsUp Restore Portrait* does it, each photo being of another person."""
     analyzer = hu.load_face_analyzer()
     people = [hu.encode_identity([picture(name)], analyzer, name=name) for name in photos]
-    settings = {"scale": 4.0} | options
+    settings: dict[str, Any] = {"scale": 4.0} | options
     return hu.restore(image, model(), faces=analyzer.detect(image), people=people, analyzer=analyzer, **settings)
 
 
