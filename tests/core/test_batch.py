@@ -384,9 +384,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FORMAT_SUFFIXES if kind != "avif" or features.check("avif")])
-def test_results_of_every_format_are_resumed_and_keep_what_is_said(
-    upscale: Upscale, tmp_path: Path, kind: str
-) -> None:
+def test_results_of_every_format_are_resumed_and_keep_what_is_said(upscale: Upscale, tmp_path: Path, kind: str) -> None:
     exif = Image.Exif()
     exif[0x013B] = "Ada"
     (tmp_path / "in").mkdir()
@@ -418,3 +416,13 @@ def test_16_bits_in_are_16_bits_out_when_asked(upscale: Upscale, tmp_path: Path)
     status, _records, errors = upscale(*common, "--bits", "16", "--format", "jpeg")
     assert status == 2
     assert "8 bits" in errors
+
+
+def test_a_long_name_is_not_said_to_be_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(b"of somebody else")
+    with caplog.at_level("INFO"):
+        jobs = plan_jobs([tmp_path / f"{'é' * 120}.jpg", tmp_path / "a.jpg"], tmp_path / "out")
+    assert len(jobs[0].target.name.encode()) <= 255
+    reasons = [record.args[1] for record in caplog.records if isinstance(record.args, tuple)]
+    assert len(set(reasons)) == 2  # each its own

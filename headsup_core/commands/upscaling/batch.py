@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -146,7 +147,8 @@ def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False
             raise InputError(f"the result of {source} would replace {plain}, a picture given: choose another --output")
         target = _target(plain.parent, source, ending, taken)
         if target != plain and name_key(plain) not in taken:
-            log.info("%s is there and is no result of %s: that becomes %s", plain, source, target.name)
+            why = "is there and is no result" if os.path.lexists(plain) else "is too long for the name of a result"
+            log.info("%s %s of %s: that becomes %s", plain, why, source, target.name)
         taken.add(name_key(target))
         jobs.append(Job(source, target))
     return jobs
