@@ -29,7 +29,7 @@ from .restore_faces import working_bytes
 
 SMALL_EYES = 8.0
 """Pixels of the input between the eyes of a face, from which on the one-step model restores it with the photo."""
-COARSEST = 2.5
+COARSEST = 1.5
 """A face is not painted where the picture shows it so many times as fine as the model."""
 
 

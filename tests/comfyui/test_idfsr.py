@@ -115,7 +115,9 @@ def test_load_model_takes_it_like_every_other(executor: Executor, model_file: Pa
     )
     tiny = executor.values(graph, astronaut(40))  # eyes 6.7 px apart
     found = graph.detect(tiny, min_eye_distance=5.0)
-    upscaled = [graph.upscale(model, tiny, faces=found[0], identity_gate="off") for model in (known[0], loaded[0])]
+    upscaled = [
+        graph.upscale(model, tiny, scale=3.0, faces=found[0], identity_gate="off") for model in (known[0], loaded[0])
+    ]
     info, image, report, alone = finish(executor, graph, loaded[1], upscaled[0][0], upscaled[0][2], upscaled[1][0])
 
     assert "known faces: unnamed (unknown) paints" in info
