@@ -59,9 +59,9 @@ class BulkOutcome:
     @property
     def idle(self) -> float:
         """Share of the time between a worker's first picture and its last in which it did not compute: it waited for
-        reading, writing or its next block. 0..1."""
+        reading, writing or its next block. 0..1; 0 where nothing was to be computed."""
         present = sum(end - begin for begin, end in self.spans.values())
-        return max(0.0, 1 - self.busy / present) if present else 0.0
+        return max(0.0, 1 - self.busy / present) if present and self.busy else 0.0
 
     def __str__(self) -> str:
         parts = [f"{self.counts['done']} done"]
