@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .tint_curves import LUMA, Levels, tint_curve
+from .tint_curves import LUMA, WINDOW, Levels, tint_curve
 
 GREY = 0.75 / 255
 """Channels that differ by less are equal: what 8 bits cannot tell apart."""
@@ -144,23 +144,28 @@ def _tint(picture: torch.Tensor) -> Toning | None:
 
 
 def _followed(picture: torch.Tensor) -> Toning | None:
-    height, width = picture.shape[-2:]
+    """The tint, where it or the mean of neighbouring levels explains the picture: single levels would follow any."""
     levels = _levels(picture)
     if levels is None:
         return None
-    seen = Toning(levels.luma.float(), levels.offsets.float())
-    reach = float((seen.offsets.amax(1) - seen.offsets.amin(1)).max())
-    away = picture - seen.apply(picture)
+    tint = Toning(*tint_curve(levels))
+    around = Toning(levels.luma.float(), levels.around(WINDOW).float())
+    reach = float((around.offsets.amax(1) - around.offsets.amin(1)).max())
+    return tint if _explains(around, picture, reach) or _explains(tint, picture, reach) else None
+
+
+def _explains(curve: Toning, picture: torch.Tensor, reach: float) -> bool:
+    """Whether pixels, squares and regions lie near the colours of their brightness; `reach` is the tint's range."""
+    height, width = picture.shape[-2:]
+    away = picture - curve.apply(picture)
     if float(away.abs().amax(1).square().mean().sqrt()) > ROUGH + reach / 4:
-        return None
+        return False
     squares = F.avg_pool2d(away, max(1, min(BLOCK, min(height, width) // LEAST_BLOCKS)))
     noise = float(squares.abs().amax(1).median())
     regions = F.avg_pool2d(squares, 3, 1, 1, count_include_pad=False)
     if noise > NOISE or float(regions.abs().max()) > REGION + REGION_NOISES * noise:
-        return None
-    if float(squares.abs().max()) > SQUARE + SQUARE_NOISES * noise:
-        return None
-    return Toning(*tint_curve(levels))
+        return False
+    return float(squares.abs().max()) <= SQUARE + SQUARE_NOISES * noise
 
 
 def _levels(picture: torch.Tensor) -> Levels | None:
