@@ -98,10 +98,14 @@ def test_commands_that_do_not_exist_are_found(line: str, problems: list[str]) ->
     assert unknown_in(line) == problems
 
 
+COMMAND = r"python -m headsup_core +((?:(?!\*\*)[^`\n])+)"
+"""Up to the end of the code or of the bold type, which notes on the canvas have in its place."""
+
+
 def commands_in(text: str) -> list[str]:
     """What stands behind `python -m headsup_core` in a page, with the lines that a backslash joins."""
     joined = re.sub(r"\\\n\s*", " ", text)
-    return [match.split(" # ")[0].strip() for match in re.findall(r"python -m headsup_core +([^`\n]+)", joined)]
+    return [match.split(" # ")[0].strip() for match in re.findall(COMMAND, joined)]
 
 
 def unknown_in(line: str) -> list[str]:
