@@ -78,7 +78,7 @@ def compare_models() -> Image.Image:
 
 
 def tiny_face() -> Image.Image:
-    """What goes in: what comes out is an experiment."""
+    """What goes in; what comes out is not drawn yet."""
     face = F.interpolate(picture("tiny_face"), scale_factor=12, mode="nearest")
     return row([("a tiny face", face), ("the person", picture("fit"))], height=400)
 

@@ -87,21 +87,20 @@ def recognise(
         which = f" in picture {', '.join(without)}" if len(faces) > 1 else ""
         notes.append(f"no face was found{which}: nobody could be recognised there")
     named, decided = assign(image, faces, model.identities, used, model.match_threshold, enlarged)
-    if _only_strangers(named) and not any(face.torn for found in decided for face in found):
+    torn = [(number, face) for number, found in enumerate(decided, 1) for face in found if face.torn]
+    if _only_strangers(named) and not torn:
         least = default_threshold(used.embedder_id) if model.match_threshold is None else model.match_threshold
         names = " or ".join(identity.name for identity in model.identities)
         notes.append(
             f"nobody is like {names} (a score of {least:g} is needed, 1 = two good photos), so no photo was used: "
             "lower the match threshold, or assign the face by hand"
         )
-    for picture, found in enumerate(decided):
-        for face in found:
-            if face.torn:
-                where = f"picture {picture + 1}, " if len(decided) > 1 else ""
-                notes.append(
-                    f"{where}face {face.face + 1} could be {' or '.join(face.torn)}, their photos are about as like "
-                    "it: none was used; assign the face by hand"
-                )
+    for number, face in torn:
+        where = f"picture {number}, " if len(decided) > 1 else ""
+        notes.append(
+            f"{where}face {face.face + 1} could be {' or '.join(face.torn)}, their photos are about as like it: "
+            "none was used; assign the face by hand"
+        )
     if not one_step.takes_reference:
         notes.append(f"{one_step.card.name} takes no reference: people were recognised, but not injected")
     pictures = image.split(1)
