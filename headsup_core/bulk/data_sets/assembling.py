@@ -89,10 +89,13 @@ class PartWriter:
 def finish(folder: Path, records: Sequence[PhotoRecord], embedder: str, pairs: PairOptions) -> dict[str, Any]:
     """Write index, test split, contact sheets and report of a data set; returns the report.
 
+    The same records give the same files, whoever found them in which order.
+
     Raises:
         InputError: no photo was kept.
     """
     started = time.monotonic()
+    records = sorted(records, key=lambda record: (record.name, record.key))
     kept = [record for record in records if record.stage == KEPT]
     fallen = {stage: [record for record in records if record.stage == stage] for stage in STAGES}
     if not kept:

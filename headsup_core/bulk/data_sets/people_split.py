@@ -11,8 +11,8 @@ from ...training.data.face_index import FaceIndex, Pair
 def split_people(index: FaceIndex, share: float) -> tuple[FaceIndex, FaceIndex]:
     """(training, test): about `share` of the people who are in several photos go to the test with all their photos.
 
-    Who goes is decided by what their first photo is called, so that an index that has grown gives the same people. A
-    photo that shows people of both goes to neither.
+    Who goes is decided by where their first photo lies, so that an index that has grown gives the same people. A photo
+    that shows people of both goes to neither.
     """
     people = index.people()
     pictures_of: dict[int, list[int]] = {}
@@ -22,7 +22,7 @@ def split_people(index: FaceIndex, share: float) -> tuple[FaceIndex, FaceIndex]:
     test = {
         person
         for person, pictures in pictures_of.items()
-        if len(pictures) > 1 and _drawn(index.pictures[pictures[0]].file.name, share)
+        if len(pictures) > 1 and _drawn(index.pictures[pictures[0]].file.as_posix(), share)
     }
     tested = [picture for picture, here in enumerate(people) if here and set(here) <= test]
     trained = [picture for picture, here in enumerate(people) if not set(here) & test]

@@ -8,6 +8,7 @@ from . import (
     bulk_command,
     comparing_commands,
     face_commands,
+    flicker_command,
     gate_command,
     idfsr_command,
     neighbours_command,
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One subcommand for each kind of measurement; each has only the options that it reads."""
     subcommands = parser.add_subparsers(dest="benchmark", required=True, metavar="SUBCOMMAND")
     measured = (comparing_commands, targets_command, face_commands, gate_command, idfsr_command, pack_commands)
-    for module in (*measured, bulk_command, neighbours_command):
+    for module in (*measured, bulk_command, neighbours_command, flicker_command):
         module.add_subcommands(subcommands)
 
 
