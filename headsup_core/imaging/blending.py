@@ -6,9 +6,6 @@ import torch
 
 from .tile_plan import Tile, TilePlan
 
-# A pixel is done when its weights sum to one, less what rounding may cost.
-_DONE = 1 - 1e-4
-
 
 def tile_weights(tile: Tile, radius: int, *, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Blending weights of one tile, `[1,1,h,w]` in 0..1.
@@ -78,9 +75,6 @@ def _inside(start: int, end: int, low: int, high: int, fade: int) -> torch.Tenso
 class TileAccumulator:
     """Sums weighted tiles into a picture `[batch, channels, height, width]` and normalises by the summed weights.
 
-    The weights need not come from one plan: after out of memory the rest may be added from a plan with smaller tiles
-    (those that `needs` names), and the blend from the finished tiles to the new ones is as smooth as any other.
-
     Args:
         batch, channels, height, width: size of the picture, in the units of the tiles.
         dtype: of the sums (and of the result); float32 or float64.
@@ -112,14 +106,6 @@ class TileAccumulator:
         weights = weights.to(total)
         target += values.to(target) * weights
         total += weights
-
-    def needs(self, tile: Tile) -> bool:
-        """Whether the tile holds a unit whose weights do not sum to one yet."""
-        return bool((tile.crop(self._weights) < _DONE).any())
-
-    def missing(self) -> torch.Tensor:
-        """What the weights lack of one, `[1,1,height,width]` in 0..1."""
-        return (1 - self._weights).clamp(0, 1)
 
     def result(self) -> torch.Tensor:
         """The blended picture `[batch, channels, height, width]`.

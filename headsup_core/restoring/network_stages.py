@@ -35,7 +35,7 @@ def told_unet_stage(run: Run, observation: Observation | None, conditions: Condi
     model = run.model
 
     def both(tiles: torch.Tensor, places: Sequence[Tile]) -> torch.Tensor:
-        if conditions.prepare(places, needed):  # after out of memory: smaller tiles, whose references are new
+        if conditions.prepare(places, needed):  # what did not fit beside the encoder
             run.host.load(model.denoisers, needed)
         return denoise_both(model, tiles, places, run.prompt, observation, conditions)
 

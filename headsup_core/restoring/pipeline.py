@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,8 +29,9 @@ from .prompting import prompts_of, with_texts
 from .resolving import Resolved, resolve
 from .restore_report import RestoreReport
 from .session import Run, Session
-from .stages import STAGES
+from .stages import STAGES, Restored
 from .tiling.aligned_crops import restore_faces
+from .tiling.beginning_again import with_memory
 from .tiling.own_tiles import faces_note, restore_around_faces
 from .tiling.tiled_run import Tiling
 from .toned import Tones
@@ -110,14 +112,19 @@ def _restore_frames(image: torch.Tensor, session: Session, faces: Faces | None) 
         faces.check_pictures(image)
     results: list[RestoreResult] = []
     for index, frame in enumerate(image.split(1)):
-        here = replace(session, options=session.options.for_picture(index))
+        options = session.options.for_picture(index)
+        if results:  # frames must not differ because the free memory does
+            options = _tiled_as(options, results[-1])
         own = None if faces is None else replace(faces, pictures=(faces[index],))
-        results.append(restore_pictures(frame, here, own))
+        results.append(restore_pictures(frame, replace(session, options=options), own))
     given = session.options
     own = {"prompt": given.prompt, "tags": given.tags, "texts": given.texts, "mask": given.mask}
-    settled = replace(results[0].report.options, **own)
+    settled = _tiled_as(replace(results[0].report.options, **own), results[-1])
     report = replace(results[0].report, seconds=sum(one.report.seconds for one in results), options=settled)
     report.notes = list(dict.fromkeys(note for one in results for note in one.report.notes))
+    for number, (one, earlier) in enumerate(zip(results[1:], results, strict=False), 2):
+        if one.report.tile != earlier.report.tile:
+            report.notes.append(f"tile {one.report.tile} from picture {number} on")
     for index, one in enumerate(results):
         report.identity_scores += [] if not index else one.report.identity_scores
         for name in ("faces", "gate", "sent_back"):
@@ -130,6 +137,12 @@ def _restore_frames(image: torch.Tensor, session: Session, faces: Faces | None) 
     return RestoreResult(
         torch.cat([one.image for one in results]), torch.cat([one.before for one in results]), report, shown
     )
+
+
+def _tiled_as(options: RestoreOptions, other: RestoreResult) -> RestoreOptions:
+    """`options` with the tiles that `other` was made of."""
+    used = other.report.options
+    return replace(options, tile=used.tile, overlap=used.overlap, tile_batch=used.tile_batch)
 
 
 @torch.no_grad()
@@ -189,14 +202,14 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
             single=options.reference_call == "single",
         )
         batch = _Batch(small, before, prepared, chosen, people, gatekeeper, tones, painting, prompts)
-        restored, tiling = _through_networks(batch, run, options)
+        restored, tilings = _through_networks(batch, run, options)
     output = prepared.finish(tones.apply(finished(restored, before, report.options, opacity)))
     if gatekeeper is not None:
         shown = gatekeeper.scored(output, before)
         report.gate = score_lines(shown)
         report.identity_scores = score_records(shown)
         report.sent_back = score_lines(shown, sent_back=True)
-    _complete(report, chosen, tiling, model)
+    _complete(report, chosen, tilings, model)
     report.seconds = time.perf_counter() - started
     return RestoreResult(output, before.clamp(0, 1), report, shown)
 
@@ -223,25 +236,18 @@ class _Batch:
     prompts: Sequence[torch.Tensor]
 
 
-def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple[torch.Tensor, Tiling]:
-    """The restored pictures `[B,3,H,W]`, picture by picture, and the tiling that worked."""
+def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple[torch.Tensor, list[Tiling]]:
+    """The restored pictures `[B,3,H,W]`, picture by picture, and the tiling that worked for each."""
     prepared, chosen, tiling = batch.prepared, batch.chosen, batch.chosen.tiling
     settled: list[torch.Tensor] = []
+    tilings: list[Tiling] = []
     for index, picture in enumerate(prepared.network.split(1)):
         noise = torch.Generator().manual_seed((options.seed + index) % SEEDS) if options.sample_posterior else None
         prompt = batch.prompts[index]
         here = replace(run, noise=noise, small=batch.small[index : index + 1], prompt=prompt)
-        if chosen.faces is not None:
-            one = restore_faces(picture, chosen.faces[index], here, tiling)
-        else:
-            around = () if chosen.around is None else chosen.around[index]
-            people, size = batch.people, prepared.reference.shape[-2:]
-            known = {} if people is None else people.known(index, size, prepared.margin)
-            known = batch.tones.references(index, known, picture.shape[-2:])
-            if batch.painting is not None:
-                known = batch.painting.left_over(index, known)
-            one = restore_around_faces(picture, here, tiling, around, known)
+        one = with_memory(_way_of(batch, index, picture), here, tiling, partial(_steps_from, chosen, index))
         tiling = one.tiling
+        tilings.append(tiling)
         result = batch.tones.apply(prepared.settle(one.picture), index)
         this = slice(index, index + 1)
         painted = None
@@ -255,17 +261,40 @@ def _through_networks(batch: _Batch, run: Run, options: RestoreOptions) -> tuple
         elif painted is not None:
             result = painted
         settled.append(result)
-    return torch.cat(settled), tiling
+    return torch.cat(settled), tilings
 
 
-def _complete(report: RestoreReport, chosen: Resolved, tiling: Tiling, model: OneStepModel) -> None:
+def _way_of(batch: _Batch, index: int, picture: torch.Tensor) -> Callable[[Run, Tiling], Restored]:
+    """What restores `picture` `[1,3,H,W]`, the batch's number `index` as it is encoded."""
+    faces, around = batch.chosen.faces, batch.chosen.around
+    if faces is not None:
+        return partial(restore_faces, picture, faces[index])
+    size = batch.prepared.reference.shape[-2:]
+    known = {} if batch.people is None else batch.people.known(index, size, batch.prepared.margin)
+    known = batch.tones.references(index, known, picture.shape[-2:])
+    if batch.painting is not None:
+        known = batch.painting.left_over(index, known)
+    return partial(restore_around_faces, picture, () if around is None else around[index], known)
+
+
+def _steps_from(chosen: Resolved, index: int, tiling: Tiling) -> int:
+    """Of the progress, from the picture `index` on."""
+    return STAGES * replace(chosen, tiling=tiling).calls_from(index)
+
+
+def _complete(report: RestoreReport, chosen: Resolved, tilings: Sequence[Tiling], model: OneStepModel) -> None:
     """Say in the report what tiles came of it."""
-    if tiling.tile_pixels != chosen.tiling.tile_pixels:
-        report.notes.append(f"out of memory with tile {report.tile}: went on with tile {tiling.tile_pixels}")
+    tiling, last, way = tilings[-1], report.tile, ""
+    for number, each in enumerate(tilings, 1):
+        since = "" if number == 1 else f", from picture {number} on"
+        if each.tile_pixels != last:
+            last, before = each.tile_pixels, last
+            report.notes.append(f"out of memory with tile {before}: begun again with tile {last}{since}")
+        if each.codec_way != way:
+            way = each.codec_way
+            report.notes.append(f"codec: {way}{since}")
     if chosen.around is not None:
         report.notes.append(faces_note(chosen.around, model, tiling, *chosen.padded_size))
-    if tiling.codec_way:
-        report.notes.append(f"codec: {tiling.codec_way}")
     ended = replace(chosen, tiling=tiling)
     report.options = ended.filled_in(report.options)
     report.tiles, report.work_ratio = len(ended.plan.tiles), ended.plan.work_ratio

@@ -91,8 +91,14 @@ class Resolved:
     @property
     def calls(self) -> int:
         """Tiles of all runs."""
-        plans = self.plans
-        return self.runs * len(plans[0].tiles) if self.around is None else sum(len(plan.tiles) for plan in plans)
+        return self.calls_from(0)
+
+    def calls_from(self, index: int) -> int:
+        """Tiles of the runs of the pictures from that index on."""
+        if self.around is not None:
+            return sum(len(plan.tiles) for plan in self.plans[index:])
+        before = index if self.faces is None else sum(len(found) for found in self.faces.pictures[:index])
+        return (self.runs - before) * len(self.plans[0].tiles)
 
 
 def resolve(

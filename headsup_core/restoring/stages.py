@@ -18,7 +18,7 @@ from .network_stages import codec_stages, told_unet_stage, unet_stage
 from .people.conditions import Conditions, KnownFace
 from .session import Run
 from .tiling.tile_memory import PREVIEW_SIDE, bytes_per_pixel, fits_in_parts, part_side, parts_help
-from .tiling.tiled_run import Tiling, run_tiled
+from .tiling.tiled_run import BeginAgainError, Tiling, run_tiled
 
 RAN_OUT = "independent tiles, because exact parts ran out of memory"
 STAGES = 3
@@ -32,7 +32,7 @@ class Restored:
     Attributes:
         picture: `[1,3,H,W]`, not clamped.
         plain: what the model gives without conditions: the same tensor when nothing was conditioned; None unless asked.
-        tiling: what worked; smaller than asked for after out of memory.
+        tiling: with which it was made, `codec_way` filled in.
     """
 
     picture: torch.Tensor
@@ -40,15 +40,14 @@ class Restored:
     tiling: Tiling
 
 
-def restore_picture(
-    picture: torch.Tensor, run: Run, tiling: Tiling, known: Sequence[KnownFace] = ()
-) -> Restored:
+def restore_picture(picture: torch.Tensor, run: Run, tiling: Tiling, known: Sequence[KnownFace] = ()) -> Restored:
     """Restore an enlarged picture `[1,3,H,W]` in 0..1 whose sides follow the size rule.
 
     Args:
         known: what the model is told of faces, in pixels of `picture`.
 
     Raises:
+        BeginAgainError: out of memory; with another tiling it may do.
         HeadsUpError: a network gave NaN or infinity.
     """
     model, host = run.model, run.host
@@ -59,16 +58,15 @@ def restore_picture(
     encode, decode = codec_stages(model, observation)
     host.load(model.codec.networks, needed)
     parts, way = _parts(run, picture, tiling)
+    tiling = replace(tiling, codec_way=way)
     modulation = None if observation is None else observation.encoder
 
     def encode_whole(way: Parts) -> torch.Tensor:
         return torch.cat(model.codec.encode_in_parts(picture.to(model.dtype), way, modulation), dim=1)
 
-    moments = _exact(encode_whole, parts, host)
+    moments = _exact(encode_whole, parts, run, tiling)
     if moments is None:
-        way = RAN_OUT if parts else way
-        moments, tiling = run_tiled(encode, picture, tiling, host, run.progress)
-    tiling = replace(tiling, codec_way=way)
+        moments = run_tiled(encode, picture, tiling, host, run.progress)
     latent, deviation = moments.chunk(2, dim=1)
     if run.noise is not None:
         latent = latent + deviation * torch.randn(latent.shape, generator=run.noise)
@@ -81,35 +79,31 @@ def restore_picture(
     if model.codec.quick_decoder is not None:
         shown, previewer = model.codec.decoders, _latent_previewer(picture, model, host)
     host.load([*model.denoisers, *shown], needed)
-    denoised, tiling = run_tiled(denoise, latent, tiling, host, run.progress, previewer)
+    denoised = run_tiled(denoise, latent, tiling, host, run.progress, previewer)
     _check_finite(denoised, "the UNet", model)
     clean = denoised.split(model.codec.channels, dim=1)
     host.load(model.codec.decoders, needed)
 
-    def decoded(latents: torch.Tensor, tiling: Tiling) -> tuple[torch.Tensor, Tiling]:
+    def decoded(latents: torch.Tensor) -> torch.Tensor:
         if model.codec.skips is not None:  # the decoder looks at the picture as well, cut into the same tiles
             latents = torch.cat([latents, F.pixel_unshuffle(picture, model.codec.factor)], dim=1)
         whole = None if model.codec.quick_decoder is not None else parts  # which sees only so far: tiles do as well
-        restored = _exact(lambda way: model.codec.decode_in_parts(latents.to(model.dtype), way), whole, host)
+        restored = _exact(lambda way: model.codec.decode_in_parts(latents.to(model.dtype), way), whole, run, tiling)
         if restored is None:
-            tiling = replace(tiling, codec_way=RAN_OUT if whole else tiling.codec_way)
-            restored, tiling = run_tiled(decode, latents, tiling, host, run.progress, _previewer(picture))
+            restored = run_tiled(decode, latents, tiling, host, run.progress, _previewer(picture))
         _check_finite(restored, "the decoder", model)
-        return restored, tiling
+        return restored
 
-    restored, tiling = decoded(clean[0], tiling)
+    restored = decoded(clean[0])
     if not run.with_plain:
         return Restored(restored, None, tiling)
     if len(clean) == 1:
         return Restored(restored, restored, tiling)
     run.progress.grow(len(tiling.plan(latent.shape[-2], latent.shape[-1]).tiles))
-    plain, tiling = decoded(clean[1], tiling)
-    return Restored(restored, plain, tiling)
+    return Restored(restored, decoded(clean[1]), tiling)
 
 
-def _encode_references(
-    conditions: Conditions, tiling: Tiling, latent: torch.Tensor, host: Host, needed: int
-) -> None:
+def _encode_references(conditions: Conditions, tiling: Tiling, latent: torch.Tensor, host: Host, needed: int) -> None:
     """While the encoder is on the device anyway. What does not fit now is met again by the UNet's stage."""
     try:
         conditions.prepare(tiling.plan(latent.shape[-2], latent.shape[-1]).tiles, needed)
@@ -124,8 +118,8 @@ def _encode_references(
 def _parts(run: Run, picture: torch.Tensor, tiling: Tiling) -> tuple[Callable[[], Parts] | None, str]:
     """How encoder and decoder run over the parts of `picture` as over the whole; None when independent tiles must do.
 
-    A small picture of one tile needs no parts, separate pictures must not see each other, and a codec that sees only so
-    far does as well in tiles.
+    A small picture of one tile needs no parts, pictures side by side must not see each other, and a codec that sees
+    only so far does as well in tiles. Where parts ran out of memory before they are not tried again.
 
     Returns:
         And which way that is, in words; "" when there is no choice.
@@ -136,8 +130,10 @@ def _parts(run: Run, picture: torch.Tensor, tiling: Tiling) -> tuple[Callable[[]
         return None, "independent tiles, as published"
     tiles = len(tiling.plan(height // tiling.factor, width // tiling.factor).tiles)
     needed = model.codec.parts_memory(height, width)
+    if tiling.codec_way == RAN_OUT:
+        return None, RAN_OUT
     helpful = parts_help(tiles, height, width, tiling.tile_pixels, host.device)
-    if not helpful or tiling.separate or (needed is None and model.codec.receptive_radius is not None):
+    if not helpful or tiling.within is not None or (needed is None and model.codec.receptive_radius is not None):
         return None, ""
     if tiles == 1 and (needed is None or not fits_in_parts(model, height, width)):
         return None, ""
@@ -160,18 +156,21 @@ def _parts(run: Run, picture: torch.Tensor, tiling: Tiling) -> tuple[Callable[[]
 
 
 def _exact(
-    run: Callable[[Parts], torch.Tensor], begin: Callable[[], Parts] | None, host: Host
+    compute: Callable[[Parts], torch.Tensor], begin: Callable[[], Parts] | None, run: Run, tiling: Tiling
 ) -> torch.Tensor | None:
-    """What `run` gives in parts, in fp32; None when there are none, or memory ran out."""
+    """What `compute` gives in parts, in fp32; None when there are none.
+
+    Raises:
+        BeginAgainError: memory ran out.
+    """
     if begin is None:
         return None
     try:
-        return run(begin()).float()
+        return compute(begin()).float()
     except (RuntimeError, MemoryError) as error:
-        if not host.is_out_of_memory(error):
+        if not run.host.is_out_of_memory(error):
             raise
-    host.release_memory()
-    return None
+        raise BeginAgainError("exact parts", replace(tiling, codec_way=RAN_OUT)) from error
 
 
 def _observe(run: Run, picture: torch.Tensor, needed: int) -> Observation | None:

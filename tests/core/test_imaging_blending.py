@@ -161,44 +161,6 @@ def test_tiles_that_ignore_the_radius_do_show() -> None:
     assert (run_tiled(image, plan, 0, model) - model(image)).abs().max() > 1e-3
 
 
-# --- after out of memory -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("done", [0, 1, 4, 7, 8])
-def test_replan_covers_only_what_is_missing(done: int) -> None:
-    model, radius = conv_stack((3, 3, 3), seed=0)
-    image = random_image(2, 150, 150)
-    large, small = plan_tiles(150, 150, 64, 16), plan_tiles(150, 150, 32, 16)
-    assert len(large.tiles) == 9
-    for network, tolerance in ((identity, 1e-6), (model, 1e-5)):
-        total = TileAccumulator(*image.shape)
-        for tile in large.tiles[:done]:
-            total.add(tile, network(tile.crop(image)), tile_weights(tile, radius))
-        needed = [tile for tile in small.tiles if total.needs(tile)]
-        for tile in needed:
-            total.add(tile, network(tile.crop(image)), tile_weights(tile, radius))
-        assert (total.result() - network(image)).abs().max() <= tolerance
-        assert not any(total.needs(tile) for tile in (*large.tiles, *small.tiles))
-        if done:
-            assert len(needed) < len(small.tiles)
-            covered_corner = small.tiles[0]
-            assert covered_corner not in needed
-        else:
-            assert len(needed) == len(small.tiles)
-
-
-def test_needs_is_false_only_once_the_ramp_is_complete() -> None:
-    plan = plan_tiles(10, 30, 20, 10)
-    first, second = plan.tiles
-    total = TileAccumulator(1, 1, 10, 30)
-    ones = torch.ones(1, 1, 10, 20)
-    total.add(first, ones, tile_weights(first, 0))
-    assert not total.needs(Tile(0, 10, 0, 10))
-    assert total.needs(Tile(0, 10, 0, 11))  # the ramp's first unit has 0.95
-    total.add(second, ones, tile_weights(second, 0))
-    assert not total.needs(Tile(0, 10, 0, 30))
-
-
 def test_uncovered_units_are_an_error() -> None:
     plan = plan_tiles(10, 30, 20, 10)
     total = TileAccumulator(1, 1, 10, 30)

@@ -111,26 +111,6 @@ def test_no_faces_found_is_as_no_faces_given(make_model: Any) -> None:
     assert plain.report.tiles == empty.report.tiles
 
 
-def test_out_of_memory_keeps_finished_faces(make_model: Any) -> None:
-    """Memory shrinks after two tiles; what they finished stays, the rest comes from smaller tiles."""
-    model, image = make_model(layers=1), _picture(256, 128)
-    run, calls = model.one_step.unet.forward, 0
-
-    def forward(sample: torch.Tensor, *args: object, **others: object) -> tuple[torch.Tensor]:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise torch.OutOfMemoryError
-        return run(sample, *args, **others)
-
-    model.one_step.unet.forward = forward
-    faces = _faces(256, 128, face_at(60.0, 50.0, 12.0), face_at(60.0, 200.0, 12.0))
-    result = hu.restore(image, model, scale=1, tile=96, overlap=24, faces=faces, tile_batch=1, host=HOST)
-    assert result.report.tile == 48
-    whole = hu.restore(image, make_model(layers=1), scale=1, host=HOST)
-    assert torch.allclose(result.image, whole.image, atol=1e-5)
-
-
 def test_which_faces_get_own_tiles(make_model: Any) -> None:
     model = _trained(make_model(), 16, 60).one_step
     tiling = _tiling(model, tile=256, overlap=32)

@@ -43,7 +43,7 @@ def run_codec(way: str, codec: Codec, picture: torch.Tensor, host: Host) -> torc
     with host.progress(0) as progress:
         for run, channels, before, after in stages:
             stage = Stage("the codec", _on_tiles(run), channels, before, after, None)
-            values, _ = run_tiled(stage, values, tiling, host, progress)
+            values = run_tiled(stage, values, tiling, host, progress)
     return values
 
 

@@ -21,19 +21,19 @@ def restore_faces(picture: torch.Tensor, faces: Sequence[Face], run: Run, tiling
     """`picture` `[1,3,H,W]` in 0..1 with each of `faces`, in its pixels, restored; elsewhere it is as it was.
 
     Faces are aligned to the FFHQ template at the size that the model was trained on. Where crops overlap, the face that
-    comes first in `faces` (the largest) lies on top.
+    comes first in `faces` (the largest) lies on top. Raises as `restore_picture` does.
     """
     run = replace(run, small=None)  # of each face, the crop
     side = run.model.aligned_face
     opacity = soft_square(side)
-    result = picture
+    result, settled = picture, tiling
     for face in reversed(faces):
         matrix = align_matrix(face.landmarks, side)
         aligned = crop(picture, matrix, side).clamp(0, 1)
         restored = restore_picture(aligned, run, tiling)
-        tiling = restored.tiling
+        settled = restored.tiling
         result = paste(result, restored.picture.clamp(0, 1), matrix, opacity)
-    return Restored(result, result, tiling)
+    return Restored(result, result, settled)
 
 
 def soft_square(side: int, feather: float = FEATHER) -> torch.Tensor:

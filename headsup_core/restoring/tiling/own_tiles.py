@@ -132,11 +132,11 @@ def _fits(box: Box, tiling: Tiling, height: int, width: int) -> bool:
 
 
 def restore_around_faces(
-    picture: torch.Tensor, run: Run, tiling: Tiling, faces: Sequence[Face], known: Mapping[int, KnownFace]
+    picture: torch.Tensor, faces: Sequence[Face], known: Mapping[int, KnownFace], run: Run, tiling: Tiling
 ) -> Restored:
     """As `restore_picture`, with tiles planned around `faces` (in pixels of `picture`), and tiles of their own.
 
-    Where own tiles overlap, the face that comes first in `faces` (the largest) lies on top.
+    Where own tiles overlap, the face that comes first in `faces` (the largest) lies on top. Raises as that does.
 
     Args:
         known: index of a face -> what the model is told of it, in pixels of `picture`.
@@ -182,7 +182,7 @@ def _lay_all(picture: torch.Tensor, own: Sequence[OwnTile], made: Mapping[int, t
 def side_by_side(tiling: Tiling, side: int) -> Tiling:
     """One tile a face, in batches that take no more memory than those of `tiling`."""
     batch = max(1, tiling.batch * tiling.tile_pixels**2 // side**2)
-    return replace(tiling, tile=side // tiling.factor, overlap=0, batch=batch, separate=True)
+    return replace(tiling, tile=side // tiling.factor, overlap=0, batch=batch, within=tiling)
 
 
 def _cut(picture: torch.Tensor, own: OwnTile) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Running one network over a picture tile by tile, in batches, surviving out of memory."""
+"""Running one network over a picture tile by tile, in batches; out of memory is told with what to try next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from ...errors import InputError
+from ...errors import HeadsUpError, InputError
 from ...host import Host, Progress, trim_heap
 from ...imaging.blending import TileAccumulator, plan_weights
 from ...imaging.box_tiles import Box, plan_face_tiles
@@ -29,7 +29,7 @@ class Tiling:
         factor: output pixels per latent.
         batch: tiles per network call.
         keep: boxes (faces) that shall lie whole in one tile, as for `plan_face_tiles`.
-        separate: the tiles are pictures of their own, laid side by side.
+        within: the tiles are pictures of their own, laid side by side, parts of one that is cut like this; else None.
         published: a published system's own tiles and bells; None: ours.
         codec_way: how a codec that sees the whole picture was run, "" when there was no choice.
     """
@@ -41,7 +41,7 @@ class Tiling:
     factor: int
     batch: int = 1
     keep: tuple[Box, ...] = ()
-    separate: bool = False
+    within: Tiling | None = None
     published: PublishedTiles | None = None
     codec_way: str = ""
 
@@ -62,20 +62,33 @@ class Tiling:
         return _planned(height, width, self.tile, self.overlap, self.multiple, self.keep)
 
     def smaller(self) -> Tiling | None:
-        """What to try after out of memory: single tiles first, then half the side; None when nothing is left."""
+        """What to try after out of memory: single tiles first, then half the side; None when nothing is left.
+
+        Of pictures side by side, which must stay whole, it is what to try for the one that they are parts of.
+        """
+        if self.within is not None:
+            return self.within.smaller()
         if self.batch > 1:
             return replace(self, batch=1)
         half = self.tile // 2 // self.multiple * self.multiple
         if half < self.smallest:
             return None
         overlap = min(self.overlap, half // 2) // self.multiple * self.multiple
-        return replace(self, tile=half, overlap=overlap, published=None)
+        published = None if self.published is None else replace(self.published, tile=half, overlap=overlap)
+        return replace(self, tile=half, overlap=overlap, published=published)
+
+
+class BeginAgainError(HeadsUpError):
+    """Memory ran out: what is restored has to begin again with `tiling`, or would be of two looks."""
+
+    def __init__(self, part: str, tiling: Tiling) -> None:
+        next_try = f"tiles of {tiling.tile_pixels} px, {tiling.batch} at a time"
+        super().__init__(f"out of memory in {part}: it may do with {next_try}")
+        self.tiling = tiling
 
 
 @lru_cache(maxsize=32)
-def _planned(
-    height: int, width: int, tile: int, overlap: int, multiple: int, keep: tuple[Box, ...]
-) -> TilePlan:
+def _planned(height: int, width: int, tile: int, overlap: int, multiple: int, keep: tuple[Box, ...]) -> TilePlan:
     return plan_face_tiles(height, width, tile, overlap, multiple, keep)
 
 
@@ -106,29 +119,26 @@ def run_tiled(
     host: Host,
     progress: Progress,
     on_tile: Callable[[Tile, torch.Tensor], torch.Tensor | None] | None = None,
-) -> tuple[torch.Tensor, Tiling]:
+) -> torch.Tensor:
     """Apply `stage` to `source` `[1,C,H,W]` (kept on the CPU) and blend the tiles.
-
-    After out of memory the tile is halved and only what no finished tile covers is planned again.
 
     Args:
         on_tile: called with each finished tile (in output units) and its values; may return a preview picture.
 
     Returns:
-        The blended output, on the CPU in fp32, and the tiling that worked.
+        The blended output, on the CPU in fp32.
 
     Raises:
+        BeginAgainError: out of memory, and there are smaller tiles, or fewer at a time.
         InputError: out of memory even with the smallest tile.
     """
     height, width = source.shape[-2] // stage.in_scale, source.shape[-1] // stage.in_scale
     sums = TileAccumulator(1, stage.channels, height * stage.out_scale, width * stage.out_scale)
     plan = tiling.plan(height, width)
     placed = plan.scaled(stage.out_scale)
-    queue = list(range(len(plan.tiles)))
-    missing: torch.Tensor | None = None
-    while queue:
+    for first in range(0, len(plan.tiles), tiling.batch):
         host.check_cancelled()
-        batch = queue[: tiling.batch]
+        batch = range(first, min(first + tiling.batch, len(plan.tiles)))
         if host.device.type == "cpu":
             trim_heap()  # else what tile after tile leaves in pieces adds up
         try:
@@ -142,27 +152,16 @@ def run_tiled(
                     f"out of memory in {stage.name} even with tiles of {tiling.tile_pixels} px: close other programs, "
                     f"or load the model with device cpu, which takes main memory instead"
                 ) from error
-            outputs = None
-            tiling = smaller
-        if outputs is None:  # outside of the except block, so that its traceback no longer holds the tensors
-            host.release_memory()
-            plan = tiling.plan(height, width)
-            placed = plan.scaled(stage.out_scale)
-            missing = sums.missing()  # what is finished stays as it is, faces among it
-            remaining = [index for index, tile in enumerate(placed.tiles) if sums.needs(tile)]
-            progress.grow(max(0, len(remaining) - len(queue)))
-            queue = remaining
-            continue
+            raise BeginAgainError(stage.name, smaller) from error
         for index, values in zip(batch, outputs, strict=True):
             tile = placed.tiles[index]
             if tiling.published is None:
                 weights = plan_weights(placed, index, _radius(stage, tile), _fade(stage, tiling))
             else:
                 weights = gaussian_weights(placed, index, tiling.published.middle)
-            sums.add(tile, values[None], weights if missing is None else weights * tile.crop(missing))
+            sums.add(tile, values[None], weights)
             progress.advance(preview=on_tile(tile, values) if on_tile else None)
-        queue = queue[len(batch) :]
-    return sums.result(), tiling
+    return sums.result()
 
 
 def _run_batch(stage: Stage, source: torch.Tensor, tiles: list[Tile], device: torch.device) -> torch.Tensor:
