@@ -47,8 +47,9 @@ def check_image(image: torch.Tensor) -> None:
     if 0 in image.shape:
         raise InputError(f"image {tuple(image.shape)} is empty: the batch and every side must be at least 1")
     for index, picture in enumerate(image):
-        bad = picture.numel() - int(picture.isfinite().sum())
-        if bad:
+        extremes = torch.stack(torch.aminmax(picture))  # NaN if one is: a third of the time of counting
+        if not bool(extremes.isfinite().all()):
+            bad = picture.numel() - int(picture.isfinite().sum())
             which = "the image" if len(image) == 1 else f"image {index} of the batch of {len(image)}"
             raise InputError(
                 f"{which} has {bad} NaN or infinite values of {picture.numel()}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.refusals import raises_naming
 from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces import DetectionOptions, Faces, load_face_analyzer
 from headsup_core.faces.analyzer import AnalyzerBase, to_bytes
+from headsup_core.faces.backends import dlib as dlib_backend
 from headsup_core.faces.backends.dlib import LOOKS, MAX_TURNED_PIXELS, MAX_WORK_PIXELS, _work_copy
 from headsup_core.faces.backends.dlib_network import load_dlib_network
 from headsup_core.faces.landmarks import Candidate, find_landmarks
@@ -145,6 +147,25 @@ def test_large_pictures_are_turned_at_a_bounded_size() -> None:
     whole = _work_copy(small, look, 12, MAX_WORK_PIXELS)
     assert torch.equal(_work_copy(small, look, 12, MAX_TURNED_PIXELS)[0], whole[0])
     assert whole[1] == pytest.approx(80 / (2.4 * 12))
+
+
+def test_of_hundreds_of_turned_candidates_the_best_are_looked_at(
+    analyzer: AnalyzerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+
+    def counted(image: torch.Tensor, candidates: Sequence[Candidate]) -> tuple[torch.Tensor, torch.Tensor]:
+        looked_at.append(len(candidates))
+        return find_landmarks(image, candidates)
+
+    monkeypatch.setattr(dlib_backend, "find_landmarks", counted)
+    lying = torch.rot90(astronaut_photo(), 1, dims=(-2, -1))
+    analyzer.detect(lying, LARGE)
+    assert max(looked_at[1:]) > 3
+    monkeypatch.setattr(dlib_backend, "MAX_TURNED_CANDIDATES", 3)
+    looked_at.clear()
+    assert analyzer.detect(lying, LARGE).count == 1
+    assert max(looked_at[1:]) == 3
 
 
 def test_tiny_and_thin_pictures_have_no_face_and_do_no_harm(analyzer: AnalyzerBase) -> None:

@@ -56,6 +56,9 @@ MAX_WORK_PIXELS = 48_000_000
 MAX_TURNED_PIXELS = 1_500_000
 """The copies that are turned have no more: in large photos, where six of them would take longest, people who lie are
 looked for from an eye distance of about a fiftieth of the longer side on."""
+MAX_TURNED_CANDIDATES = 40
+"""Of what the HOG detector finds in turned copies so many of the best are looked at: stripes and foliage, turned, have
+hundreds of faces for it, and the landmark net takes a hundredth of a second to doubt each."""
 LEAST_BLUR = 0.3
 LUMA = (0.299, 0.587, 0.114)
 """The HOG looks at grey: of three channels it would take the strongest gradient at each place, three times the work,
@@ -105,20 +108,29 @@ class DlibAnalyzer(AnalyzerBase):
     def _find(self, picture: torch.Tensor, options: DetectionOptions) -> Sequence[Face]:
         """Upright faces, up to 45 degrees either way. When none of them is sure, the picture is turned, too, and its
         border continued, so that a face that fills it is found; for time's sake a little more coarsely."""
-        faces = self._look(picture, options.min_eye_distance, 0, (0,))
+        grey = torch.einsum("bchw,c->bhw", picture, torch.tensor(LUMA))[:, None]
+        faces = self._look(picture, grey, options.min_eye_distance, (0,))
         if any(face.score >= max(SURE, options.min_score) for face in faces):
             return faces
         side, coarser = min(picture.shape[-2:]), 1.5 * options.min_eye_distance
-        faces += self._look(picture, coarser, 0, (1, 2, 3))
-        filling = max(coarser, side * FILLING)
-        return faces + self._look(picture, filling, math.ceil(BORDER * side), (0, 1, 2, 3))
+        faces += self._look(picture, grey, coarser, (1, 2, 3))
+        border = math.ceil(BORDER * side)
+        return faces + self._look(picture, grey, max(coarser, side * FILLING), (0, 1, 2, 3), border)
 
     def _look(
-        self, picture: torch.Tensor, min_eye_distance: float, border: int, quarters: Sequence[int]
+        self,
+        picture: torch.Tensor,
+        grey: torch.Tensor,
+        min_eye_distance: float,
+        quarters: Sequence[int],
+        border: int = 0,
     ) -> list[Face]:
-        """Faces in the picture with a border, turned by each of some quarter turns."""
-        padded = F.pad(picture, (border, border, border, border), mode="replicate") if border else picture
-        grey = LUMA[0] * padded[:, :1] + LUMA[1] * padded[:, 1:2] + LUMA[2] * padded[:, 2:]
+        """Faces in the picture turned by each of some quarter turns.
+
+        Args:
+            border: pixels by which the picture is continued.
+        """
+        grey = F.pad(grey, (border, border, border, border), mode="replicate") if border else grey
         candidates: list[Candidate] = []
         scores: list[float] = []
         for look in LOOKS:
@@ -126,16 +138,24 @@ class DlibAnalyzer(AnalyzerBase):
             work, factor = _work_copy(grey, look, min_eye_distance, limit)
             for quarter in quarters:
                 self._host.check_cancelled()
-                found = self._candidates(work, quarter, factor)
+                found = self._candidates(work, quarter, factor, border)
                 candidates += found[0]
                 scores += [score - TURNED_DOUBT * (quarter > 0) for score in found[1]]
-        return _confirmed(padded, candidates, scores, border)
+        if any(quarters) and len(candidates) > MAX_TURNED_CANDIDATES:
+            best = sorted(range(len(scores)), key=lambda number: -scores[number])[:MAX_TURNED_CANDIDATES]
+            candidates, scores = [candidates[number] for number in best], [scores[number] for number in best]
+        self._host.check_cancelled()
+        return _confirmed(picture, candidates, scores)
 
-    def _candidates(self, work: torch.Tensor, quarter: int, factor: float) -> tuple[list[Candidate], list[float]]:
-        """In pixels of the padded picture, with HOG scores.
+    def _candidates(
+        self, work: torch.Tensor, quarter: int, factor: float, border: int
+    ) -> tuple[list[Candidate], list[float]]:
+        """In pixels of the picture, with HOG scores.
 
         Args:
             work: `[1,1,H,W]` in 0..1, is turned by `quarter` quarter turns counterclockwise.
+            factor: by which it is enlarged.
+            border: pixels about the picture, before it was enlarged.
         """
         turned = torch.rot90(work, quarter, dims=(-2, -1))
         boxes, scores, _kinds = self._detector.run(to_bytes(turned)[..., 0], 0, HOG_THRESHOLD)
@@ -146,7 +166,7 @@ class DlibAnalyzer(AnalyzerBase):
             for turns in range(quarter, 0, -1):  # undo one turn; the picture before it had this width
                 side = width if turns % 2 else height
                 x, y = (side - 1) - y, x
-            at = [(value + 0.5) / factor - 0.5 for value in (x, y)]
+            at = [(value + 0.5) / factor - 0.5 - border for value in (x, y)]
             eyes = box.width() / BOX_PER_EYES / factor
             candidates.append(Candidate(at[0], at[1], eyes, _wrapped(quarter * math.pi / 2)))
         return candidates, [float(score) for score in scores]
@@ -213,17 +233,11 @@ def _wrapped(angle: float) -> float:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
-def _confirmed(
-    picture: torch.Tensor, candidates: Sequence[Candidate], hog_scores: Sequence[float], border: int
-) -> list[Face]:
-    """Faces of the candidates in coordinates of the picture without its border."""
+def _confirmed(picture: torch.Tensor, candidates: Sequence[Candidate], hog_scores: Sequence[float]) -> list[Face]:
+    """Faces of the candidates."""
     landmarks, logits = find_landmarks(picture, candidates)
     scores = torch.sigmoid(logits + HOG_WEIGHT * (torch.tensor(hog_scores) - HOG_EVEN))
-    faces: list[Face] = []
-    for points, score in zip(landmarks, scores.tolist(), strict=True):
-        own = points - border
-        faces.append(Face(box_around(own), own, score))
-    return faces
+    return [Face(box_around(points), points, score) for points, score in zip(landmarks, scores.tolist(), strict=True)]
 
 
 def box_around(landmarks: torch.Tensor) -> tuple[float, float, float, float]:
