@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ SPARE_CPUS = 2
 """That Ray wants beside its actors for its own tasks."""
 STARTS = 4
 """Times that Ray is started before it is given up: on a busy machine its processes take longer than it waits."""
+LOOK_SECONDS = 0.5
+"""Between two looks at the processes that a start of Ray begins."""
 
 
 @dataclass(frozen=True)
@@ -180,13 +183,13 @@ def _restore(name: str, value: str | None) -> None:
 def start_ray(ray: Any, options: dict[str, Any]) -> None:  # noqa: ANN401 - the library
     """Start it, up to `STARTS` times. Raises `InputError` with the reason of the last."""
     for start in range(1, STARTS + 1):
-        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        begun: set[psutil.Process] = set()
         try:
-            ray.init(**options)
+            with _noted(begun):
+                ray.init(**options)
         except Exception as error:  # it raises plain `Exception` when its processes are slow
-            own = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
             ray.shutdown()
-            _end_leftovers(own)
+            _end_leftovers(begun)
             if start == STARTS or "address" in options:
                 where = options.get("address", "this machine")
                 raise InputError(f"Ray does not start at {where}: {' '.join(str(error).split())}") from error
@@ -196,7 +199,29 @@ def start_ray(ray: Any, options: dict[str, Any]) -> None:  # noqa: ANN401 - the 
             return
 
 
-def _end_leftovers(processes: Sequence[psutil.Process]) -> None:
+@contextmanager
+def _noted(begun: set[psutil.Process]) -> Generator[None]:
+    """Put the processes below this one that begin in the block into `begun`: at its end some are nobody's children."""
+    before, ended = set(psutil.Process().children(recursive=True)), threading.Event()
+
+    def look() -> None:
+        begun.update(set(psutil.Process().children(recursive=True)) - before)
+
+    def watch() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+        look()
+
+
+def _end_leftovers(processes: Iterable[psutil.Process]) -> None:
     """End those of Ray: it lets them run when its start fails, and they make the next one slower yet."""
     for process in processes:
         with suppress(psutil.Error):

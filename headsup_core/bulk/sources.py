@@ -80,7 +80,7 @@ def _listed(source: str, recursive: bool, without: str) -> Iterator[Item]:
         left_out = None if not without or is_url(without) else local_path(without).resolve()
         shards = _shards_in(path, recursive, left_out)
         try:
-            pictures = pictures_in(path, recursive=recursive, without=left_out)
+            pictures = pictures_in(path, recursive=recursive, without=left_out, expected=(*TARS, *PARQUET))
         except InputError:
             if not shards:
                 raise

@@ -33,7 +33,9 @@ def picture_files(sources: Sequence[Path]) -> list[Path]:
     return files
 
 
-def pictures_in(folder: Path, *, recursive: bool = False, without: Path | None = None) -> list[Path]:
+def pictures_in(
+    folder: Path, *, recursive: bool = False, without: Path | None = None, expected: Sequence[str] = ()
+) -> list[Path]:
     """The pictures in a folder by their suffix, sorted; hidden files and folders are left out.
 
     Files that may be pictures, but cannot be read, are named in the log with what they are.
@@ -41,6 +43,7 @@ def pictures_in(folder: Path, *, recursive: bool = False, without: Path | None =
     Args:
         recursive: in the folders below it, too, but for those that are only linked to.
         without: a folder that is not searched.
+        expected: suffixes of other files that the caller reads itself: they are not named in the log.
 
     Raises:
         InputError: there are none, or a folder cannot be read.
@@ -54,7 +57,7 @@ def pictures_in(folder: Path, *, recursive: bool = False, without: Path | None =
         folders[:] = below if recursive else []
         for path in sorted(Path(here, name) for name in names if not name.startswith(".")):
             (found if path.suffix.lower() in suffixes else others).append(path)
-    left_out = [path for path in others if path.suffix.lower() not in _BESIDE]
+    left_out = [path for path in others if path.suffix.lower() not in (*_BESIDE, *expected)]
     if left_out:
         log.warning("%s", _left_out(folder, left_out))
     if not found:

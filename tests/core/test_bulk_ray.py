@@ -125,16 +125,23 @@ def _run(items: list[Item], output: Path, told: Sequence[Callable[[Any], None]] 
     return json.loads((output / "bulk_report.json").read_text())
 
 
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
 class _SlowRay:
-    """Leaves a process of its own running when it fails to start, which it does once."""
+    """Leaves two processes running when it fails to start, which it does once: one of its own, and one that is nobody's
+    child by then."""
 
     def __init__(self) -> None:
-        self.left: list[subprocess.Popen[bytes]] = []
+        self.left: list[psutil.Process] = []
         self.started = False
 
     def init(self, **options: Any) -> None:
         if not self.left:
-            self.left.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "/lib/ray/gcs"]))
+            own = subprocess.Popen([*SLEEPER, "/lib/ray/gcs"])
+            start = f"import subprocess, time; print(subprocess.Popen({[*SLEEPER, 'ray::agent']!r}, stdout=2).pid)"
+            orphan = int(subprocess.check_output([sys.executable, "-c", f"{start}; time.sleep(2)"]))
+            self.left = [psutil.Process(own.pid), psutil.Process(orphan)]
             raise Exception("its processes are slow")
         self.started = True
 
@@ -143,12 +150,12 @@ class _SlowRay:
 
 
 def test_a_start_of_ray_that_fails_is_tried_again_and_leaves_nothing_running() -> None:
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", "/lib/ray/of_somebody_else"])
+    other = subprocess.Popen([*SLEEPER, "/lib/ray/of_somebody_else"])
     try:
         slow = _SlowRay()
         start_ray(slow, {})
         assert slow.started
-        assert slow.left[0].wait(10) == -signal.SIGKILL
+        assert not psutil.wait_procs(slow.left, 10)[1]
         assert other.poll() is None
     finally:
         other.kill()

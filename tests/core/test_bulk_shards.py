@@ -15,6 +15,7 @@ from PIL import Image
 from headsup_core.bulk.destinations import Destination
 from headsup_core.bulk.items import Item
 from headsup_core.bulk.shards import Results, Sharding, give_shards
+from headsup_core.bulk.sources import list_items
 from headsup_core.cli import main
 from headsup_core.errors import InputError
 
@@ -167,6 +168,13 @@ def test_shards_by_url(folder: Path, toy_file: str, bucket: str) -> None:
     assert upscale(*given) == 0
     report = json.loads(system.cat_file("/shards/out/bulk_report.json"))
     assert (report["done"], report["kept"]) == (0, 5)
+
+
+def test_shards_in_a_folder_are_not_said_to_be_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "film.mov").write_bytes(b"none")
+    assert len(list_items([str(folder)])) == 5
+    assert "film.mov" in caplog.text
+    assert "some.tar" not in caplog.text
 
 
 def test_names_in_a_shard_are_told_apart() -> None:
