@@ -74,6 +74,7 @@ class PartWriter:
         if result.status != "done":
             return
         fields = dict(result.more["record"])
+        fields["thumb"] = bytes.fromhex(fields["thumb"])
         fields["faces"] = [{**face, "embedding": bytes.fromhex(face["embedding"])} for face in fields["faces"]]
         self._records.append(PhotoRecord(**fields))
         if len(self._records) >= self._size:
@@ -185,7 +186,7 @@ def _index(folder: Path, kept: Sequence[PhotoRecord], embedder: str, options: Pa
 def _copies(kept: Sequence[PhotoRecord], index: FaceIndex) -> dict[int, int]:
     prints = [record.print for record in kept]
     sizes = [record.width * record.height for record in kept]
-    return doubles(prints, sizes, {(a, b) for a, _, b, _, _ in index.pairs})
+    return doubles(prints, [record.thumb for record in kept], sizes, {(a, b) for a, _, b, _, _ in index.pairs})
 
 
 def _write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON

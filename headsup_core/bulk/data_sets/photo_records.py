@@ -35,6 +35,7 @@ class PhotoRecord:
         width, height: upright, in pixels.
         quality: by the chosen score, None where it was not measured.
         print: `duplicates.fingerprint`, 64 bits.
+        thumb: `duplicates.thumbnail`.
         faces: each with box, landmarks (10 numbers), score and embedding (fp16 bytes).
     """
 
@@ -47,6 +48,7 @@ class PhotoRecord:
     height: int
     quality: float | None = None
     print: int = 0
+    thumb: bytes = b""
     faces: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
@@ -85,6 +87,7 @@ def _schema() -> Any:  # noqa: ANN401 - pyarrow's
         ("height", arrow.int32()),
         ("quality", arrow.float32()),
         ("print", arrow.uint64()),
+        ("thumb", arrow.binary()),
         ("faces", arrow.list_(face)),
     ])
 

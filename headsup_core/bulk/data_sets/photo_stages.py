@@ -22,7 +22,7 @@ from ...option_fields import check_options, option
 from ..addresses import is_url
 from ..destinations import Destination
 from ..items import Item
-from .duplicates import fingerprint
+from .duplicates import fingerprint, thumbnail
 from .photo_records import KEPT, PhotoRecord, face_record
 
 ROOM = 2.5
@@ -144,16 +144,16 @@ class PhotoWorker:
         if not options.least_aspect <= aspect <= options.most_aspect:
             return record("aspect", f"width / height {aspect:.2f}")
         small = reduced(read.data, options.work_side, item)
-        mark, picture = fingerprint(small), _tensor(small)
+        picture, marks = _tensor(small), {"print": fingerprint(small), "thumb": thumbnail(small)}
         value = None if self._quality is None else self._quality.measure(picture, picture)
         if self._quality is not None and value is not None and self._quality.fails(value, options.quality_limit):
-            return record("quality", f"{self._quality.name} {value:.2f}", quality=value, print=mark)
+            return record("quality", f"{self._quality.name} {value:.2f}", quality=value, **marks)
         faces = self._faces(read, item, small, picture)
         if not faces:
             reason = f"no face with eyes {options.eye_distance:g} px apart"
-            return record("faces", reason, quality=value, print=mark)
+            return record("faces", reason, quality=value, **marks)
         found = [face_record(face) for face in faces]
-        return record(KEPT, "", quality=value, print=mark, faces=found)
+        return record(KEPT, "", quality=value, **marks, faces=found)
 
     def write(self, item: Item, worked: tuple[PhotoRecord, bytes]) -> dict[str, Any]:
         record, data = worked
@@ -164,7 +164,7 @@ class PhotoWorker:
                 suffix = Path(item.member or item.address).suffix or ".img"
                 file = str(Path("photos") / Path(item.place).with_suffix(suffix))
                 self._destination.write(file, data)
-        fields = asdict(record) | {"file": file}
+        fields = asdict(record) | {"file": file, "thumb": record.thumb.hex()}
         fields["faces"] = [{**face, "embedding": face["embedding"].hex()} for face in record.faces]
         return {"record": fields}
 
