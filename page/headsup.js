@@ -10,6 +10,7 @@
  */
 import { api } from "../../scripts/api.js"
 import { app } from "../../scripts/app.js"
+import { followSockets, labelSocket, readWords, tidySockets } from "./growing_sockets.js"
 
 const PREFIX = "HeadsUp"
 const LOADER = "HeadsUpLoadModel"
@@ -19,6 +20,7 @@ const WIDGET = "headsup_message"
 const LINE = 17 // pixels
 const MOST_LINES = 9 // more are scrolled to
 const LETTERS = 7 // pixels, about
+const MARGIN = 10 // pixels that the classic page leaves around a box
 const COLORS = {
   HEADSUP_MODEL: "#b39ddb",
   HEADSUP_FACES: "#ffb74d",
@@ -54,23 +56,35 @@ function show(node, text) {
   box.setAttribute("role", "status")
   box.textContent = text
   box.style.cssText =
-    "box-sizing:border-box;width:100%;max-height:100%;overflow:auto;white-space:pre-wrap;user-select:text;" +
+    `box-sizing:border-box;width:100%;max-height:${MOST_LINES * LINE + 12}px;overflow:auto;white-space:pre-wrap;user-select:text;` +
     "padding:4px 8px;border-left:4px solid #f5a623;border-radius:4px;background:#3a2c12;color:#ffe2b0;" +
     `font:12px/${LINE}px sans-serif`
   const width = Math.max(10, Math.floor((node.size[0] - 50) / LETTERS))
   const lines = text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / width)), 0)
   const height = Math.min(lines, MOST_LINES) * LINE + 12
-  const widget = node.addDOMWidget(WIDGET, "headsup_message", box, {
-    serialize: false,
-    hideOnZoom: false,
-    getValue: () => text,
-    getMinHeight: () => height,
-    getMaxHeight: () => height,
-  })
+  const widget = withoutSpareHeight(node, height + 2 * MARGIN, () =>
+    node.addDOMWidget(WIDGET, "headsup_message", box, { serialize: false, hideOnZoom: false, getValue: () => text }),
+  )
   widget.serialize = false
-  node.headsupMessage = { text, widget, height }
-  node.setSize([node.size[0], Math.max(node.size[1] + height + 8, node.computeSize()[1])])
+  const before = node.size[1]
+  node.setSize([node.size[0], Math.max(before, node.computeSize()[1])])
+  node.headsupMessage = { text, widget, before, after: node.size[1] }
   node.setDirtyCanvas?.(true, true)
+}
+
+/** Let what `add` adds to a node be `height` tall. The page shares a node's spare height among what has a layout's size. */
+function withoutSpareHeight(node, height, add) {
+  const addCustomWidget = node.addCustomWidget
+  node.addCustomWidget = function (widget) {
+    widget.computeLayoutSize = undefined
+    widget.computeSize = () => [0, height - 4] // the page adds 4
+    return addCustomWidget.call(this, widget)
+  }
+  try {
+    return add()
+  } finally {
+    node.addCustomWidget = addCustomWidget
+  }
 }
 
 function clear(node) {
@@ -82,7 +96,8 @@ function clear(node) {
     shown.widget.onRemove?.()
     node.widgets.splice(index, 1)
   }
-  node.setSize([node.size[0], Math.max(node.size[1] - shown.height - 8, node.computeSize()[1])])
+  const height = node.size[1] === shown.after ? shown.before : node.size[1] // as the user left it
+  node.setSize([node.size[0], Math.max(height, node.computeSize()[1])])
   node.setDirtyCanvas?.(true, true)
 }
 
@@ -146,7 +161,7 @@ function showOptionsOfModel(node) {
   const own = (node.headsupOwn ??= {}) // defaults of the model that was chosen before
   for (const widget of node.widgets.filter((one) => one.name in unset)) {
     const name = widget.name
-    const linked = node.inputs?.some((input) => input.widget?.name === name && input.link != null)
+    const linked = node.inputs?.some((input, slot) => input.widget?.name === name && node.isInputConnected(slot))
     widget.hidden = has !== undefined && !(name in has) && !linked
     if (widget.options) widget.options.hidden = widget.hidden
     const before = own[name] ?? has?.[name] // a workflow that was just opened shows the chosen model's
@@ -183,36 +198,6 @@ function loadersIn(graph) {
   return (graph?.nodes ?? []).flatMap((node) => (node.subgraph ? loadersIn(node.subgraph) : node.comfyClass === LOADER ? [node] : []))
 }
 
-/** Words of the packs by language (locales/), of which the page leaves out the sockets that grow. */
-let words = {}
-
-/** What a socket that grows, "person_2.person_2_photo_1", is called in a language: its input's name, "photo" and its number. */
-function socketLabel(type, name, language) {
-  const [group, socket] = name.split(".")
-  const names = words[language]?.nodeDefs?.[type]?.inputs
-  if (!names?.[group]?.name) return socket
-  const parts = [names[group].name, group === "photos" ? "" : names.photos?.name, socket.match(/\d+$/)?.[0]]
-  return parts.filter(Boolean).join(" ")
-}
-
-/** Name a socket that grows in the page's language, unless it was renamed. */
-function labelSocket(node, input) {
-  if (!input?.name?.includes(".")) return
-  const label = (language) => socketLabel(node.comfyClass ?? node.type, input.name, language)
-  const ours = ["en", ...Object.keys(words)].map(label)
-  if (input.label && !ours.includes(input.label)) return
-  input.label = label(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? "en")
-}
-
-function labelSockets(node) {
-  const added = node.onInputAdded
-  node.onInputAdded = function (input) {
-    added?.apply(this, arguments)
-    labelSocket(this, input)
-  }
-  for (const input of node.inputs ?? []) labelSocket(node, input)
-}
-
 /** An older ComfyUI has no Compare Images: our templates, which show both pictures beside it, do without. */
 function withoutCompare(workflow) {
   if (!workflow?.extra?.headsup || window.LiteGraph.registered_node_types.ImageCompare) return
@@ -234,9 +219,7 @@ function withoutCompare(workflow) {
 
 const extension = {
   name: "HeadsUp",
-  async init() {
-    words = await api.fetchApi("/i18n").then((answer) => answer.json()).catch(() => ({}))
-  },
+  init: readWords,
   beforeRegisterNodeDef(_type, definition) {
     if (definition.name === LOADER) readOptions(definition)
   },
@@ -251,7 +234,9 @@ const extension = {
       node.headsupKept = node.headsupOwn = undefined // of the model that stood there while the node was made
       showOptionsOfModel(node)
     }
-    if (isOurs(node)) for (const input of node.inputs ?? []) labelSocket(node, input)
+    if (!isOurs(node)) return
+    tidySockets(node)
+    for (const input of node.inputs ?? []) labelSocket(node, input)
   },
   beforeConfigureGraph(workflow) {
     withoutCompare(workflow)
@@ -261,7 +246,7 @@ const extension = {
     colorSockets()
     if (node.comfyClass === LOADER) followModel(node)
     foldAdvanced(node)
-    labelSockets(node)
+    followSockets(node)
   },
   setup() {
     colorSockets()

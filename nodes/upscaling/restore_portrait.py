@@ -57,6 +57,7 @@ class HeadsUpRestorePortrait(ComfyNode):
             "detection, and the check that the photo is of the same person.",
             search_aliases=[
                 *("face restore", "restore face", "face restoration", "portrait", "old photo", "enhance face"),
+                *("upscale face", "group photo", "restore photo"),
                 *("upscale", "reference face", "identity", "gfpgan", "codeformer", "headsup"),
                 *("修脸", "人脸修复", "人像修复", "老照片修复", "高清修复"),
             ],

@@ -287,7 +287,7 @@ def load_image(sheet: Drawing, name: str, title: str) -> Node:
 def results(sheet: Drawing, restored: Node, prefix: str) -> None:
     """Two columns: before and after to compare, with the report; the file, and the picture before."""
     sheet.column(500)
-    with sheet.group("Before | after (the slider is of Nodes 2.0)", BROWN):
+    with sheet.group("Before | after (slider: Nodes 2.0)", BROWN):
         sheet.add("ImageCompare", "Before | after", 560, image_a=restored["before"], image_b=restored["image"])
     with sheet.group("What was done", BROWN):
         sheet.add("PreviewAny", "Report", 300, source=restored["report"])

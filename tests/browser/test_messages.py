@@ -11,9 +11,12 @@ from support.server import ComfyServer
 
 RUN_SECONDS = 600
 pytestmark = pytest.mark.timeout(3 * RUN_SECONDS)  # three runs, each of which a busy machine may take minutes for
+FEW_LINES = 110  # pixels
 WALL = "message-wall.png"
 SAID = "no face was found in the 1 photo of person 1"
 BOXES = "() => [...document.querySelectorAll('.headsup-message')].map(box => box.textContent)"
+HEIGHTS = "() => [...document.querySelectorAll('.headsup-message')].map(box => [box.offsetHeight, box.scrollHeight])"
+NODES_2 = "async on => await window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
 FORGET = """() => {
     const node = window.app.graph.nodes.find(node => node.headsupMessage)
     node.widgets.splice(node.widgets.indexOf(node.headsupMessage.widget), 1)[0].onRemove?.()
@@ -25,6 +28,12 @@ def said(page: ComfyPage, messages: int) -> list[str]:
     """What stands on the nodes, once there are so many messages."""
     page.page.wait_for_function(f"() => ({BOXES})().length === {messages}", timeout=RUN_SECONDS * 1000)
     return page.page.evaluate(BOXES)
+
+
+def as_tall_as_its_text(page: ComfyPage) -> bool:
+    """Whether the one message is neither cut off nor taller than a text of a few lines."""
+    ((shown, whole),) = page.page.evaluate(HEIGHTS)
+    return shown == whole <= FEW_LINES
 
 
 @pytest.fixture
@@ -49,6 +58,12 @@ def test_message_stays_comes_back_and_goes(comfy_page: ComfyPage) -> None:
     comfy_page.wait_for_images("PreviewImage", RUN_SECONDS)
     comfy_page.settle()  # the page wipes what was said while the job ran
     assert [text[: len(SAID)] for text in said(comfy_page, 1)] == [SAID]
+
+    assert as_tall_as_its_text(comfy_page)
+    comfy_page.page.evaluate(NODES_2, True)
+    comfy_page.settle()
+    assert as_tall_as_its_text(comfy_page)
+    comfy_page.page.evaluate(NODES_2, False)
 
     comfy_page.page.evaluate(FORGET)
     assert said(comfy_page, 0) == []

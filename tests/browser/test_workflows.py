@@ -44,6 +44,8 @@ WIRES = """() => [...window.app.graph.links.values()].map(link => {
     return [[from.pos[0] + from.size[0], from.getConnectionPos(false, link.origin_slot)[1]], ...points,
             [to.pos[0], to.getConnectionPos(true, link.target_slot)[1]]]
 })"""
+SLOTS = """() => Object.fromEntries(window.app.graph.nodes.filter(node => node.type.startsWith('HeadsUp')).map(
+    node => [node.id, node.inputs.map(input => input.name)]))"""
 SWITCH = "async on => await window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
 
 
@@ -73,6 +75,8 @@ def test_workflow_opens_without_a_problem(name: str, page: ComfyPage, client: Co
     assert sorted(page.node_types()) == sorted(node["type"] for node in drawn["nodes"])
     assert set(page.node_types()) <= page.known_types() | NOTES
     assert page.prompt() == to_prompt(drawn, client.object_info())  # every widget has the value that the file gives it
+    ours = [node for node in drawn["nodes"] if node["type"].startswith("HeadsUp")]
+    assert page.page.evaluate(SLOTS) == {str(n["id"]): [entry["name"] for entry in n["inputs"]] for n in ours}
     assert page.problems() == []
     assert page.errors == []
     assert overlaps(page) == []
