@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HeadsUpError as error:
         sys.stderr.write(f"headsup_core {args.command}: {error}\n")
         return 2
+    except OSError as error:  # a disk or a folder that nothing above asked for by itself
+        named = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"headsup_core {args.command}: {named}{error.strerror or error}\n")
+        return 2
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import sys
 import time
 import weakref
@@ -257,7 +258,7 @@ class PlainHost:
         folders = self.model_folders(kind)
         for folder in folders:
             path = resolve_inside(folder, name)
-            if path.exists():
+            if os.path.exists(path):
                 return path
         looked = ", ".join(map(str, folders)) or "no folder (give --models-dir)"
         raise ModelFileError(f"model {name!r} not found; looked in {looked}")

@@ -50,7 +50,7 @@ class Item:
     @property
     def key(self) -> str:
         """A hash of where it lies. For a file on a disk the one that `upscale` writes into results, too."""
-        address = shown(self.address) if is_url(self.address) else os.fspath(local_path(self.address).resolve())
+        address = shown(self.address) if is_url(self.address) else os.path.realpath(local_path(self.address))
         whole = address + (f"::{self.member}" if self.member else "")
         return hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]
 

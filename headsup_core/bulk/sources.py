@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import logging
+import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -76,8 +77,8 @@ def _listed(source: str, recursive: bool, without: str) -> Iterator[Item]:
         yield from _listed_url(source, recursive, without)
         return
     path = local_path(source)
-    if path.is_dir():
-        left_out = None if not without or is_url(without) else local_path(without).resolve()
+    if os.path.isdir(path):
+        left_out = None if not without or is_url(without) else Path(os.path.realpath(local_path(without)))
         shards = _shards_in(path, recursive, left_out)
         try:
             pictures = pictures_in(path, recursive=recursive, without=left_out, expected=(*TARS, *PARQUET))
@@ -88,14 +89,23 @@ def _listed(source: str, recursive: bool, without: str) -> Iterator[Item]:
         yield from (Item(str(file), place=file.relative_to(path).as_posix()) for file in pictures)
         for shard in shards:
             yield from _single(str(shard), shard.relative_to(path).as_posix())
-    elif not path.exists() and glob.has_magic(source):
-        matches = sorted(glob.glob(source, recursive=True))
+    elif not os.path.exists(path) and glob.has_magic(source):
+        matches = _matches(path)
         if not matches:
             raise InputError(f"{source} matches nothing")
         for match in matches:
             yield from _listed(match, recursive, without)
     else:
         yield from _single(str(path), path.name)
+
+
+def _matches(pattern: Path) -> list[str]:
+    """What there is of a pattern. Without what is hidden; `**` leads into no linked folder, which may lead back."""
+    first = next(index for index, part in enumerate(pattern.parts) if glob.has_magic(part))
+    start, wanted = Path(*pattern.parts[:first]), pattern.parts[first:]
+    hidden = any(part.startswith(".") for part in wanted)
+    found = start.glob("/".join(wanted))
+    return sorted(str(path) for path in found if hidden or not _hidden(path.relative_to(start).as_posix()))
 
 
 def _shards_in(folder: Path, recursive: bool, without: Path | None) -> list[Path]:
@@ -105,8 +115,8 @@ def _shards_in(folder: Path, recursive: bool, without: Path | None) -> list[Path
         for path in found
         if path.suffix.lower() in (*TARS, *PARQUET)
         and not _hidden(path.relative_to(folder).as_posix())
-        and not (without is not None and path.resolve().is_relative_to(without))
-        and path.is_file()
+        and not (without is not None and Path(os.path.realpath(path)).is_relative_to(without))
+        and os.path.isfile(path)
     )
 
 
@@ -147,7 +157,7 @@ def _single(address: str, place: str) -> Iterator[Item]:
     elif suffix in LISTS:
         yield from _lines(address)
     else:
-        if not is_url(address) and not local_path(address).exists():
+        if not is_url(address) and not os.path.exists(local_path(address)):
             raise InputError(f"{address} is not there")
         yield Item(address, place=place)
 

@@ -28,7 +28,7 @@ def add_folder_arguments(parser: argparse.ArgumentParser) -> None:
 
 def make_host(args: argparse.Namespace) -> PlainHost:
     """The host those options describe. Raises `InputError` when one cannot be used."""
-    if args.models_dir is not None and not args.models_dir.is_dir():
+    if args.models_dir is not None and not os.path.isdir(args.models_dir):
         raise InputError(f"--models-dir {args.models_dir} is not a folder")
     extra = read_extra_model_paths(args.extra_model_paths) if args.extra_model_paths else {}
     return PlainHost(args.device, args.models_dir, extra, quiet=args.quiet)

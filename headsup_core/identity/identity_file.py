@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -89,7 +90,7 @@ def _folded(name: str) -> str:
 
 def _is_of_another(path: Path, name: str) -> bool:
     """Whether a file is there that is no identity of that name."""
-    if not path.exists():
+    if not os.path.exists(path):
         return False
     try:
         metadata = read_weights(path, lambda _: False).metadata
@@ -132,7 +133,7 @@ def load_identity(path: Path) -> Identity:
     Raises:
         ModelFileError: missing, damaged, of another kind or a newer version; the message says which.
     """
-    if path.is_file() and path.stat().st_size > MAX_BYTES:
+    if os.path.isfile(path) and path.stat().st_size > MAX_BYTES:
         raise ModelFileError(f"{path} has {path.stat().st_size} bytes, an identity has at most {MAX_BYTES}")
     if path.suffix != SUFFIX:
         raise ModelFileError(f"{path} is not an identity file: expected {SUFFIX}")

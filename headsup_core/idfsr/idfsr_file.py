@@ -7,6 +7,7 @@ weights, since an embedding is fitted to these weights alone; `architecture` = J
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def find_idfsr_file(model: str | Path | None = None) -> Path:
     """The file of a bundled name (None: `DEFAULT_IDFSR`) or a path. Raises `ModelFileError` when there is none."""
     bundled = {path.stem: path for path in sorted(BUNDLED_FOLDER.glob("*.safetensors"))}
     path = bundled.get(str(model or DEFAULT_IDFSR), Path(model or DEFAULT_IDFSR))
-    if not path.exists():
+    if not os.path.exists(path):
         raise ModelFileError(f"IDFSR model {str(model)!r}: no such file; bundled: {', '.join(bundled) or 'none'}")
     return path
 

@@ -29,7 +29,7 @@ def picture_files(sources: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for source in sources:
-        files += pictures_in(source) if source.is_dir() else [source]
+        files += pictures_in(source) if os.path.isdir(source) else [source]
     return files
 
 
@@ -41,30 +41,41 @@ def pictures_in(
     Files that may be pictures, but cannot be read, are named in the log with what they are.
 
     Args:
-        recursive: in the folders below it, too, but for those that are only linked to.
+        recursive: in the folders below it, too, but for those that are only linked to, which the log names when they
+            lie elsewhere.
         without: a folder that is not searched.
         expected: suffixes of other files that the caller reads itself: they are not named in the log.
 
     Raises:
         InputError: there are none, or a folder cannot be read.
     """
-    excluded = None if without is None else without.resolve()
+    excluded = None if without is None else os.path.realpath(without)
     suffixes = suffixes_read()
     found: list[Path] = []
     others: list[Path] = []
+    linked: list[str] = []
     for here, folders, names in os.walk(folder, onerror=_unreadable):
-        below = [name for name in folders if not name.startswith(".") and Path(here, name).resolve() != excluded]
+        below = [name for name in folders if not name.startswith(".")]
+        below = [name for name in below if os.path.realpath(Path(here, name)) != excluded]
         folders[:] = below if recursive else []
+        linked += [str(Path(here, name)) for name in folders if _leads_out(Path(here, name), folder)]
         for path in sorted(Path(here, name) for name in names if not name.startswith(".")):
             (found if path.suffix.lower() in suffixes else others).append(path)
     left_out = [path for path in others if path.suffix.lower() not in (*_BESIDE, *expected)]
     if left_out:
         log.warning("%s", _left_out(folder, left_out))
+    if linked:
+        log.warning("links to other folders are not followed, give those by name: %s", ", ".join(sorted(linked)))
     if not found:
         deeper = "" if recursive else " itself"
         hint = f"; {_left_out(folder, left_out)}" if left_out else ""
         raise InputError(f"folder {folder}{deeper} holds no pictures ({', '.join(suffixes)}){hint}")
     return sorted(found)
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether `path` is a link to what does not lie in `folder`."""
+    return path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _left_out(folder: Path, paths: Sequence[Path]) -> str:

@@ -87,9 +87,9 @@ def decode_picture(data: bytes, path: Path) -> Picture:
 
 def check_is_file(path: Path) -> None:
     """Raises `InputError` when `path` is a folder, or a device or a pipe, which may wait for ever when it is opened."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InputError(f"{path} is a folder: give a picture file")
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"{path} is a device or a pipe: give a picture file")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..errors import InputError
@@ -25,7 +26,7 @@ def read_sidecar(picture: Path, ending: str = "") -> str | None:
     """
     path = sidecar_of(picture, ending)
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             return None
         size = path.stat().st_size
         if size > LARGEST:

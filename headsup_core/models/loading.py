@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,8 @@ def _quickly_decoded(model: OneStepModel, host: Host | None) -> OneStepModel:
 def find_base(base: str | Path, host: Host | None = None) -> Path:
     """The folder or file that `load_one_step` would read as base. Raises `ModelFileError` when there is none."""
     path = Path(base)
-    if path.exists() or isinstance(base, Path) or host is None:
-        if not path.exists():
+    if os.path.exists(path) or isinstance(base, Path) or host is None:
+        if not os.path.exists(path):
             raise ModelFileError(f"base {str(base)!r}: no such file or folder; needed is {NEEDED}")
         return path
     try:
@@ -150,9 +151,9 @@ def find_model_file(model: str | Path, host: Host | None = None) -> Path:
     bundled = bundled_models()
     if str(model) in bundled:
         return bundled[str(model)]
-    if isinstance(model, Path) or host is None or Path(model).is_file():
+    if isinstance(model, Path) or host is None or os.path.isfile(model):
         path = Path(model)
-        if not path.exists():
+        if not os.path.exists(path):
             raise ModelFileError(f"model {str(model)!r}: no such file; bundled: {', '.join(bundled) or 'none'}")
         return path
     try:

@@ -76,6 +76,44 @@ def test_names_that_look_like_paths_stay_in_the_output(tmp_path: Path) -> None:
     assert [job.target.parent for job in jobs] == [tmp_path / "out"] * 6
 
 
+def test_links_that_lead_round_and_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that is a link to itself, folders that lead back, and one that lies elsewhere."""
+    given, output = tmp_path / "in", tmp_path / "out"
+    _save(given / "sub" / "a.png")
+    elsewhere = _save(tmp_path / "elsewhere" / "b.png").parent
+    for name, goal in (("loop.png", "loop.png"), ("self", given), ("sub/back", ".."), ("away", elsewhere)):
+        (given / name).symlink_to(goal)
+    jobs = plan_jobs([given, given / "sub" / "back" / "loop.png"], output, recursive=True)
+    assert sorted(_places(jobs, output)) == ["loop.png", "sub/a.png"]
+    named = [record.getMessage() for record in caplog.records if "away" in record.getMessage()]
+    assert len(named) == 1
+    assert "back" not in named[0]
+    assert "self" not in named[0]
+    output = given / "loop.png"
+    assert _places(plan_jobs([given / "sub" / "a.png"], output), output) == ["a.png"]
+
+
+def test_a_link_by_another_name_is_another_picture(tmp_path: Path) -> None:
+    picture = _save(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(picture)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    given = [picture, tmp_path / "b.png", tmp_path / "folder" / "a.png"]
+    output = tmp_path / "out"
+    assert _places(plan_jobs(given, output), output) == ["a.png", "b.png"]
+
+
+@pytest.mark.parametrize("command", ["upscale", "plan", "faces", "tag"])
+def test_a_name_that_no_disk_takes_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    """As for a folder that may not be searched, the system does not even say whether it is there."""
+    given = [command, str(tmp_path / ("x" * 300))]
+    given += ["--output", str(tmp_path / "out")] if command == "upscale" else []
+    given += ["--model", str(tmp_path / "none.pth")] if command == "tag" else []
+    assert main(given) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_pictures_are_never_overwritten_by_results(tmp_path: Path) -> None:
     picture = _save(tmp_path / "a.png")
     with raises_naming(InputError, "--output"):

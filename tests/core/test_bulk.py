@@ -58,6 +58,18 @@ def _report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "bulk_report.json").read_text())
 
 
+def test_a_pattern_follows_no_link_that_leads_back(tmp_path: Path) -> None:
+    """Two of them: `glob.glob` would find each file by more ways than can be counted."""
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "sub/b.png", "sub/.hidden.png"):
+        (tmp_path / name).touch()
+    for name in ("back", "sub/back"):
+        (tmp_path / name).symlink_to(tmp_path)
+    found = list_items([str(tmp_path / "**" / "*.png")])
+    assert sorted(Path(item.address).relative_to(tmp_path).as_posix() for item in found) == ["a.png", "sub/b.png"]
+    assert len(list_items([str(tmp_path / "s*" / ".h*.png")])) == 1
+
+
 def test_each_kind_of_input_gives_the_same_picture(toy_file: str, tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -99,8 +100,8 @@ def _person(args: argparse.Namespace, analyzer: FaceAnalyzer) -> Identity:
         if len(args.person) > 1 or args.name:
             raise InputError("an identity file is fitted as it is: give it alone, without --name")
         return load_identity(args.person[0])
-    first = args.person[0].resolve()
-    name = args.name or shortened(first.name if first.is_dir() else first.stem)
+    first = Path(os.path.realpath(args.person[0]))
+    name = args.name or shortened(first.name if os.path.isdir(first) else first.stem)
     encoder = IdentityEncoder(analyzer, name, detection_options(args))
     for path in picture_files(args.person):
         encoder.add(read_picture(path).rgb, readable(str(path)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -88,14 +89,14 @@ def people_of(args: argparse.Namespace, analyzer: AnalyzerBase) -> list[Identity
 
 
 def _once(paths: Sequence[Path]) -> list[Path]:
-    return list({path.resolve(): path for path in paths}.values())
+    return list({os.path.realpath(path): path for path in paths}.values())
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
     """A name for each, with the folder's before it where files of several folders are called the same."""
-    plain = [written(path.resolve().name if path.is_dir() else path.stem) for path in paths]
+    plain = [written(os.path.basename(os.path.realpath(path)) if os.path.isdir(path) else path.stem) for path in paths]
     return [
-        shortened(f"{path.resolve().parent.name}/{name}" if plain.count(name) > 1 else name)
+        shortened(f"{Path(os.path.realpath(path)).parent.name}/{name}" if plain.count(name) > 1 else name)
         for path, name in zip(paths, plain, strict=True)
     ]
 

@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 import random
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -161,9 +162,9 @@ def _check_apart(items: Sequence[Item], destination: Destination) -> None:
     """Refuse to write over what was given. Raises `InputError`."""
     if destination.folder is None:
         return
-    given = {Path(item.address).resolve() for item in items if not is_url(item.address)}
+    given = {os.path.realpath(item.address) for item in items if not is_url(item.address)}
     for item in items:
-        if (destination.folder / (item.shard or item.place)).resolve() in given:
+        if os.path.realpath(destination.folder / (item.shard or item.place)) in given:
             raise InputError(f"the result of {item.name} would replace a picture given: choose another --output")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 import uuid
 from dataclasses import asdict
@@ -69,7 +70,7 @@ def build_folder(args: argparse.Namespace) -> int:
 def merge_folders(args: argparse.Namespace) -> int:
     """One data set of several."""
     check_folder(args.output)
-    if args.output.resolve() in [folder.resolve() for folder in args.folders]:
+    if os.path.realpath(args.output) in [os.path.realpath(folder) for folder in args.folders]:
         raise InputError(f"--output {args.output} is one of the data sets: choose another folder")
     _say(merge(args.folders, args.output, pair_options(args)), args.output)
     return 0

@@ -121,7 +121,7 @@ def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False
 
     Of inputs whose results would have one name (also when only the case differs, which some disks do not tell apart)
     the first gets it, the next keeps its suffix (a.jpg.png), further ones are numbered. So it is with files that are
-    there already and are no earlier results of the same picture: they stay.
+    there already and are no earlier results of the same picture: they stay. A file that is given twice is done once.
 
     Args:
         ending: of the results' names.
@@ -129,21 +129,21 @@ def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False
     Raises:
         InputError: a folder without pictures, or a result that would replace an input.
     """
-    found: dict[Path, Path] = {}
+    found: dict[Path, tuple[Path, Path]] = {}
     for given in pictures:
-        if not given.is_dir():
-            found.setdefault(given, Path(given.name))
+        if not os.path.isdir(given):
+            found.setdefault(_file(given), (given, Path(given.name)))
             continue
-        if given.resolve() == folder.resolve():
+        if os.path.realpath(given) == os.path.realpath(folder):
             raise InputError(f"output folder {folder} is the folder of the pictures: choose another --output")
         for source in pictures_in(given, recursive=recursive, without=folder):
-            found.setdefault(source, source.relative_to(given))
-    inputs = {source.resolve() for source in found}
+            found.setdefault(_file(source), (source, source.relative_to(given)))
+    inputs = {os.path.realpath(source) for source, _ in found.values()}
     taken: set[str] = set()
     jobs: list[Job] = []
-    for source, place in found.items():
+    for source, place in found.values():
         plain = folder / place.parent / f"{place.stem}{ending}"
-        if plain.resolve() in inputs and name_key(plain) not in taken:
+        if os.path.realpath(plain) in inputs and name_key(plain) not in taken:
             raise InputError(f"the result of {source} would replace {plain}, a picture given: choose another --output")
         target = _target(plain.parent, source, ending, taken)
         if target != plain and name_key(plain) not in taken:
@@ -152,6 +152,11 @@ def plan_jobs(pictures: Sequence[Path], folder: Path, *, recursive: bool = False
         taken.add(name_key(target))
         jobs.append(Job(source, target))
     return jobs
+
+
+def _file(path: Path) -> Path:
+    """The same for a file that is given in several ways; a link to it in another name is another one."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def _target(folder: Path, source: Path, ending: str, taken: set[str]) -> Path:

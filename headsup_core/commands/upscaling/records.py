@@ -91,7 +91,7 @@ def is_own_result(target: Path, source: Path) -> bool:
     """Whether the file `target` may be replaced by the result of `source`: it is an earlier result of the same picture
     or of an older picture in the same place, or it is empty. Whatever else it is, somebody may miss it."""
     try:
-        if target.is_symlink() or not target.is_file():
+        if target.is_symlink() or not os.path.isfile(target):
             return False
         if target.stat().st_size == 0:
             return True
@@ -102,7 +102,7 @@ def is_own_result(target: Path, source: Path) -> bool:
 
 
 def _place(path: Path) -> str:
-    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
 
 
 def why_again(target: Path, source: Path, settings: Settings) -> str | None:
@@ -111,7 +111,7 @@ def why_again(target: Path, source: Path, settings: Settings) -> str | None:
     Raises:
         InputError: the target was not made by this command, or the source cannot be read.
     """
-    if not target.exists() or (target.is_file() and target.stat().st_size == 0):
+    if not os.path.exists(target) or (os.path.isfile(target) and target.stat().st_size == 0):
         return ""
     record = record_in(picture_text(target, KEY))
     if record is None:
@@ -158,9 +158,9 @@ def fingerprint(path: Path) -> str:
         InputError: it cannot be read.
     """
     digest = hashlib.sha256()
-    if path.is_dir():
+    if os.path.isdir(path):
         for file in sorted(path.rglob("*")):
-            if file.is_file():
+            if os.path.isfile(file):
                 digest.update(f"{file.relative_to(path).as_posix()} {fingerprint(file)}\n".encode())
         return f"{path.name} {digest.hexdigest()[:16]}"
     try:
@@ -178,7 +178,7 @@ def fingerprint(path: Path) -> str:
 
 def _value(value: Any) -> Any:  # noqa: ANN401 - an option's
     if isinstance(value, Path):
-        return fingerprint(value) if value.exists() else str(value)
+        return fingerprint(value) if os.path.exists(value) else str(value)
     return [_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 

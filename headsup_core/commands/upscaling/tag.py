@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     host = make_host(args)
     files: list[Path] = []
     for given in args.pictures:
-        files += pictures_in(given, recursive=args.recursive) if given.is_dir() else [given]
+        files += pictures_in(given, recursive=args.recursive) if os.path.isdir(given) else [given]
     tagger = load_asked_tagger(args.model, args.dape, host)
     failed: list[str] = []
     kept = 0
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 def _tag(path: Path, tagger: Tagger, options: TaggingOptions, host: Host, args: argparse.Namespace) -> bool:
     """Tag a picture, say so and write it; whether there was anything to do."""
     sidecar = sidecar_of(path)
-    if not args.only_print and not args.replace and sidecar.exists():
+    if not args.only_print and not args.replace and os.path.exists(sidecar):
         return False
     tags = tagger.tags(read_picture(path).rgb, options, host)[0]
     if not args.only_print:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class YuNet:
 
     def __init__(self, model: Path, purpose: str = "finding faces with YuNet") -> None:
         cv2: Any = need("cv2", "opencv-python", purpose)
-        if not model.is_file():
+        if not os.path.isfile(model):
             raise ModelFileError(f"face detector {model} does not exist: python -m headsup_core download yunet gets it")
         self._detector: Any = open_onnx(cv2, cv2.FaceDetectorYN.create, model, "", (320, 320))
         self._detector.setNMSThreshold(NMS_THRESHOLD)

@@ -8,6 +8,7 @@ not name a missing tensor, and reads the file once for each network: so the rena
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def load_base(path: Path, dtype: torch.dtype = torch.float32) -> Base:
         ModelFileError: nothing there, unreadable, incomplete, or another model (SD 1.5, SDXL, 2.1-768 ...): what was
             found, and what is needed.
     """
-    return _load_folder(path, dtype) if path.is_dir() else load_single_file(path, dtype)
+    return _load_folder(path, dtype) if os.path.isdir(path) else load_single_file(path, dtype)
 
 
 def load_single_file(path: Path, dtype: torch.dtype, config: BaseConfig = SD2) -> Base:
@@ -239,7 +240,7 @@ def _old_vae_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 def _json(path: Path, default: dict[str, Any]) -> dict[str, Any]:
     """A configuration of the folder; ours when it has none."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         return default
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -107,8 +108,9 @@ def load_onnx_restorer(path: Path, dtype: str, options: Mapping[str, Any]) -> On
         ModelFileError: no such file, a damaged one, or one that restores no faces.
         InputError: a dtype other than "auto" and "float32", an unknown option, or no onnxruntime.
     """
-    if not path.is_file():
-        raise ModelFileError(f"model file {path} {'is a folder, not a file' if path.is_dir() else 'does not exist'}")
+    if not os.path.isfile(path):
+        what = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
+        raise ModelFileError(f"model file {path} {what}")
     restorer = _kind_of(path)
     if dtype not in ("auto", "float32"):
         raise InputError(f"dtype {dtype}: {path.name} computes in the precision that it was written in: choose auto")

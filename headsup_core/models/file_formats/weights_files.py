@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import zipfile
 import zlib
@@ -44,8 +45,8 @@ def read_weights(
     Raises:
         ModelFileError: missing, empty, truncated, not a weights file, or a pickle that wants to run code.
     """
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
         raise ModelFileError(f"model file {path} {what}")
     size = path.stat().st_size
     if size == 0:
@@ -71,7 +72,7 @@ def read_names(path: Path) -> WeightsFile:
         names.append(name)
         return False
 
-    if path.suffix in PICKLES and path.is_file() and not zipfile.is_zipfile(path):
+    if path.suffix in PICKLES and os.path.isfile(path) and not zipfile.is_zipfile(path):
         raise ModelFileError(f"{path} has torch's old format, whose names cannot be read alone")
     file = read_weights(path, note, mapped=True)
     return replace(file, content=dict.fromkeys(names)) if names else file

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from ...errors import ModelFileError
@@ -71,7 +73,7 @@ def load(file: WeightsFile, base: Base, options: NoOptions) -> Beside:
 
 def _companion(file: WeightsFile, name: str) -> WeightsFile:
     path = file.path.with_name(name)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ModelFileError(
             f"{file.path} (LoRA tensors of a UNet, as OSDFace's) needs its companions {DICTIONARY_FILE} and "
             f"{PROJECTION_FILE} beside it: {name} is missing"

@@ -9,6 +9,7 @@ estimator. Its trainer also saves skip connections of the VAE where the VAE has 
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -155,7 +156,7 @@ def recognises(file: WeightsFile) -> bool:
 def load(file: WeightsFile, base: Base, options: S3DiffOptions) -> Beside:
     content = file.content
     companion = file.path.with_name(ESTIMATOR_FILE)
-    if not companion.is_file():
+    if not os.path.isfile(companion):
         raise ModelFileError(f"{file.path} needs its companion {ESTIMATOR_FILE} (the degradation estimator) beside it")
     estimates = read_weights(companion)
     with torch.device("meta"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def words_for(count: int, model: Path) -> WordList:
     own = tuple(folder / name for name in OTHER_NAMES)
     if count == PUBLISHED:
         own = (WORDS / "ram_tag_list.txt", WORDS / "ram_tag_list_threshold.txt")
-    elif missing := [path for path in own if not path.is_file()]:
+    elif missing := [path for path in own if not os.path.isfile(path)]:
         raise ModelFileError(
             f"{model} knows {count} tags, not RAM's {PUBLISHED}: put {' and '.join(OTHER_NAMES)}, a line for each tag, "
             f"beside it ({missing[0]} is missing)"
