@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...identity.similarity import calibration_of
-from ...training.data.face_index import FaceIndex, IndexedPicture, Pair, Scale
+from ...training.data.face_index import THRESHOLDS, FaceIndex, IndexedPicture, Pair, Scale
 from ...training.data.index_table import write_table
 from ...whole_files import whole_file
 from ..blocks import Result
@@ -45,7 +45,7 @@ class PairOptions:
         test_share: of the people, for testing.
     """
 
-    threshold: float = 0.65
+    threshold: float = THRESHOLDS["calibrated"]
     scale: Scale = "calibrated"
     partners: int = 20
     test_share: float = 0.1

@@ -27,6 +27,9 @@ SUFFIX = ".json"
 FORMAT = "headsup-faces"
 FORMAT_VERSION = 1
 Scale = Literal["calibrated", "cosine"]
+THRESHOLDS: dict[Scale, float] = {"calibrated": 0.8, "cosine": 0.65}
+"""Least similarity of a pair where none is given. The paper's is a cosine, of CVLFace. With dlib 354 of 585 pairs at
+0.65 of the calibrated scale were of two people, and 3 of 195 at 0.8 (docs/data_sets.md)."""
 Pair = tuple[int, int, int, int, float]
 """Picture, face, picture, face, similarity."""
 
