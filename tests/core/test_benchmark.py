@@ -135,7 +135,7 @@ def test_command_writes_table_json_and_sheets(
         _save(tmp_path / "in" / f"{person}_a.png", _noise(64, person))
     output = tmp_path / "out"
     arguments = ["benchmark", "restore", str(tmp_path / "in"), "--size", "64", "--output", str(output), "--sheets", "1"]
-    assert main([*arguments, "--quiet", "--systems", f"bicubic,lanczos,{model}:color_fix=lab"]) == 0
+    assert main([*arguments, "--quiet", "--systems", f"lanczos,bicubic,{model}:color_fix=lab"]) == 0
     table = (output / "table.md").read_text()
     assert "| toy:color_fix=lab |" in table
     assert "minus bicubic, pairwise" in table

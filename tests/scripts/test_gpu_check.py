@@ -33,6 +33,7 @@ def test_it_measures_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert correct["figures"]["mean levels"] == 0
     assert speed["figures"]["pictures/s"] == pytest.approx(1 / speed["figures"]["seconds"])
     assert memory["figures"]["planned MB"] > 1
+    assert recovered["figures"]["mean levels"] == 0
     assert 256 > recovered["figures"]["tile after"] < recovered["figures"]["tile"] >= 256
     ways = {outcome["setting"].split(", ")[-1]: outcome["verdict"] for outcome in found["faster"]}
     assert ways == {"channels_last": "measured", "torch.compile": "left out"}

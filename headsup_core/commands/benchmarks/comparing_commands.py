@@ -32,12 +32,16 @@ SYSTEMS = (
     "+stranger, and =0.5 for how much of the photo counts"
 )
 
+USUAL_PEER = "bicubic"
+
 
 def add_subcommands(subcommands: Subcommands) -> None:
     restore = add_subcommand(subcommands, "restore", _restore)
     _add_pictures(restore)
     _add_systems(restore, "bicubic,lanczos,realesrgan-x4plus,headsup-tiny")
-    restore.add_argument("--peer", default="bicubic", help="system that the differences are taken from")
+    restore.add_argument(
+        "--peer", help="system that the differences are taken from; default bicubic, or the first where that is missing"
+    )
     add_judge_arguments(restore)
     add_report_arguments(restore)
     restore.add_argument("--memory", action="store_true", help="peak memory of each system, in processes of their own")
@@ -96,9 +100,10 @@ def _restore(args: argparse.Namespace) -> int:
     names, host = _names(args), make_host(args)
     judging = judges(args, host)
     systems = make_systems(names, host, judging.likeness.analyzer if judging.likeness else None)
-    if args.peer not in names:
-        raise InputError(f"--peer {args.peer} is none of the systems: choose one of {', '.join(names)}")
-    outcome = measure_and_report(args, cases, systems, judging, title, args.peer)
+    peer = args.peer or (USUAL_PEER if USUAL_PEER in names else names[0])
+    if peer not in names:
+        raise InputError(f"--peer {peer} is none of the systems: choose one of {', '.join(names)}")
+    outcome = measure_and_report(args, cases, systems, judging, title, peer)
     if args.memory:
         finish(args.output, "memory.md", usage_table(names, host, args.size))
     return named(outcome.failures, args.output)
