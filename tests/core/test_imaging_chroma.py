@@ -242,3 +242,15 @@ def test_black_white_and_one_colour(recwarn: pytest.WarningsRecorder) -> None:
     overexposed[..., :100] = 1  # white paper around a colour photo is no reason
     assert toning_of(overexposed) is None
     assert len(recwarn) == 0
+
+
+def test_a_plainly_coloured_photo_costs_no_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fitted(_levels: object) -> None:
+        raise AssertionError("a tint was fitted")
+
+    monkeypatch.setattr("headsup_core.imaging.tints.chroma.tint_curve", fitted)
+    for side in (512, 128):
+        assert toning_of(tensor(portrait(side))) is None
+        assert toning_of(tensor(jpeg(portrait(side), 80))) is None
+    with pytest.raises(AssertionError, match="fitted"):
+        toning_of(tensor(rounded(toned(255, 220, 170)(portrait()))))

@@ -35,6 +35,10 @@ LARGE = 768
 REGION, REGION_NOISES, SQUARE, SQUARE_NOISES = 3 / 255, 2.5, 2.5 / 255, 4
 """And every region of three by three squares, and every square, by so much and so many times what half of them lie."""
 
+ALIKE, COLOURED = 16, 40 / 255
+"""Squares of about one brightness, of each of which a tenth that lies by so much from the middle one shows a colour
+picture: twice what a square may lie from a tint at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Toning:
@@ -109,7 +113,8 @@ def toning_of(picture: torch.Tensor) -> Toning | None:
     spread = _spread(picture)
     if float(spread.max()) <= GREY:
         return Toning(torch.tensor([0.0, 1.0]), torch.zeros(3, 2))
-    return _partly_grey(picture, spread) or _tint(picture)
+    partly = _partly_grey(picture, spread)
+    return partly if partly is not None or _plainly_coloured(picture) else _tint(picture)
 
 
 def _spread(picture: torch.Tensor) -> torch.Tensor:
@@ -129,6 +134,21 @@ def _partly_grey(picture: torch.Tensor, spread: torch.Tensor) -> Toning | None:
     if float(middle.float().mean()) < LEAST_SHARE:
         return None
     return Toning(torch.tensor([0.0, 1.0]), torch.zeros(3, 2), grey.float())
+
+
+def _plainly_coloured(picture: torch.Tensor) -> bool:
+    """Whether a tenth of all squares lie so far from the usual colour of their brightness that no tint can be left: a
+    glance that spares most colour pictures the fit."""
+    step = -(-max(picture.shape[-2:]) // LARGE)
+    squares = F.avg_pool2d(picture[..., ::step, ::step], BLOCK) if min(picture.shape[-2:]) >= BLOCK * step else picture
+    brightness = luma_of(squares).flatten()
+    alike = len(brightness) // ALIKE * ALIKE
+    if alike < LEAST_BLOCKS**2:
+        return False
+    order = torch.argsort(brightness)[:alike]
+    offsets = (squares - luma_of(squares))[0].flatten(1)[:, order].unflatten(1, (-1, ALIKE))
+    away = (offsets - offsets.median(2, keepdim=True).values).abs().amax(0).flatten()
+    return float(away.kthvalue(len(away) * 9 // 10).values) > COLOURED
 
 
 def _tint(picture: torch.Tensor) -> Toning | None:
