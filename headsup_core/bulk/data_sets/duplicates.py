@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 16
-"""Of the thumbnail, in pixels."""
+"""Pixels of the thumbnail in each direction."""
 MOST_OFF = 2.0
 """Mean difference in levels of 255 of the thumbnails of two copies. Measured: copies at most 0.5 (0.3 to 0.9 times the
 size, JPEG 50 to 90); two photos of one sitting, in front of one background, at least 5."""
