@@ -278,7 +278,7 @@ def _way_of(batch: _Batch, index: int, picture: torch.Tensor) -> Callable[[Run, 
 
 
 def _steps_from(chosen: Resolved, index: int, tiling: Tiling) -> int:
-    """Of the progress, from the picture `index` on."""
+    """The share of the progress, from the picture `index` on."""
     return STAGES * replace(chosen, tiling=tiling).calls_from(index)
 
 

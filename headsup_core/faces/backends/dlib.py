@@ -57,7 +57,7 @@ MAX_TURNED_PIXELS = 1_500_000
 """The copies that are turned have no more: in large photos, where six of them would take longest, people who lie are
 looked for from an eye distance of about a fiftieth of the longer side on."""
 MAX_TURNED_CANDIDATES = 40
-"""Of what the HOG detector finds in turned copies so many of the best are looked at: stripes and foliage, turned, have
+"""So many of the best finds of the HOG detector in turned copies are looked at: stripes and foliage, turned, have
 hundreds of faces for it, and the landmark net takes a hundredth of a second to doubt each."""
 LEAST_BLUR = 0.3
 LUMA = (0.299, 0.587, 0.114)
