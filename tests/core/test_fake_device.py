@@ -44,7 +44,7 @@ STATED = {
 PEOPLE = "headsup-tiny, tiles, people"
 IN_CI = {
     (PEOPLE, torch.bfloat16),
-    ("SD 2.1, parts and tiles", torch.float16),
+    ("SD 2.1, 2048 px", torch.float16),
     ("SD 2.1, adapters, a person", torch.bfloat16),
     ("OSDFace", torch.float16),
 }

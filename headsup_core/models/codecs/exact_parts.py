@@ -140,6 +140,7 @@ class _Work:
             if band is None:
                 band = part.new_empty(1, x.channels, part.shape[-2], x.width, device="cpu")
             band[..., window.x0 : window.x1] = part
+            del part  # else it is on the device beside the next one
         if band is None:
             raise ValueError("a band without parts")
         return band
