@@ -121,6 +121,18 @@ def resolve_inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
+class NothingToClose:
+    """The end of a `Progress` that holds nothing open."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
 class TqdmProgress:
     """A `Progress` on the terminal, with the time left."""
 
@@ -145,7 +157,7 @@ class TqdmProgress:
         self._bar.close()
 
 
-class LoggedProgress:
+class LoggedProgress(NothingToClose):
     """A `Progress` where there is no terminal: a line in the log from time to time, with the time left.
 
     Args:
@@ -171,14 +183,6 @@ class LoggedProgress:
 
     def grow(self, steps: int) -> None:
         self._total += steps
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
 
 class PlainHost:

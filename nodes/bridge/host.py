@@ -18,7 +18,6 @@ from .memory import load_whole, usable_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 DEVICES = ("auto", "cpu")
 PREVIEW_SIDE = 384
@@ -71,7 +70,7 @@ class ComfyHost:
         return find_file(kind, name)
 
 
-class ComfyProgress:
+class ComfyProgress(core_host.NothingToClose):
     """One picture's share of the bar under the node."""
 
     def __init__(self, total: int, picture: int, pictures: int) -> None:
@@ -88,14 +87,6 @@ class ComfyProgress:
 
     def grow(self, steps: int) -> None:
         self._total += steps
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing to close."""
 
 
 def _to_pillow(picture: torch.Tensor) -> Image.Image:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from types import TracebackType
 
 import torch
-from typing_extensions import Self
 
-from ...host import Progress
+from ...host import NothingToClose, Progress
 from ..session import Run
 from ..stages import Restored
 from .tiled_run import BeginAgainError, Tiling
 
 
-class _Attempt:
+class _Attempt(NothingToClose):
     """Counts what was advanced, less what the total grew by."""
 
     def __init__(self, shown: Progress) -> None:
@@ -29,14 +27,6 @@ class _Attempt:
     def grow(self, steps: int) -> None:
         self.steps -= steps
         self._shown.grow(steps)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
 
 def with_memory(
