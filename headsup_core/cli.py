@@ -16,6 +16,7 @@ from .commands.learning import average, dataset, join, train
 from .commands.upscaling import plan, tag, upscale
 from .errors import HeadsUpError
 from .host import is_out_of_memory
+from .identity.names import readable_lines
 
 BROKEN_PIPE = 141
 """Exit status of a program whose output nobody reads any more, as shells have it."""
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that are the user's to mend are one line on stderr and exit status 2."""
     parser = build_parser()
     args = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for stream in (sys.stdout, sys.stderr):  # file names need not be text: what is none is shown as a question mark
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -38,17 +41,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
         return BROKEN_PIPE
     except HeadsUpError as error:
-        sys.stderr.write(f"headsup_core {args.command}: {error}\n")
-        return 2
+        return _fail(args.command, str(error))
     except OSError as error:  # a disk or a folder that nothing above asked for by itself
         named = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"headsup_core {args.command}: {named}{error.strerror or error}\n")
-        return 2
+        return _fail(args.command, f"{named}{error.strerror or error}")
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        sys.stderr.write(f"headsup_core {args.command}: memory ran out: end other programs, or give smaller pictures\n")
-        return 2
+        return _fail(args.command, "memory ran out: end other programs, or give smaller pictures")
+
+
+class _Lines(logging.Formatter):
+    """Messages as they are, but for what a file's name may hold to direct the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return readable_lines(super().format(record))
+
+
+def _fail(command: str, error: str) -> int:
+    sys.stderr.write(f"headsup_core {command}: {readable_lines(error)}\n")
+    return 2
 
 
 def build_parser() -> argparse.ArgumentParser:

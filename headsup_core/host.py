@@ -24,6 +24,7 @@ from tqdm import tqdm
 from typing_extensions import Self
 
 from .errors import InputError, ModelFileError
+from .whole_files import MISSING, why_absent
 
 log = logging.getLogger(__name__)
 
@@ -260,12 +261,15 @@ class PlainHost:
 
     def find_model(self, kind: str, name: str) -> Path:
         folders = self.model_folders(kind)
+        looked: list[str] = []
         for folder in folders:
             path = resolve_inside(folder, name)
             if os.path.exists(path):
                 return path
-        looked = ", ".join(map(str, folders)) or "no folder (give --models-dir)"
-        raise ModelFileError(f"model {name!r} not found; looked in {looked}")
+            absent = why_absent(path)
+            looked.append(str(folder) if absent == MISSING else f"{path}, which {absent}")
+        where = ", ".join(looked) or "no folder (give --models-dir)"
+        raise ModelFileError(f"model {name!r} not found; looked in {where}")
 
 
 def _bytes_of(module: nn.Module, device: torch.device) -> int:

@@ -17,9 +17,22 @@ import psutil
 STALE_SECONDS = 86_400
 """A temporary file of another machine is left over when nobody has written to it for this long."""
 
+MISSING = "does not exist"
+
 LONGEST = 200
 """Bytes of a file's name before its suffix; file systems allow 255 with it."""
 _TEMPORARY = re.compile(r"\.headsup-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{32}\.tmp")
+
+
+def why_absent(path: Path) -> str:
+    """What to say of a `path` that `os.path.exists` denies: it does not exist, or lies where this user may not look."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    except (OSError, ValueError) as error:  # a closed folder, a link to itself, a name that is none
+        return f"cannot be reached ({getattr(error, 'strerror', None) or error})"
+    return MISSING
 
 
 @contextmanager

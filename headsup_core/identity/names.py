@@ -9,6 +9,7 @@ from ..errors import InputError
 
 MAX_LETTERS = 100
 """Longest name of a person."""
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 def checked_name(name: str) -> str:
@@ -24,11 +25,24 @@ def written(name: str) -> str:
 
     So the name of a file on a Mac, which keeps letters and accents apart, is the one that somebody types.
     """
-    return " ".join(unicodedata.normalize("NFC", readable(name)).split())
+    return readable(" ".join(unicodedata.normalize("NFC", _text(name)).split()))
 
 
 def readable(text: str) -> str:
-    """`text`, a path for instance, with U+FFFD for the bytes that are no UTF-8: it can be written, saved and shown."""
+    """`text`, a path for instance, with U+FFFD for what is no text: it can be written, saved and shown in a line.
+
+    That is bytes that are no UTF-8 and control characters: a file's name may hold those with which a terminal is told
+    to do something.
+    """
+    return "".join(UNREADABLE if unicodedata.category(letter) == "Cc" else letter for letter in _text(text))
+
+
+def readable_lines(text: str) -> str:
+    """`readable` for text of several lines, with tabs perhaps."""
+    return "".join(letter if letter in "\n\t" else readable(letter) for letter in _text(text))
+
+
+def _text(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -22,6 +22,7 @@ from ..models.file_formats.weights_files import (
     read_weights,
     write_safetensors,
 )
+from ..whole_files import why_absent
 from .idfsr_model import IDFSRModel
 from .network.idfsr_architecture import IDFSRArchitecture
 from .network.idfsr_unet import IDFSRNetwork
@@ -58,7 +59,8 @@ def find_idfsr_file(model: str | Path | None = None) -> Path:
     bundled = {path.stem: path for path in sorted(BUNDLED_FOLDER.glob("*.safetensors"))}
     path = bundled.get(str(model or DEFAULT_IDFSR), Path(model or DEFAULT_IDFSR))
     if not os.path.exists(path):
-        raise ModelFileError(f"IDFSR model {str(model)!r}: no such file; bundled: {', '.join(bundled) or 'none'}")
+        names = ", ".join(bundled) or "none"
+        raise ModelFileError(f"IDFSR model {str(model)!r} {why_absent(path)}; bundled: {names}")
     return path
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import InputError, ModelFileError
 from ..host import Host
+from ..whole_files import why_absent
 from .bases.base import NEEDED, Base, load_base
 from .codecs.quick_decoder import LATENTS, find_taesd, load_taesd
 from .face_restorers.known_restorers import FOLDER as FACE_RESTORER_FOLDER
@@ -136,9 +137,9 @@ def _quickly_decoded(model: OneStepModel, host: Host | None) -> OneStepModel:
 def find_base(base: str | Path, host: Host | None = None) -> Path:
     """The folder or file that `load_one_step` would read as base. Raises `ModelFileError` when there is none."""
     path = Path(base)
-    if os.path.exists(path) or isinstance(base, Path) or host is None:
+    if os.path.exists(path) or isinstance(base, Path) or host is None or os.path.isabs(base):
         if not os.path.exists(path):
-            raise ModelFileError(f"base {str(base)!r}: no such file or folder; needed is {NEEDED}")
+            raise ModelFileError(f"base {str(base)!r} {why_absent(path)}; needed is {NEEDED}")
         return path
     try:
         return host.find_model("diffusers", base)
@@ -151,10 +152,10 @@ def find_model_file(model: str | Path, host: Host | None = None) -> Path:
     bundled = bundled_models()
     if str(model) in bundled:
         return bundled[str(model)]
-    if isinstance(model, Path) or host is None or os.path.isfile(model):
+    if isinstance(model, Path) or host is None or os.path.isfile(model) or os.path.isabs(model):
         path = Path(model)
         if not os.path.exists(path):
-            raise ModelFileError(f"model {str(model)!r}: no such file; bundled: {', '.join(bundled) or 'none'}")
+            raise ModelFileError(f"model {str(model)!r} {why_absent(path)}; bundled: {', '.join(bundled) or 'none'}")
         return path
     try:
         return host.find_model("headsup", model)

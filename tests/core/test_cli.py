@@ -16,13 +16,15 @@ from PIL import Image
 
 from headsup_core.cli import main
 from headsup_core.commands.hosting import read_extra_model_paths
-from headsup_core.errors import InputError
+from headsup_core.errors import InputError, ModelFileError
 from headsup_core.faces import Face, Faces
 from headsup_core.faces.alignment import template
 from headsup_core.host import PlainHost
 from headsup_core.image_files import read_picture
 from headsup_core.models.bases.base import Base
 from headsup_core.models.file_formats.headsup_file import save_headsup
+from headsup_core.models.file_formats.weights_files import read_weights
+from headsup_core.models.loading import find_base
 from headsup_core.models.one_step import OneStepModel
 from headsup_core.restoring.plan.calibration import cache_folder, read_calibration
 
@@ -70,7 +72,7 @@ def test_good_pictures_are_done_and_bad_ones_named(
         (["--tile", "64", "--overlap", "64"], "tile 64 with overlap 64: overlap must be below the tile size"),
         (["--device", "warp"], "device 'warp' is not a torch device"),
         (["--dtype", "int8"], "dtype 'int8' is unknown"),
-        (["--model", "missing.safetensors"], "no such file|not found"),
+        (["--model", "missing.safetensors"], "looked in no folder"),
         (["--models-dir", "missing"], "--models-dir missing is not a folder"),
     ],
 )
@@ -95,6 +97,50 @@ def test_output_folder_that_cannot_be_written(model: str, tmp_path: Path, capsys
     picture = _save(tmp_path / "in" / "a.png")
     assert main(["upscale", str(picture), "--output", str(blocked / "out"), "--model", model]) == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_name_of_a_file_directs_no_terminal(
+    model: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture = _save(tmp_path / "red\x1b[31m\x1b]0;title\a.png")
+    (tmp_path / "bad\x1b[2J.png").write_bytes(b"no picture")
+    assert main(["upscale", str(tmp_path), "--output", str(tmp_path / "out"), "--model", model]) == 2
+    assert main(["plan", str(picture), "--model", model, "--no-calibration"]) == 0
+    assert main(["upscale", f"{tmp_path}/none\x1b[2J.png", "--output", str(tmp_path / "out"), "--model", model]) == 2
+    shown = "".join(capfd.readouterr())
+    assert "bad\ufffd[2J.png is not a picture" in shown
+    assert "red\ufffd[31m\ufffd]0;title\ufffd.png" in shown
+    assert "none\ufffd[2J.png" in shown
+    assert not {"\x1b", "\a"} & set(shown)
+
+
+@pytest.mark.parametrize("option", ["--model", "--adapter"])
+def test_a_model_that_cannot_be_reached_is_not_called_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    beside = ["--base", str(tmp_path)] if option == "--adapter" else []
+    picture = _save(tmp_path / "in" / "a.png")
+    arguments = ["upscale", str(picture), "--output", str(tmp_path / "out"), *beside]
+    assert main([*arguments, option, str(loop / "m.safetensors")]) == 2
+    assert "m.safetensors' cannot be reached (Too many levels" in capsys.readouterr().err
+    with pytest.raises(ModelFileError, match=r"base .* cannot be reached \(Too many levels"):
+        find_base(str(loop), PlainHost())
+
+
+def test_a_model_folder_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "headsup").symlink_to(folder / "headsup")
+    with pytest.raises(ModelFileError, match=r"headsup/toy\.safetensors, which cannot be reached \(Too many levels"):
+        PlainHost(models_dir=folder).find_model("headsup", "toy.safetensors")
+
+
+def test_a_model_that_may_not_be_read(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ModelFileError, match="may not be read by this user: allow it"):
+        read_weights(Path(model))
 
 
 def test_models_by_name_and_from_extra_model_paths(model: str, tmp_path: Path) -> None:

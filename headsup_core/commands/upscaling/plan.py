@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ...errors import HeadsUpError, InputError
+from ...identity.names import readable
 from ...image_files import Manner, picture_files, read_picture, write_picture
 from ...restoring.options import RestoreOptions
 from ...restoring.plan.measure import calibration
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             if args.json:
                 sys.stdout.write(json.dumps({"input": str(source), **plan.to_json()}) + "\n")
             else:
-                sys.stdout.write(f"{source}\n{plan.text()}\n")
+                sys.stdout.write(f"{readable(str(source))}\n{plan.text()}\n")
             if source in drawings:
                 record = {KEY: json.dumps(source_record(source))}
                 write_picture(drawings[source], draw_plan(rgb, plan), manner=Manner(text=record))

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ...errors import ModelFileError
-from ...whole_files import whole_file
+from ...whole_files import whole_file, why_absent
 
 PICKLES = {".pkl", ".pth", ".pt", ".ckpt", ".bin"}
 
@@ -46,8 +46,10 @@ def read_weights(
         ModelFileError: missing, empty, truncated, not a weights file, or a pickle that wants to run code.
     """
     if not os.path.isfile(path):
-        what = "is a folder, not a file" if os.path.isdir(path) else "does not exist"
+        what = "is a folder, not a file" if os.path.isdir(path) else why_absent(path)
         raise ModelFileError(f"model file {path} {what}")
+    if not os.access(path, os.R_OK):  # safetensors would call it missing
+        raise ModelFileError(f"model file {path} may not be read by this user: allow it")
     size = path.stat().st_size
     if size == 0:
         raise ModelFileError(f"model file {path} is empty (0 bytes): download it again")
