@@ -10,7 +10,6 @@ from .faces.detect_faces import HeadsUpDetectFaces
 from .faces.faces_to_mask import HeadsUpFacesToMask
 from .faces.faces_to_segs import HeadsUpFacesToSEGS
 from .faces.load_face_analyzer import HeadsUpLoadFaceAnalyzer
-from .idfsr.fit_identity import HeadsUpFitIdentity
 from .idfsr.load_idfsr import HeadsUpLoadIDFSR
 from .idfsr.restore_faces_idfsr import HeadsUpRestoreFacesIDFSR
 from .idfsr.warp_reference import HeadsUpWarpReference
@@ -48,7 +47,6 @@ class HeadsUpExtension(ComfyExtension):
             HeadsUpAssignIdentities,
             HeadsUpInjectIdentity,
             HeadsUpLoadIDFSR,
-            HeadsUpFitIdentity,
             HeadsUpWarpReference,
             HeadsUpRestoreFacesIDFSR,
             HeadsUpPlanUpscale,

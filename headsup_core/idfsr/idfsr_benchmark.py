@@ -1,4 +1,4 @@
-"""IDFSR (arXiv 2508.10937) against its peers on aligned faces: pretrained, fitted, and with conditions left out.
+"""IDFSR (arXiv 2508.10937) against its peers on aligned faces, whole and with conditions left out.
 
 The subcommand `benchmark idfsr` gives `idfsr_systems` as contestants to the comparison of every other system, with
 `AlignedFaces` of the model's size as cases and a likeness whose faces lie at `conditioning.aligned_face(size)`. Nothing
@@ -8,7 +8,7 @@ below this folder knows of it: what a comparison asks of a contestant are the pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +24,12 @@ from ..restoring.headsup_model import HeadsUpModel
 from ..restoring.options import RestoreOptions
 from ..restoring.pipeline import restore
 from .conditioning import Seen, aligned_face, see
-from .identity_fitting import FittingOptions, fit_identity
 from .identity_vector import identity_vector
 from .idfsr_model import IDFSRModel
 from .known_faces import faces_of_aligned, load_model
 from .left_out import leave_out
 
-PRETRAINED, FITTED, WARPED, ONE_STEP = "pretrained", "fitted", "reference warped", "headsup-tiny with reference"
+WARPED, ONE_STEP = "reference warped", "headsup-tiny with reference"
 
 
 def inputs(image: torch.Tensor, size: int, person: Identity | None, model: IDFSRModel) -> tuple[torch.Tensor, Seen]:
@@ -76,9 +75,7 @@ class FaceModel:
 
     Attributes:
         file: of its weights.
-        fitting: how the embedding is fitted to the person's photos; None: it is not.
         without: names of `idfsr.left_out.CONDITIONS`.
-        fitted: people by the photos that they were fitted to.
     """
 
     name: str
@@ -86,18 +83,12 @@ class FaceModel:
     host: Host
     file: Path
     tells: Reference = "reference"
-    fitting: FittingOptions | None = None
     without: tuple[str, ...] = ()
-    fitted: dict[int, Identity] = field(default_factory=dict[int, Identity])
 
     def upscale(self, image: torch.Tensor, height: int, width: int, people: Sequence[Identity] = ()) -> torch.Tensor:
         person = people[0]
-        if self.fitting is not None:
-            if id(person) not in self.fitted:
-                self.fitted[id(person)] = fit_identity(person, self.model, self.fitting, self.host).identity
-            person = self.fitted[id(person)]
         low, seen = inputs(image, height, person, self.model)
-        vector = identity_vector(person, self.model, fitted=self.fitting is not None)[None]
+        vector = identity_vector(person, self.model)[None]
         out = {name: torch.ones(1, dtype=torch.bool) for name in self.without}
         seen, vector = leave_out(seen, low, vector, self.model.network.identity_tokens.mean.cpu(), out)
         placed = seen.moved(partial(torch.Tensor.to, device=self.host.device))
@@ -105,12 +96,11 @@ class FaceModel:
 
 
 def idfsr_systems(
-    model: IDFSRModel, file: Path, host: Host, fitting: FittingOptions, analyzer: FaceAnalyzer
+    model: IDFSRModel, file: Path, host: Host, analyzer: FaceAnalyzer
 ) -> list[System]:
-    """Bicubic, the warp, headsup-tiny, the model pretrained and fitted; pretrained with a stranger's photo and without
-    conditions."""
+    """Bicubic, the warp, headsup-tiny, the model, and the model with a stranger's photo and without conditions."""
     host.load([model.network], 0)
-    pretrained = FaceModel(PRETRAINED, model, host, file)
+    whole = FaceModel(model.architecture.card.name, model, host, file)
     architecture = model.architecture
     sees = "mask" if architecture.masked else "face"
     conditions = [sees, "reference", "identity", *(["sight"] if architecture.sees_reference else [])]
@@ -118,8 +108,7 @@ def idfsr_systems(
         Bicubic(),
         WarpedReference(model),
         OneStepWithReference(load_model(host=host), analyzer, host),
-        pretrained,
-        replace(pretrained, name=FITTED, fitting=fitting, fitted={}),
-        replace(pretrained, name="stranger", tells="stranger"),
-        *(replace(pretrained, name=f"no {name}", without=(name,)) for name in conditions),
+        whole,
+        replace(whole, name="stranger", tells="stranger"),
+        *(replace(whole, name=f"no {name}", without=(name,)) for name in conditions),
     ]

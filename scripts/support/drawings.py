@@ -136,48 +136,36 @@ def compare_models(schemas: dict[str, Schema]) -> Drawing:
 
 
 def tiny_faces(schemas: dict[str, Schema]) -> Drawing:
-    said = "Faces of 8 to 16 px: a model is fitted to the person's photos once, and used again."
-    sheet = begin("Restore a tiny face (IDFSR)", schemas, said, 580)
+    said = "A face of 8 to 16 px and a photo of the person, by the model for such faces and by the usual one."
+    sheet = begin("Restore a tiny face (IDFSR)", schemas, said, 500)
     sheet.column(SIDE)
-    with sheet.group("1 · Photos of the person", GREEN):
+    with sheet.group("1 · Picture with a tiny face"):
+        picture = load_image(sheet, "headsup_tiny_face.jpg", "Your picture")
+    with sheet.group("2 · Photo of the same person", GREEN):
         photo = load_image(sheet, "headsup_fit.jpg", "A good photo")
     sheet.column(SIDE)
-    with sheet.group("2 · Identity", GREEN):
-        person = sheet.add("HeadsUpEncodeIdentity", photos=photo["IMAGE"], name="person")
-    with sheet.group("Model", BLUE):
-        model = sheet.add("HeadsUpLoadIDFSR", model=IDFSR_TINY)
+    models: dict[str, Node] = {}
+    for file, color in ((IDFSR_TINY, BLUE), (TINY, GREEN)):
+        name = file.removesuffix(" (bundled)")
+        with sheet.group(f"Model {name}", color):
+            models[name] = sheet.add("HeadsUpLoadModel", name, model=file)
     sheet.column(SIDE)
-    with sheet.group("3 · Fit", GREEN):
-        fitted = sheet.add("HeadsUpFitIdentity", identities=person["identities"], model=model["idfsr model"])
-    sheet.column(SIDE)
-    with sheet.group("4 · Save", GREEN):
-        sheet.add("HeadsUpSaveIdentity", identities=fitted["identities"], prefix="fitted_")
-        sheet.add("PreviewImage", "Loss curve", 340, images=fitted["loss curve"])
-        sheet.add("PreviewAny", "Fitting report", 220, source=fitted["report"])
-    with sheet.group("5 · Use it (again)"):
-        known = sheet.add("HeadsUpLoadIdentity", identities=fitted["identities"])
-    sheet.column(SIDE)
-    with sheet.group("Picture with a tiny face"):
-        picture = load_image(sheet, "headsup_tiny_face.jpg", "Your picture")
-    sheet.column(SIDE)
-    with sheet.group("Enlarge"):
-        large = sheet.add("ImageScaleBy", "Enlarge", image=picture["IMAGE"], upscale_method="bicubic", scale_by=4.0)
-    sheet.column(SIDE)
-    with sheet.group("Find the face"):
-        found = sheet.add("HeadsUpDetectFaces", image=large["IMAGE"])
-    sheet.column(SIDE)
-    with sheet.group("Who is it?"):
-        inputs = {"image": large["IMAGE"], "faces": found["faces"], "identities": known["identities"]}
-        assigned = sheet.add("HeadsUpAssignIdentities", **inputs)
-    sheet.column(SIDE)
-    with sheet.group("6 · Restore the face"):
-        inputs |= {"faces": assigned["faces"], "idfsr_model": model["idfsr model"]}
-        restored = sheet.add("HeadsUpRestoreFacesIDFSR", **inputs)
+    restored: list[Node] = []
+    for (name, model), color in zip(models.items(), (BLUE, GREEN), strict=True):
+        with sheet.group(f"3 · By {name}", color):
+            inputs = {"image": picture["IMAGE"], "photos.photo_1": photo["IMAGE"], "model": model["model"]}
+            restored.append(sheet.add("HeadsUpFaceRestorePortrait", **inputs))
+    tiny, usual = restored
     sheet.column(460)
-    with sheet.group("Before | after", BROWN):
-        sheet.add("ImageCompare", "Before | after", 520, image_a=large["IMAGE"], image_b=restored["image"])
-        sheet.add("SaveImage", "After", 460, images=restored["image"], filename_prefix="HeadsUp_tiny_face")
-        sheet.add("PreviewAny", "Report", 240, source=restored["report"])
+    with sheet.group("idfsr-tiny | headsup-tiny (slider: Nodes 2.0)", BROWN):
+        sheet.add("ImageCompare", "A | B", 520, image_a=tiny["image"], image_b=usual["image"])
+    with sheet.group("Which faces it painted", BROWN):
+        sheet.add("PreviewAny", "Report", 280, source=tiny["report"])
+    sheet.column(400)
+    with sheet.group("After", BROWN):
+        sheet.add("SaveImage", "After", 440, images=tiny["image"], filename_prefix="HeadsUp_tiny_face")
+    with sheet.group("By headsup-tiny", BROWN):
+        sheet.add("PreviewImage", "By headsup-tiny", 440, images=usual["image"])
     return sheet
 
 

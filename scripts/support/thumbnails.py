@@ -1,4 +1,4 @@
-"""The thumbnails of the templates: their own pictures, restored by headsup-tiny with the templates' settings."""
+"""The thumbnails of the templates: their own pictures, restored with the templates' models and settings."""
 
 from __future__ import annotations
 
@@ -32,16 +32,21 @@ def picture(name: str) -> torch.Tensor:
 
 
 @cache
-def model() -> hu.HeadsUpModel:
-    return hu.load_model("headsup-tiny")
+def model(name: str) -> hu.HeadsUpModel:
+    return hu.load_model(name)
 
 
-def restored(image: torch.Tensor, *photos: str, **options: Any) -> hu.RestoreResult:  # noqa: ANN401 - the options of restore()
+def restored(
+    image: torch.Tensor,
+    *photos: str,
+    by: str = "headsup-tiny",
+    **options: Any,  # noqa: ANN401 - the options of restore()
+) -> hu.RestoreResult:
     """As *HeadsUp Restore Portrait* does it, each photo being of another person."""
     analyzer = hu.load_face_analyzer()
     people = [hu.encode_identity([picture(name)], analyzer, name=name) for name in photos]
     settings: dict[str, Any] = {"scale": 4.0} | options
-    return hu.restore(image, model(), faces=analyzer.detect(image), people=people, analyzer=analyzer, **settings)
+    return hu.restore(image, model(by), faces=analyzer.detect(image), people=people, analyzer=analyzer, **settings)
 
 
 def portrait() -> Image.Image:
@@ -78,9 +83,10 @@ def compare_models() -> Image.Image:
 
 
 def tiny_face() -> Image.Image:
-    """What goes in; what comes out is not drawn yet."""
-    face = F.interpolate(picture("tiny_face"), scale_factor=12, mode="nearest")
-    return row([("a tiny face", face), ("the person", picture("fit"))], height=400)
+    image = picture("tiny_face")
+    done = restored(image, "fit", by="idfsr-tiny")
+    face = F.interpolate(image, scale_factor=12, mode="nearest")
+    return row([("a tiny face", face), ("the person", picture("fit")), ("after", done.image)], height=340)
 
 
 def text_to_image() -> Image.Image:

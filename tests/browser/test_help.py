@@ -248,7 +248,7 @@ def scenes(graph: Graph) -> dict[str, list[Node]]:
 
 
 NOT_RUN = (
-    *("HeadsUpFaceRestorePortrait", "HeadsUpLoadIDFSR", "HeadsUpFitIdentity", "HeadsUpRestoreFacesIDFSR"),
+    *("HeadsUpFaceRestorePortrait", "HeadsUpLoadIDFSR", "HeadsUpRestoreFacesIDFSR"),
     "HeadsUpTagImage",
 )
 """Shown as they are put on the canvas."""

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 from harness.checkpoint import write_checkpoint
-from harness.idfsr import write_idfsr
 from harness.workflows import APPS, GRAPHS, NAMES, NOTES, as_drawn, workflow, write_pictures
 from PIL import Image
 from support.blueprint import BLUEPRINT, blueprint
@@ -24,7 +23,6 @@ from support.server import ComfyServer
 from support.workflow import Prompt, Schema, input_spec, to_prompt
 
 RUN_SECONDS = 600
-IDFSR = "workflow-idfsr.safetensors"
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 Changes = dict[str, dict[str, Any]]  # class of node -> its inputs
 
@@ -51,14 +49,9 @@ EXPECTED = {
         says=("colour fix lab, strength 0.85",),
     ),
     "Restore a tiny face (IDFSR)": Expected(
-        {(192, 192)},
-        {"HeadsUpSaveIdentity": {"prefix": {"fitted_"}}},
-        {
-            "HeadsUpLoadIDFSR": {"model": IDFSR},
-            "HeadsUpFitIdentity": {"steps": 2},
-            "HeadsUpRestoreFacesIDFSR": {"steps": 2, "allow_smaller": True},
-        },
-        says=("person: 2 steps", "(person): restored"),
+        {(176, 176)},
+        {"HeadsUpLoadModel": {"model": {"idfsr-tiny (bundled)"}}},
+        says=("headsup-tiny with idfsr-tiny", "faces painted by idfsr-tiny: 1"),
     ),
     "Restore a folder of pictures": Expected(
         {(384, 384), (448, 448)}, says=("96x96 -> 384x384", "112x112 -> 448x448")
@@ -85,13 +78,11 @@ def stocked_server(comfy_server: ComfyServer) -> Iterator[ComfyServer]:
     """The server with all pictures and models that the workflows load."""
     write_pictures(comfy_server.base / "input")
     models = comfy_server.base / "models"
-    files = [models / "checkpoints" / CHECKPOINT, models / "headsup" / IDFSR]
-    for path, write in zip(files, (write_checkpoint, write_idfsr), strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path)
+    checkpoint = models / "checkpoints" / CHECKPOINT
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    write_checkpoint(checkpoint)
     yield comfy_server
-    for path in files:
-        path.unlink()
+    checkpoint.unlink()
 
 
 def changed(prompt: Prompt, changes: Changes) -> Prompt:
@@ -211,44 +202,6 @@ def test_oldest_comfyui_has_all_nodes() -> None:
     assert len(core) > 10
     # there page/headsup.js leaves it out
     assert {kind for kind in core if f'"{kind}"' not in source} == {"ImageCompare"}
-
-
-def test_saved_identity_is_used_again_without_photos_and_fitting(
-    client: ComfyClient, stocked_server: ComfyServer
-) -> None:
-    """As the workflow's note says: run once, choose the file, mute the groups that make it."""
-    expected = EXPECTED["Restore a tiny face (IDFSR)"]
-    drawn = workflow("Restore a tiny face (IDFSR)")
-    prompt = changed(to_prompt(drawn, client.object_info()), expected.quicker)
-    assert client.run(prompt, timeout=RUN_SECONDS).status == "success"
-    muted = [group["bounding"] for group in drawn["groups"] if group["title"][:2] in ("1 ", "2 ", "3 ", "4 ")]
-    inside = {str(node["id"]) for node in drawn["nodes"] if any(lies_in(node, frame) for frame in muted)}
-    file = client.object_info()["HeadsUpLoadIdentity"]["input"]["required"]["identity"][1]["options"][-1]
-
-    again = without(changed(prompt, {"HeadsUpLoadIdentity": {"identity": file}}), inside)
-    result = client.run(again, timeout=RUN_SECONDS)
-
-    assert result.status == "success", result.error
-    assert "fitted_person" in file
-    assert not {"HeadsUpEncodeIdentity", "HeadsUpFitIdentity"} & {node["class_type"] for node in again.values()}
-    assert "(person): restored" in texts(result)
-
-
-def lies_in(node: dict[str, Any], frame: list[float]) -> bool:
-    """Whether a node lies in a group's frame."""
-    left, top, width, height = frame
-    x, y = node["pos"]
-    return left <= x < left + width and top <= y < top + height
-
-
-def without(prompt: Prompt, nodes: set[str]) -> Prompt:
-    """The prompt without some nodes and without the links from them, as the page does with muted ones."""
-    return {
-        number: entry
-        | {"inputs": {k: v for k, v in entry["inputs"].items() if not (isinstance(v, list) and v[0] in nodes)}}
-        for number, entry in prompt.items()
-        if number not in nodes
-    }
 
 
 def test_files_are_what_the_script_draws(client: ComfyClient, root: Path) -> None:

@@ -65,18 +65,16 @@ def test_only_the_embedding_learns_and_the_held_out_photo_gains() -> None:
 
 
 def test_fitting_is_decided_by_the_seed() -> None:
-    model, identity = small_model(), person(1)
+    model, identity, options = small_model(), person(3), replace(OPTIONS, learning_rate=0.2)
     state = torch.get_rng_state()
-    one, same, other = (fit_identity(identity, model, replace(OPTIONS, seed=seed)) for seed in (1, 1, 2))
+    one, same, other = (fit_identity(identity, model, replace(options, seed=seed)) for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(one.identity.fitted["small-1"], same.identity.fitted["small-1"])
     assert one.losses == same.losses
-    assert not torch.equal(one.identity.fitted["small-1"], other.identity.fitted["small-1"])
-    assert one.held_out == ()
-    assert one.best_step == 12
+    assert one.losses != other.losses
 
 
-@pytest.mark.parametrize("photos", [1, 3])
+@pytest.mark.parametrize("photos", [2, 3])
 def test_a_cancelled_fitting_goes_on_exactly(photos: int, tmp_path: Path) -> None:
     model, identity, state = small_model(), person(photos), tmp_path / "state.pt"
     whole = fit_identity(identity, model, OPTIONS)
@@ -126,7 +124,7 @@ def test_it_runs_under_inference_mode_on_weights_loaded_there() -> None:
 
 
 def test_a_fitted_embedding_is_kept_in_the_identitys_file(tmp_path: Path) -> None:
-    fitted = fit_identity(person(1), small_model(), replace(OPTIONS, steps=1))
+    fitted = fit_identity(person(3), small_model(), replace(OPTIONS, learning_rate=0.2))
     loaded = load_identity(save_identity(tmp_path, fitted.identity))
     assert torch.equal(loaded.fitted["small-1"], fitted.identity.fitted["small-1"])
 
@@ -158,14 +156,15 @@ def test_the_curve_shows_steps_held_out_losses_and_the_best_step() -> None:
     assert picture.shape == (1, 3, 300, 400)
     colours = {tuple(round(v * 255) for v in pixel) for pixel in picture[0].flatten(1).T.tolist()}
     assert {(60, 110, 200), (210, 90, 40), (60, 150, 70)} <= colours
-    assert loss_curve(Fitted(person(1), (0.5,), (), 1)).shape == (1, 3, 360, 640)
+    assert loss_curve(Fitted(person(2), (0.5,), ((0, 0.4), (1, 0.6)), 0)).shape == (1, 3, 360, 640)
 
 
 def test_wrong_use_is_named() -> None:
     model = small_model()
-    with raises_naming(InputError, "Ada"):
-        fit_identity(person(0), model, OPTIONS)
-    other = replace(person(1), embeddings={"arcface": torch.ones(4) / 2})
+    for photos in (0, 1):
+        with raises_naming(InputError, "Ada", photos, 2, 10, "held out"):
+            fit_identity(person(photos), model, OPTIONS)
+    other = replace(person(2), embeddings={"arcface": torch.ones(4) / 2})
     with raises_naming(InputError, "arcface", "ours"):
         fit_identity(other, model, OPTIONS)
     with raises_naming(InputError, "steps", 0, 1, 10000):

@@ -62,7 +62,7 @@ def write_pictures(folder: Path) -> None:
         "headsup_person_3": friend,
         "headsup_old_scan": astronaut(192).mean(-1, keepdim=True).expand(-1, -1, -1, 3) * 0.7 + 0.15,
         "headsup_fit": astronaut(192),
-        "headsup_tiny_face": astronaut(48),
+        "headsup_tiny_face": astronaut(44),
         "headsup_batch/1": astronaut(96),
         "headsup_batch/2": hanks(112),
         "headsup_batch/3": hanks(112),

@@ -28,8 +28,6 @@ def add_subcommands(subcommands: Subcommands) -> None:
     parser.add_argument("model", help="idfsr-tiny or a file")
     parser.add_argument("pictures", type=Path, help="folder of clean portraits, two of each person")
     parser.add_argument("--degradation", default="idfsr-x8", help="idfsr-x8 (default), idfsr-x16 ...")
-    parser.add_argument("--fit-steps", type=int, default=60, metavar="N", help="steps of each fitting")
-    parser.add_argument("--fit-batch", type=int, default=4, metavar="N", help="examples a step of fitting")
     parser.add_argument(
         "--misplaced",
         type=float,
@@ -44,11 +42,10 @@ def add_subcommands(subcommands: Subcommands) -> None:
 
 
 def _idfsr(args: argparse.Namespace) -> int:
-    """IDFSR on aligned faces: pretrained, fitted to a person, told of a stranger, and without each condition."""
+    """IDFSR on aligned faces: with the person's photo, a stranger's, and without each condition."""
     from ...benchmark.comparing.aligned_faces import AlignedFaces
     from ...benchmark.reporting.contact_sheets import stacked
     from ...idfsr.conditioning import aligned_face
-    from ...idfsr.identity_fitting import FittingOptions
     from ...idfsr.idfsr_benchmark import idfsr_systems
     from ...idfsr.idfsr_file import find_idfsr_file, load_idfsr
 
@@ -73,8 +70,7 @@ def _idfsr(args: argparse.Namespace) -> int:
         misplaced=args.misplaced,
     )
     judging = replace(judging, likeness=replace(likeness, placed=aligned_face(size)), region=None)
-    fitting = FittingOptions(args.fit_steps, batch=args.fit_batch, scales=(cases.scale,))
-    systems = idfsr_systems(model, file, host, fitting, likeness.analyzer)
+    systems = idfsr_systems(model, file, host, likeness.analyzer)
     title = f"{args.pictures.name}, aligned faces of {size} px, {args.degradation} (seed {args.seed}), {file.stem}"
     outcome = measure_and_report(args, cases, systems, judging, title, "bicubic")
     if outcome.sheets:

@@ -14,7 +14,7 @@ from ...identity.identity import Identity
 from ..identity_vector import identity_vector
 from ..idfsr_model import IDFSRModel
 from .fitting_loop import FittingLoop
-from .fitting_options import MAX_PHOTOS, FittingOptions
+from .fitting_options import FEWEST_PHOTOS, MAX_PHOTOS, FittingOptions
 from .fitting_task import IDFSRTask
 
 
@@ -25,8 +25,8 @@ class Fitted:
     Attributes:
         identity: with the embedding in `fitted`, under the model's id; as it was when the held-out photo did not gain.
         losses: of each step.
-        held_out: (step, loss on the held-out photo); empty without one.
-        best_step: whose result was taken; 0 is the start.
+        held_out: (step, loss on the held-out photo).
+        best_step: whose result was taken; 0 is the start, with which nothing was stored.
     """
 
     identity: Identity
@@ -37,8 +37,6 @@ class Fitted:
     def summary(self) -> str:
         """Steps and losses in words."""
         held, text = dict(self.held_out), f"{len(self.losses)} steps"
-        if not held:
-            return f"{text}; no photo to hold out, the last step was taken"
         first, taken = f"held-out loss at first {held[0]:.4f}", held[self.best_step]
         if not self.best_step:
             return f"{text}; {first}, no step was better: nothing was stored"
@@ -55,9 +53,8 @@ def fit_identity(
 ) -> Fitted:
     """Fit the embedding to the photos of `identity`, from their mean embedding; the same for the same seed.
 
-    With two photos or more the last, the weakest, is held out: its loss decides which step is taken and when to stop,
-    and nothing is stored when no step is better than the start. Of one photo the last step is taken. It runs under
-    `torch.inference_mode`, too.
+    The last photo, the weakest, is held out: its loss decides which step is taken and when to stop, and nothing is
+    stored when no step is better than the start. It runs under `torch.inference_mode`, too.
 
     Args:
         analyzer: embeds the photos when the identity has no embedding of the model's recogniser.
@@ -65,17 +62,20 @@ def fit_identity(
             end.
 
     Raises:
-        InputError: no photos, or no embedding to start from.
+        InputError: less than two photos, or no embedding to start from.
     """
     options, host = options or FittingOptions(), host or PlainHost()
     with torch.inference_mode(False), torch.enable_grad():
         photos = identity.crops[:MAX_PHOTOS].clone()
-        if not len(photos):
-            raise InputError(f"identity {identity.name!r} holds no photos: encode the person from photos to fit to")
+        if len(photos) < FEWEST_PHOTOS:
+            raise InputError(
+                f"identity {identity.name!r} holds {len(photos)} photos, fitting takes {FEWEST_PHOTOS} to "
+                f"{MAX_PHOTOS}: one is held out, and tells whether the others gain anything"
+            )
         start = identity_vector(identity, model, analyzer, fitted=False).clone()
         task = IDFSRTask(model, photos, start, options, host.device)
         outcome = FittingLoop(task, options, host, state).run()
     fitted = {key: vector for key, vector in identity.fitted.items() if key != model.model_id}
-    if outcome.best_step or not outcome.held_out:
+    if outcome.best_step:
         fitted[model.model_id] = outcome.embedding.cpu()
     return Fitted(replace(identity, fitted=fitted), outcome.losses, outcome.held_out, outcome.best_step)

@@ -41,21 +41,19 @@ def loss_curve(fitted: Fitted, width: int = 640, height: int = 360) -> torch.Ten
     draw.line((best, TOP, best, height - EDGE), fill=BEST_COLOUR, width=3)
     if len(smooth) > 1:
         draw.line([place(step + 1, loss) for step, loss in enumerate(smooth)], fill=STEP_COLOUR, width=3)
-    if len(fitted.held_out) > 1:
-        held = [place(step, loss) for step, loss in fitted.held_out]
-        draw.line(held, fill=HELD_COLOUR, width=3)
-        for x, y in held:
-            draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=HELD_COLOUR)
-    _legend(draw, letters, bool(fitted.held_out))
+    held = [place(step, loss) for step, loss in fitted.held_out]
+    draw.line(held, fill=HELD_COLOUR, width=3)
+    for x, y in held:
+        draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=HELD_COLOUR)
+    _legend(draw, letters)
     array = np.asarray(canvas, dtype=np.float32) / 255
     return torch.from_numpy(array.copy()).permute(2, 0, 1)[None]
 
 
-def _legend(draw: ImageDraw.ImageDraw, letters: Any, held_out: bool) -> None:  # noqa: ANN401 - Pillow's font
+def _legend(draw: ImageDraw.ImageDraw, letters: Any) -> None:  # noqa: ANN401 - Pillow's font
     """What the lines are, above them; the held-out photo's has dots, the step that was taken is upright."""
     x = float(EDGE)
-    held = [("o held-out photo", HELD_COLOUR)] if held_out else []
-    words = [("training", STEP_COLOUR), *held, ("| taken", BEST_COLOUR)]
+    words = [("training", STEP_COLOUR), ("o held-out photo", HELD_COLOUR), ("| taken", BEST_COLOUR)]
     for text, colour in words:
         draw.text((x, 4), text, fill=colour, font=letters)
         x += letters.getlength(text) + letters.size

@@ -40,7 +40,7 @@ class FittingLoop:
         self._best = (0, self._embedding())
 
     def run(self) -> Outcome:
-        """All steps, or until the held-out photo gained nothing for long; its best step is taken, else the last."""
+        """All steps, or until the held-out photo gained nothing for long; its best step is taken."""
         self._resume()
         options = self._options
         with self._host.progress(options.steps) as progress:
@@ -54,8 +54,6 @@ class FittingLoop:
                 if len(self._losses) % options.save_every == 0:
                     self._save()
                 self._pause(progress)
-        if not self._held_out:
-            self._best = (len(self._losses), self._embedding())
         if self._state is not None:
             self._state.unlink(missing_ok=True)
         step, embedding = self._best
@@ -87,8 +85,6 @@ class FittingLoop:
         if any(step == known for known, _ in self._held_out):
             return
         loss = self._task.held_out_loss()
-        if loss is None:
-            return
         if loss < min((known for _, known in self._held_out), default=math.inf):
             self._best = (step, self._embedding())
         self._held_out.append((step, loss))

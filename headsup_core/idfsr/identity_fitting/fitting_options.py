@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ...errors import InputError
 from ...option_fields import check_options, option
 
+FEWEST_PHOTOS = 2
+"""One to learn from, and one to see whether that helps."""
 MAX_PHOTOS = 10
 """The paper sweeps 2 to 10 and finds the knee at about 5."""
 
@@ -27,8 +29,8 @@ class FittingOptions:
 
     steps: int = option(
         200,
-        "At most so many steps. With two photos or more one is held out: fitting stops when that one no longer gains, "
-        "and nothing is stored when it never did.",
+        "At most so many steps. One photo is held out: fitting stops when that one no longer gains, and nothing is "
+        "stored when it never did.",
         minimum=1,
         maximum=10000,
     )

@@ -11,8 +11,6 @@ from .differentiable_copy import normal_copy
 from .fitting_examples import FittingExamples
 from .fitting_options import FittingOptions
 
-HELD_OUT_FROM = 2
-"""With this many photos one is held out; the mirrored copy of a photo that is left alone is its reference."""
 CHECKS = 16
 """Draws of (t, noise) over which the held-out loss is a mean, always the same."""
 
@@ -21,7 +19,7 @@ class IDFSRTask:
     """The change of z_id, in standard deviations over the training's people.
 
     Args:
-        photos: `[n,3,512,512]`, the best first.
+        photos: `[n,3,512,512]`, two or more, the best first; the last is held out.
         start: z_id of the photos `[D]`.
     """
 
@@ -36,9 +34,8 @@ class IDFSRTask:
         model = replace(model, network=normal_copy(model.network, device))
         photos, start = photos.to(device), start.to(device)
         self._model, self._options, self._start = model, options, start
-        held = photos[-1:] if len(photos) >= HELD_OUT_FROM else None
-        self._examples = FittingExamples(photos if held is None else photos[:-1], model, options.scales)
-        self._checks = None if held is None else _checks(held, photos[:1], model, options)
+        self._examples = FittingExamples(photos[:-1], model, options.scales)
+        self._checks = _checks(photos[-1:], photos[:1], model, options)
         self._scale = model.network.identity_tokens.scale
         self.change = torch.zeros_like(start, requires_grad=True)
         settings = repr(replace(options, steps=1, save_every=1))
@@ -58,10 +55,8 @@ class IDFSRTask:
         targets, seen, styles = self._examples.draw(self._options.batch, chance)
         return self._model.loss(targets, seen, styles, self.embedding.expand(len(targets), -1), chance)
 
-    def held_out_loss(self) -> float | None:
-        """The held-out photo's loss, always over the same draws; None without one."""
-        if self._checks is None:
-            return None
+    def held_out_loss(self) -> float:
+        """The held-out photo's loss, always over the same draws."""
         targets, seen, styles = self._checks.take(torch.arange(CHECKS) % len(self._checks))
         chance = torch.Generator().manual_seed(self._options.seed)
         return float(self._model.loss(targets, seen, styles, self.embedding.expand(CHECKS, -1), chance))
