@@ -62,6 +62,14 @@ def calibrations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _same_precision_everywhere() -> Iterator[None]:
+    """What the tests' own process computes does not depend on the machine's CPU; `test_precision` is about that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headsup_core.models.precision.cpu_computes_in_bfloat16", lambda: False)
+        yield
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository root."""

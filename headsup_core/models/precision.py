@@ -32,8 +32,7 @@ def cpu_computes_in_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 def offered(asked: str, taken: torch.dtype, device: torch.device) -> str:
     """What may be faster than the precision that "auto" took; "" for nothing.
 
-    It is not taken by itself: whether pictures keep within a level was not measured on such a CPU
-    (docs/performance.md).
+    Of models of our own it is taken by itself; what it costs others was not measured (docs/performance.md).
     """
     if asked != "auto" or device.type != "cpu" or taken != torch.float32 or not cpu_computes_in_bfloat16():
         return ""

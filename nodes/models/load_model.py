@@ -71,8 +71,8 @@ class HeadsUpLoadModel(ComfyNode):
                     options=["auto", *DTYPES],
                     default="auto",
                     tooltip="Precision of the weights. auto (default): what ComfyUI was started with (--force-fp16, "
-                    "--bf16-unet ...), else float32, and float16 for files over 200 MB on a GPU. float32 is the most "
-                    "exact; the other two take half the memory.",
+                    "--bf16-unet ...), else float32, float16 for files over 200 MB on a GPU, and bfloat16 for "
+                    "HeadsUp's own on CPUs made for it. float32 is the most exact; the other two take half the memory.",
                 ),
                 advanced_input(
                     io.Combo,

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DTYPE_HELP = (
+    "float32, bfloat16, float16; auto: float32, float16 for files over 200 MB on a GPU, bfloat16 for HeadsUp files on "
+    "CPUs that compute in it"
+)
+
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """--model, --adapter, --base, --system, --dtype, and a flag for each option that some model can be loaded with."""
@@ -29,7 +34,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", help="Stable Diffusion 2.1-base or SD-Turbo: a diffusers folder or a single file")
     systems = ", ".join(system.id for system in SYSTEMS)
     parser.add_argument("--system", help=f"{systems} (default: found by what the adapter's file holds)")
-    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16, float16")
+    parser.add_argument("--dtype", default="auto", help=DTYPE_HELP)
     for name, field in load_options().items():
         add_option_argument(parser, field)
         parser.set_defaults(**{name: None})  # so that only what was typed is asked of a model
