@@ -60,6 +60,10 @@ class TimeLimit:
             return 1.0
         return max(0.0, 1 - (time.monotonic() - self._started) / self._seconds)
 
+    def minutes_of(self, steps_left: float) -> float:
+        """Minutes until the run ends, whose steps would take `steps_left` minutes more."""
+        return min(steps_left, self.left() * self._seconds / 60) if self._seconds else steps_left
+
 
 def warm_average(
     decay: float, averaged: torch.Tensor, current: torch.Tensor, steps: torch.Tensor | int

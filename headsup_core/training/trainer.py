@@ -165,7 +165,7 @@ class Trainer(Generic[ConfigT, SubjectT]):
         rounded = {name: round(value, 6) for name, value in losses.items()}
         self._run.log({"step": self.step, "seconds": round(self._seconds, 1), "lr": f"{rate:.2e}", **rounded})
         if self.step % TELL_EVERY == 0:
-            left = self._seconds / self.step * (self.config.steps - self.step) / 60
+            left = self._limit.minutes_of(self._seconds / self.step * (self.config.steps - self.step) / 60)
             log.info("step %d/%d, %.0f min left, %s", self.step, self.config.steps, left, rounded)
 
     def _save(self) -> None:

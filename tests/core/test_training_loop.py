@@ -17,6 +17,7 @@ from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.training.losses.companions import Restoration
 from headsup_core.training.processes import Processes
+from headsup_core.training.schedule import TimeLimit
 from headsup_core.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -134,3 +135,13 @@ def test_a_run_ends_with_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert rates[5:] == pytest.approx([1e-2, 9e-3, 6e-3, 3e-3, 0], abs=1e-6)
     with pytest.raises(InputError):
         LineConfig(minutes=-1)
+
+
+def test_the_minutes_that_are_left_are_those_of_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("headsup_core.training.schedule.time.monotonic", lambda: now[0])
+    limit = TimeLimit(10)
+    now[0] += 120
+    assert limit.minutes_of(900) == pytest.approx(8)
+    assert limit.minutes_of(3) == pytest.approx(3)
+    assert TimeLimit(0).minutes_of(900) == 900
