@@ -201,6 +201,18 @@ def test_output_is_tried_before_anything_is_measured(tmp_path: Path, capsys: pyt
     assert str(tmp_path / "file") in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("subcommand", ["restore", "sheets"])
+def test_contact_sheets_replace_no_picture(
+    subcommand: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.effect_noise((64, 64), 60).convert("RGB").save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    options = ["--systems", "bicubic", "--analyzer", "none", "--size", "64", "--quiet", "--output", f"{tmp_path}/."]
+    assert main(["benchmark", subcommand, str(tmp_path), *options]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.png", before)]
+
+
 def test_a_missing_library_is_named_with_its_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ncnn", None)
     with raises_naming(InputError, "pip install ncnn"):

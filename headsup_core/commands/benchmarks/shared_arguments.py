@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,11 +38,20 @@ def add_subcommand(
     add_host_arguments(parser)
 
     def checked(args: argparse.Namespace) -> int:
+        _check_apart(args)
         check_folder(args.output)
         return run(args)
 
     parser.set_defaults(run_benchmark=checked)
     return parser
+
+
+def _check_apart(args: argparse.Namespace) -> None:
+    """Raises `InputError` when --output is a folder of the given pictures, which contact sheets have the names of."""
+    for name, value in vars(args).items():
+        read = [] if name in {"output", "cache"} else value if isinstance(value, list) else [value]
+        if any(isinstance(path, Path) and os.path.realpath(path) == os.path.realpath(args.output) for path in read):
+            raise InputError(f"output folder {args.output} is read from, too: choose another --output")
 
 
 def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
