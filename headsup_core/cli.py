@@ -9,6 +9,11 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
+from itertools import takewhile
+from typing import Any, NoReturn
+
+from typing_extensions import override
 
 from .commands import benchmarks, download
 from .commands.identifying import find_faces, identities
@@ -24,8 +29,7 @@ BROKEN_PIPE = 141
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that are the user's to mend are one line on stderr and exit status 2."""
-    parser = build_parser()
-    args = parser.parse_args(arguments)
+    args = build_parser().parse_args(arguments)
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -51,6 +55,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(args.command, "memory ran out: end other programs, or give smaller pictures")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, without the list of all options, which fills a screen.
+
+    An option that there is not is named before one that is missing: often it was meant to be that one.
+    """
+
+    @override
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known = self._option_string_actions
+        if self._subparsers is None:  # else the options are those of a subcommand
+            for text in takewhile(lambda text: text != "--", args or ()):
+                flag = text.partition("=")[0]
+                if flag.startswith("--") and " " not in text and not any(each.startswith(flag) for each in known):
+                    close = get_close_matches(flag.lower(), known, n=1)
+                    self.error(f"there is no option {flag}" + "".join(f", did you mean {each}?" for each in close))
+        return super().parse_known_args(args, namespace)
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {readable_lines(message)} ({self.prog} --help lists what there is)\n")
+
+
 class _Lines(logging.Formatter):
     """Messages as they are, but for what a file's name may hold to direct the terminal."""
 
@@ -65,7 +91,7 @@ def _fail(command: str, error: str) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their options."""
-    parser = argparse.ArgumentParser(prog="headsup_core", description=__doc__)
+    parser = _Parser(prog="headsup_core", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module in (
         ("upscale", upscale),

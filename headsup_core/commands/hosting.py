@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..host import PlainHost
+from ..image_files.file_kinds import suffixes_read
 
 
 def add_host_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +77,11 @@ def read_extra_model_paths(path: Path) -> dict[str, list[Path]]:
 
 
 def check_folder(folder: Path, option: str = "--output") -> None:
-    """Make the folder of an option. Raises `InputError` when nothing can be written into it, before work is spent."""
+    """Make the folder of an option. Raises `InputError` when nothing can be written into it, before work is spent, and
+    for the name of a picture or of an identity, which is meant to be a file."""
+    named_as_file = folder.suffix.lower() in (*suffixes_read(), ".safetensors")
+    if os.path.isfile(folder) or (named_as_file and not os.path.isdir(folder)):
+        raise InputError(f"{option} {folder} names a file: give the folder that the results go into")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):  # of no name, or of one that no other run has

@@ -164,7 +164,7 @@ def find_model_file(model: str | Path, host: Host | None = None) -> Path:
         try:
             return host.find_model(FACE_RESTORER_FOLDER, model)
         except ModelFileError:
-            raise error from None
+            raise ModelFileError(f"{error}; bundled: {', '.join(bundled) or 'none'}") from None
 
 
 def bundled_models() -> dict[str, Path]:

@@ -91,6 +91,50 @@ def test_wrong_use_is_one_line_and_status_2(
     assert not output.exists() or not list(output.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("upscale a.png --ouput out", ["--ouput", "--output"]),
+        ("upscale a.png --output out --Scale 4", ["--Scale", "--scale"]),
+        ("upscale a.png --output out --nothing-like-it", ["--nothing-like-it"]),
+        ("upscale a.png", ["--output"]),
+        ("upscale a.png --output out --scale 4x", ["--scale", "4x"]),
+        ("identity encode a.png --nme Ada --output out", ["identity encode", "--nme", "--name"]),
+        ("upscal a.png", ["upscal", "upscale"]),
+    ],
+)
+def test_mistyped_arguments_are_one_line_that_names_what_was_meant(
+    capsys: pytest.CaptureFixture[str], arguments: str, named: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as raised:
+        main(arguments.split())
+    assert raised.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert [name for name in named if name not in errors] == []
+
+
+def test_options_may_be_shortened_and_values_begin_with_dashes(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, output = _save(tmp_path / "in" / "--a.png"), tmp_path / "out"
+    given = ["--outp", str(output), "--model", model, "--prompt", "--a face", "--qui", "--", str(picture)]
+    assert main(["upscale", *given]) == 0
+    assert [path.name for path in output.iterdir()] == ["--a.png"]
+
+
+@pytest.mark.parametrize("name", ["result.png", "new/Ada.safetensors", "in/a.png"])
+def test_an_output_that_names_a_file_makes_no_folder_of_that_name(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    picture = _save(tmp_path / "in" / "a.png")
+    before = picture.read_bytes()
+    assert main(["upscale", str(picture), "--output", str(tmp_path / name), "--model", model]) == 2
+    assert str(tmp_path / name) in capsys.readouterr().err
+    assert not (tmp_path / name).is_dir()
+    assert picture.read_bytes() == before
+
+
 def test_output_folder_that_cannot_be_written(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

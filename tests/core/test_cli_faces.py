@@ -55,7 +55,9 @@ def test_faces_in_words(photos: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "minimum score 3.0: must be from 0 to 1" in capsys.readouterr().err
 
 
-def test_identity_is_encoded_and_compared(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_identity_is_encoded_and_compared(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     out = tmp_path / "identities"
     pictures = [str(photos / name) for name in ("ada.png", "ada_dark.png", "wall.png", "missing.png")]
     assert main(["identity", "encode", *pictures, "--name", "Ada", "--output", str(out), "--quiet"]) == 2
@@ -70,6 +72,12 @@ def test_identity_is_encoded_and_compared(photos: Path, tmp_path: Path, capsys: 
     assert same["score"] == pytest.approx(1, abs=0.15)
     assert main(["identity", "compare", str(photos / "stranger.png"), str(file), "--quiet"]) == 0
     assert capsys.readouterr().out.startswith("different people")
+    write_picture(photos / "group.png", group_photo())
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        assert main(["identity", "compare", str(photos / "group.png"), str(file), "--quiet"]) == 0
+    assert "group.png: used" in caplog.text
+    assert "faces" in caplog.text
 
 
 def test_identity_says_what_is_wrong(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

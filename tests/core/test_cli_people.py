@@ -110,6 +110,7 @@ def test_scores_are_in_the_json(command: list[str], tmp_path: Path, capsys: pyte
         (["--match-threshold", "7"], "match threshold 7.0: must be between -1"),
         (["--identity", "missing.safetensors"], "missing.safetensors"),
         (["--reference", "missing.png"], "missing.png"),
+        (["--reference", "Ada.safetensors"], "--identity"),
     ],
 )
 def test_wrong_use_is_one_line(

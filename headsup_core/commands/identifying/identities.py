@@ -107,7 +107,11 @@ def _identity_of(path: Path, analyzer: AnalyzerBase, args: argparse.Namespace) -
     if path.suffix == SUFFIX:
         return load_identity(path)
     photo, label = read_picture(path).rgb, readable(str(path))
-    return encode_identity([photo], analyzer, shortened(path.stem), [label], detection_options(args))
+    identity = encode_identity([photo], analyzer, shortened(path.stem), [label], detection_options(args))
+    for known in identity.photos:
+        if known.surprising:
+            log.info("%s", known)
+    return identity
 
 
 def _calibrate(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ...faces.analyzer import AnalyzerBase
 from ...identity.encoding import encode_identity
 from ...identity.identity import Identity
-from ...identity.identity_file import load_identity
+from ...identity.identity_file import SUFFIX, load_identity
 from ...identity.names import readable, shortened, told_apart, written
 from ...image_files import picture_files, read_picture
 from ...restoring.headsup_model import IDENTITY_STRENGTH, HeadsUpModel
@@ -102,6 +102,8 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _from_photos(path: Path, name: str, args: argparse.Namespace, analyzer: AnalyzerBase) -> Identity:
+    if path.suffix == SUFFIX:
+        raise InputError(f"--reference {readable(str(path))} is no photo: an identity file is given as --identity")
     files = picture_files([path])
     pictures = [read_picture(file).rgb for file in files]
     labels = [readable(file.name) for file in files]

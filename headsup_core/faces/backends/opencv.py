@@ -43,7 +43,11 @@ class OpenCvAnalyzer(AnalyzerBase):
 
     def __init__(self, host: Host, detector: str = YUNET, recogniser: str = SFACE) -> None:
         cv2: Any = need("cv2", "opencv-python", PURPOSE)
-        self._detector = YuNet(host.find_model(FOLDER, detector), PURPOSE)
+        try:
+            file = host.find_model(FOLDER, detector)
+        except ModelFileError as error:
+            raise ModelFileError(f"{error}: python -m headsup_core download yunet gets {YUNET}") from error
+        self._detector = YuNet(file, PURPOSE)
         self._recogniser: Any = None
         self.embedder_id = ""
         recogniser_path = _optional(host, recogniser)
