@@ -1,6 +1,6 @@
 """Fetches a published file when the user asks.
 
-Nothing else in the package opens a connection. What arrives is kept only when its sha256 is the published one. The
+Nothing else in the package downloads anything. What arrives is kept only when its sha256 is the published one. The
 transfer is pooch's (https://www.fatiando.org/pooch), which is imported only then.
 """
 

@@ -1,4 +1,4 @@
-"""Fetch published face models into the folders where they are looked for; the only command that uses the network."""
+"""Fetch published face models into the folders where they are looked for; no other command downloads anything."""
 
 from __future__ import annotations
 
