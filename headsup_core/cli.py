@@ -62,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
     """
 
     @override
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         known = self._option_string_actions
         if self._subparsers is None:  # else the options are those of a subcommand
             for text in takewhile(lambda text: text != "--", args or ()):
