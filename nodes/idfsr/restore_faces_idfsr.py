@@ -35,7 +35,7 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
             group="tiny faces",
             node_id="HeadsUpRestoreFacesIDFSR",
             has_intermediate_output=True,
-            display_name="HeadsUp Restore Faces (IDFSR)",
+            display_name="HeadsUp Restore Tiny Faces (IDFSR)",
             description="Makes very small faces of known people anew: each face that a person is assigned to is cut "
             "out, restored after the person's photos and laid back. All other faces keep every bit. The face that "
             "comes out is the person's you assigned: a wrong person gives a wrong face.",

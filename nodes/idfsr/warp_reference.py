@@ -29,7 +29,7 @@ class HeadsUpWarpReference(ComfyNode):
             display_name="HeadsUp Warp Reference",
             description="Lays a person's photo onto each assigned face by their landmarks: what IDFSR sees, to look at "
             "or to use elsewhere. One upright crop of each face that a person with photos is assigned to.",
-            search_aliases=["face swap", "face align", "reference face", "headsup", "人脸对齐"],
+            search_aliases=["warp face", "face align", "reference face", "headsup", "人脸对齐"],
             inputs=[
                 io.Image.Input("image", tooltip="The pictures that the faces are of: one, or a batch."),
                 FacesSocket.Input("faces", tooltip="With people: from HeadsUp Assign Identities."),

@@ -55,13 +55,14 @@ class HeadsUpRestorePortrait(ComfyNode):
             description="Restores and enlarges a bad portrait or group photo, faces, hair and background together, and "
             "with a good photo of somebody keeps their face theirs. Everything is in this one node: model, face "
             "detection, and the check that the photo is of the same person.",
+            # the page finds an alias that has all words of a search, in any order
             search_aliases=[
-                *("face restore", "restore face", "face restoration", "portrait", "old photo", "enhance face"),
-                *("upscale face", "group photo", "restore photo"),
-                *("upscale", "reference face", "identity", "gfpgan", "codeformer", "headsup"),
-                *("修脸", "人脸修复", "人像修复", "老照片修复", "高清修复"),
+                *("face restore", "face restoration", "face enhancer", "face upscaler", "face detailer", "fix face"),
+                *("portrait upscaler", "group photo", "old photo restoration", "restore old photo", "photo enhancer"),
+                *("blurry face", "blurry photo", "sharpen face", "deblur", "unblur", "skin", "super resolution"),
+                *("reference face", "identity", "gfpgan", "codeformer", "headsup"),
+                *("修脸", "人脸修复", "人像修复", "老照片修复", "高清修复", "照片修复", "去模糊", "合影"),
             ],
-            essentials_category="Image Tools",
             has_intermediate_output=True,
             inputs=[
                 io.Image.Input(

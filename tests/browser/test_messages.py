@@ -80,18 +80,3 @@ def test_message_stays_comes_back_and_goes(comfy_page: ComfyPage) -> None:
     comfy_page.run()
     assert said(comfy_page, 0) == []
     assert comfy_page.errors == []
-
-
-def test_search_for_face_restore_finds_restore_portrait_first(comfy_page: ComfyPage) -> None:
-    comfy_page.load_prompt({}, "empty")
-    for _ in range(3):  # a busy page loses the first
-        comfy_page.page.mouse.dblclick(800, 600)
-        comfy_page.settle()
-        if comfy_page.page.evaluate("() => document.activeElement?.tagName === 'INPUT'"):
-            break
-    comfy_page.page.keyboard.type("face restore")
-    found = comfy_page.page.get_by_text("HeadsUp Restore", exact=False)
-    found.first.wait_for(timeout=60_000)
-    comfy_page.settle()
-
-    assert found.first.inner_text().startswith("HeadsUp Restore Portrait")
