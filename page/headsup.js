@@ -3,7 +3,8 @@
  *
  * Messages: what HeadsUp's nodes have to say stays on them until they run again: pictures that could not be restored, photos that
  * were not used, people who were not found. Nodes give it as `text` with their results (nodes/bridge/messages.py).
- * ComfyUI's own progress text is wiped when the job ends.
+ * ComfyUI's own progress text is wiped when the job ends. Why a node failed stands on it until the next run: the page says that
+ * only in a log behind a button.
  *
  * Inputs that few need are folded away in the classic page, too; right-click > Show Advanced. Load Model shows the options of the
  * chosen model alone, with that model's defaults. Sockets get colours.
@@ -21,6 +22,8 @@ const LINE = 17 // pixels
 const MOST_LINES = 9 // more are scrolled to
 const LETTERS = 7 // pixels, about
 const MARGIN = 10 // pixels that the classic page leaves around a box
+const SAYS = "border-left:4px solid #f5a623;background:#3a2c12;color:#ffe2b0;"
+const FAILED = "border-left:4px solid #e5534b;background:#3d1618;color:#ffd7d5;"
 const COLORS = {
   HEADSUP_MODEL: "#b39ddb",
   HEADSUP_FACES: "#ffb74d",
@@ -47,7 +50,7 @@ function isOurs(node) {
 }
 
 /** Show `text` on a node in place of what it said before; nothing where it is empty. */
-function show(node, text) {
+function show(node, text, colors = SAYS) {
   if (text && node.headsupMessage?.text === text) return
   clear(node)
   if (!text || !node.addDOMWidget) return
@@ -57,8 +60,7 @@ function show(node, text) {
   box.textContent = text
   box.style.cssText =
     `box-sizing:border-box;width:100%;max-height:${MOST_LINES * LINE + 12}px;overflow:auto;white-space:pre-wrap;user-select:text;` +
-    "padding:4px 8px;border-left:4px solid #f5a623;border-radius:4px;background:#3a2c12;color:#ffe2b0;" +
-    `font:12px/${LINE}px sans-serif`
+    `padding:4px 8px;border-radius:4px;${colors}font:12px/${LINE}px sans-serif`
   const width = Math.max(10, Math.floor((node.size[0] - 50) / LETTERS))
   const lines = text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / width)), 0)
   const height = Math.min(lines, MOST_LINES) * LINE + 12
@@ -107,6 +109,21 @@ function say(id, output) {
   if (!isOurs(nodes.at(-1))) return
   const text = (output?.text ?? []).join("\n")
   for (const node of nodes) show(node, text)
+}
+
+/** The nodes on which stands why they failed. */
+let failed = []
+
+/** Say on a node, and on the subgraphs that it is in, why it failed. */
+function fail(id, message) {
+  const nodes = nodesOf(id)
+  if (!isOurs(nodes.at(-1)) || !message) return
+  failed = nodes
+  for (const node of nodes) show(node, message.trim(), FAILED)
+}
+
+function forgetFailure() {
+  for (const node of failed.splice(0)) clear(node)
 }
 
 /** Colours of our sockets and wires. A palette that the page loads takes them away again, so they are set with each node. */
@@ -254,6 +271,8 @@ const extension = {
     api.addEventListener("executing", ({ detail }) => {
       if (detail !== null && detail !== undefined) say(detail.node ?? detail, null)
     })
+    api.addEventListener("execution_start", forgetFailure)
+    api.addEventListener("execution_error", ({ detail }) => fail(detail.node_id, detail.exception_message))
     api.addEventListener("executed", ({ detail }) => say(detail.display_node ?? detail.node, detail.output))
   },
   /** Newer pages give the outputs again when a workflow is opened anew. */

@@ -21,7 +21,7 @@ class RestoreReport:
         faces: a line for each face when people were given: who it is, how alike, and how it was conditioned.
         gate: a line for each face that the identity gate scored.
         identity_scores: the same in numbers.
-        sent_back: of `gate`, the lines of faces whose photo was not used, or would not have been.
+        sent_back: why, a line for each face whose photo was not used, or would not have been.
         chosen: with several models, a line for each face: whose result was taken, and why.
         candidates: the same in numbers.
         failed_models: with several models, a line for each that failed; they stand in `notes`, too.

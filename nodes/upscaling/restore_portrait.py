@@ -38,6 +38,7 @@ PHOTOS = 8
 """Sockets for photos of one person; each takes a batch, too."""
 PEOPLE = ("photos", "person_2", "person_3", "person_4")
 """Inputs of the people; more of them come by `identities`."""
+WHERE_GATE = "identity_gate is an advanced input: Show advanced inputs, or in the classic page a right-click shows it"
 MAX_MEGAPIXELS = 100.0
 """As HeadsUp Upscale's default."""
 
@@ -138,9 +139,11 @@ class HeadsUpRestorePortrait(ComfyNode):
         options = RestoreOptions(**given_options(RestoreOptions, inputs), max_megapixels=MAX_MEGAPIXELS)
         host = ComfyHost.on(handle.device)
         done = restore_batch(image, Session(handle, options, host, used), host, faces, keep_going=True)
-        remarks += _missing(people, done.faces)
+        if len(done.failures) < len(pictures):
+            remarks += _missing(people, done.faces)
         report = "\n".join([done.report, *_photo_lines(people), *remarks])
-        ui = said([*done.failures, *done.sent_back, *remarks])
+        hint = [WHERE_GATE] if done.sent_back and options.identity_gate == "on" else []
+        ui = said([*done.failures, *done.sent_back, *hint, *remarks])
         return io.NodeOutput(outgoing(done.after), outgoing(done.before), report, ui=ui)
 
 
@@ -197,7 +200,12 @@ def _faces_of(picture: torch.Tensor, analyzer: FaceAnalyzer) -> Faces:
 
 
 def _missing(people: list[Identity], faces: Faces) -> list[str]:
-    """A line for each person whom no face was taken for."""
+    """A line for each person whom no face was taken for; one for all where there is no face."""
+    if people and not any(faces):
+        return [
+            "no face was found in the picture, so the photos were not used: faces that are larger, sharper, or seen "
+            "from the front are found, and HeadsUp Load Face Analyzer has other analyzers"
+        ]
     seen = {face.identity for here in faces for face in here}
     return [
         f"{identity.name} was not found in the picture, so their photos were not used; where only they can be meant, "

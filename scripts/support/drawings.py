@@ -114,7 +114,7 @@ def compare_models(schemas: dict[str, Schema]) -> Drawing:
             upscaled.append(sheet.add("HeadsUpUpscale", f"Upscale {letter}", **inputs))
     first, second = upscaled
     sheet.column(520)
-    with sheet.group("A | B", BROWN):
+    with sheet.group("A | B (slider: Nodes 2.0)", BROWN):
         sheet.add("ImageCompare", "A | B", 560, image_a=first["image"], image_b=second["image"])
     with sheet.group("Files", BROWN):
         for letter, node in zip("AB", upscaled, strict=True):

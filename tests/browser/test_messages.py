@@ -1,4 +1,4 @@
-"""What a node has to say stands on it until it runs again, and comes back with a result from the cache."""
+"""What a node has to say, or why it failed, stands on it until it runs again; the former comes back from the cache."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(3 * RUN_SECONDS)  # three runs, each of which a
 FEW_LINES = 110  # pixels
 WALL = "message-wall.png"
 SAID = "no face was found in the 1 photo of person 1"
+NO_FACE = "no face was found in 1 of 1 pictures"
 BOXES = "() => [...document.querySelectorAll('.headsup-message')].map(box => box.textContent)"
 HEIGHTS = "() => [...document.querySelectorAll('.headsup-message')].map(box => [box.offsetHeight, box.scrollHeight])"
 NODES_2 = "async on => await window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
@@ -80,3 +81,21 @@ def test_message_stays_comes_back_and_goes(comfy_page: ComfyPage) -> None:
     comfy_page.run()
     assert said(comfy_page, 0) == []
     assert comfy_page.errors == []
+
+
+@pytest.mark.usefixtures("wall")
+def test_why_a_node_failed_stands_on_it_until_the_next_run(comfy_page: ComfyPage) -> None:
+    graph = Graph()
+    photo = graph.add("LoadImage", image=WALL)
+    graph.add("PreviewAny", source=graph.encode(photo[0])[2])
+    comfy_page.load_prompt(graph.prompt, "failure")
+
+    comfy_page.run()
+    (text,) = said(comfy_page, 1)
+    assert text.startswith(NO_FACE)
+
+    comfy_page.page.evaluate(
+        "name => { window.app.graph.nodes.find(node => node.type === 'LoadImage').widgets[0].value = name }", NAME
+    )
+    comfy_page.run()
+    assert said(comfy_page, 0) == []

@@ -136,7 +136,7 @@ def test_wrong_person(page: ComfyPage) -> None:
     queue(page, upscaled(graph, model[0], "tom.png"))
     text = page.wait_for_text("somebody else", RUN_SECONDS)
     assert "restored without the reference (the photo seems to be of somebody else: score" in text
-    assert "identity gate off or report uses it all the same" in text
+    assert "identity gate off or report uses this one all the same" in text
     assert page.problems() == []
 
 

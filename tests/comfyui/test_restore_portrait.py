@@ -109,19 +109,24 @@ def test_photo_without_a_face_is_named_and_the_picture_is_restored(executor: Exe
 
 
 def test_photo_of_a_stranger_is_named_and_not_used(executor: Executor) -> None:
-    """One face and one person: the gate says it. Two faces: nobody is taken for the person."""
+    """One face and one person: the gate says it. Two faces: nobody is taken for the person. No face: that is said."""
     graph = Graph()
     shown = photos(executor, "photos", executor.values(graph, hanks()))
     one = restore(graph, executor.values(graph, astronaut(96)), **shown)
     both = torch.cat([astronaut(96), astronaut(96)], dim=2)
     two = restore(graph, executor.values(graph, both), scale=1.0, **shown)
-    for node in (one, two):
+    none = restore(graph, executor.values(graph, WALL), scale=1.0, **shown)
+    unusable = restore(graph, executor.values(graph, NAN_PICTURE), scale=1.0, **shown)
+    for node in (one, two, none, unusable):
         executor.record(graph, node[0])
 
     result = executor.run(graph)
 
     assert result.status == "success", result.complaint
-    assert "restored without the reference" in result.outputs[one.id]["text"][0]
+    assert result.outputs[one.id]["text"][0].startswith("face 0: person 1, restored without the reference (the photo ")
+    assert "identity_gate is an advanced input" in result.outputs[one.id]["text"][0]
+    assert result.outputs[none.id]["text"][0].startswith("no face was found in the picture")
+    assert "no face" not in result.outputs[unusable.id]["text"][0]
     assert "person 1 was not found in the picture" in result.outputs[two.id]["text"][0]
 
 

@@ -119,11 +119,11 @@ def _judged(
     )
     if sure >= least:
         return score
-    how = "guessed" if face.guessed else "told"
-    reason = f"the photo seems to be of somebody else: score {sure:.2f}, at least {least:g} is needed where it is {how}"
+    unnamed = " for a face that nobody named" * face.guessed
+    reason = f"the photo seems to be of somebody else: score {sure:.2f}, at least {least:g} is needed{unnamed}"
     if mode == "report":
         return replace(score, reason=f"the gate, set to report, changed nothing: {reason}")
-    insist = "identity gate off or report uses it all the same"
+    insist = "give another photo; identity gate off or report uses this one all the same"
     return replace(score, outcome="uninjected", reason=f"{reason}; {insist}")
 
 

@@ -80,10 +80,10 @@ def _known(picture: int, people: People, vectors: Mapping[str, torch.Tensor]) ->
 
 
 def score_lines(faces: Faces, *, sent_back: bool = False) -> list[str]:
-    """Each scored face in words; or those only whose photo was not used, or would not have been."""
+    """Each scored face in words; or why, of those only whose photo was not used, or would not have been."""
     several = len(faces) > 1
     return [
-        f"{f'picture {picture + 1}, ' * several}face {index}: {face.identity}, {scores}"
+        f"{f'picture {picture + 1}, ' * several}face {index}: {face.identity}, {scores.said if sent_back else scores}"
         for picture, found in enumerate(faces)
         for index, face in enumerate(found)
         if (scores := scores_of(face)) is not None and (scores.reason or not sent_back)

@@ -66,11 +66,15 @@ class IdentityScore:
         change = self.after - self.before
         return "as alike as before" if abs(change) <= AS_ALIKE else "more alike" if change > 0 else "less alike"
 
+    @property
+    def said(self) -> str:
+        """What came of the face, and why."""
+        return f"{OUTCOME_WORDS[self.outcome]}{self.reason and f' ({self.reason})'}"
+
     def __str__(self) -> str:
         without = "" if self.uninjected is None else f", without the reference {_number(self.uninjected)}"
         sure = "" if self.sure is None else f", photo {self.sure:.2f}"
-        said = f"{OUTCOME_WORDS[self.outcome]}{self.reason and f' ({self.reason})'}"
-        return f"identity {self.change}{without}{sure}: {said}"
+        return f"identity {self.change}{without}{sure}: {self.said}"
 
 
 def _number(score: float | None) -> str:
