@@ -33,7 +33,7 @@ CHOOSE = """chosen => {
 }"""
 VUE = "async on => await window.app.extensionManager.setting.set('Comfy.VueNodes.Enabled', on)"
 BOX = "[data-node-id]"
-TINY_DETAIL = 0.3
+TINY_DETAIL = 0.6
 """What a new node shows, headsup-tiny being its model, and hence might be taken for untouched."""
 
 
