@@ -43,6 +43,18 @@ def with_overrides(faces: Faces, text: str, names: Sequence[str], *, missing: bo
     )
 
 
+def unmet_overrides(faces: Faces, text: str, names: Sequence[str]) -> list[str]:
+    """What to say of the entries of `text` whose face no picture has; arguments and errors as of `with_overrides`."""
+    most = max((len(found) for found in faces), default=0)
+    chosen = _parse_overrides(text, names)
+    return [
+        f"face {index} was to be {name or 'nobody'}, but {most} {'face was' if most == 1 else 'faces were'} found, "
+        "counted from 0"
+        for index, name in chosen.items()
+        if index >= most
+    ]
+
+
 def _parse_overrides(text: str, names: Sequence[str]) -> dict[int, str]:
     chosen: dict[int, str] = {}
     for index, name in _entries(text, names):

@@ -72,7 +72,7 @@ def test_threshold_and_strength(command: list[str], tmp_path: Path, capsys: pyte
 def test_whose_a_face_is_can_be_said(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The only face is the only person's; of two people it is the one who is named; a face that is not there is not."""
+    """The only face is the only person's; of two it is the one who is named; a face that is not there is said."""
     people = [str(photo(tmp_path / "Grace.png", GREEN)), str(photo(tmp_path / "Joan.png", BLUE))]
 
     assert main([*command, "--reference", people[0]]) == 0
@@ -84,6 +84,7 @@ def test_whose_a_face_is_can_be_said(
     assert only.startswith("face 0: Grace (score 0.00, 1 = two good photos), the only face and the only person")
     assert said["faces"][0].startswith("face 0: Joan (score 0.00, 1 = two good photos) as given")
     assert len(said["sent_back"]) == 1
+    assert "face 3 was to be Grace, but 1 face was found, counted from 0" in said["notes"]
     assert "--person without --reference or --identity" in capsys.readouterr().err
 
 

@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...faces import Faces
 from ...faces.analyzer import AnalyzerBase
 from ...host import Host, PlainHost
-from ...identity.overrides import with_overrides
+from ...identity.overrides import unmet_overrides, with_overrides
 from ...idfsr.known_faces import faces_of_aligned, find_any_model
 from ...image_files import Manner, Picture, write_picture
 from ...imaging.resizing import resize
@@ -97,9 +97,11 @@ class Prepared:
         args, sessions = self.args, self.sessions
         if tags is None and self.tagger is not None:
             tags = self.tagger.tags(picture.rgb, host=self.host)[0]
+        unmet: list[str] = []
         if faces is not None and args.person:
-            names = [identity.name for identity in sessions[0].model.identities]
-            faces = with_overrides(faces, "\n".join(args.person), names, missing=True)
+            names, told = [identity.name for identity in sessions[0].model.identities], "\n".join(args.person)
+            unmet = unmet_overrides(faces, told, names)
+            faces = with_overrides(faces, told, names, missing=True)
         if tags is not None:
             sessions = [replace(each, options=replace(each.options, tags=tags)) for each in sessions]
         if sessions[0].tracker is None:  # references of pictures of many sizes would fill the memory: not shared
@@ -108,7 +110,7 @@ class Prepared:
         alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
         if picture.frames > 1:
             result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")
-        result.report.notes.extend(picture.notes)
+        result.report.notes.extend([*picture.notes, *unmet])
         return RestoredPicture(result.report, result.image, alpha, manner_of(picture, args, texts))
 
 
