@@ -72,7 +72,7 @@ def test_a_batch_survives_ctrl_c_and_kill(toy_model: OneStepModel, tmp_path: Pat
     save_headsup(model, toy_model)
     _photos(tmp_path / "in")
     common = ["upscale", str(tmp_path / "in"), "--recursive", "--no-faces", "--model", str(model), "--quiet"]
-    common.append("--output")
+    common += ["--dtype", "float32", "--output"]  # auto would depend on the CPU in the other processes
     output, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
 
     interrupted = _start([*common, str(output)])

@@ -39,7 +39,7 @@ def test_the_bundled_model_is_what_its_card_says() -> None:
     assert model.record.rule == LatentResidual(1)
     assert (model.scale, model.trained_size, model.margin) == (4, 320, 16)
     assert (model.trained_eyes, model.reference_placement) == ((18.0, 200.0), "warped")
-    assert model.record.detail == 0.3
+    assert model.record.detail == 0.6
     assert model.size_rule.multiple == 32  # blocks of 4 px, halved three times
 
 

@@ -72,7 +72,8 @@ def test_older_name_of_the_head_and_safetensors(tmp_path: Path, picture: torch.T
     model, _ = tagger_files(tmp_path)
     save_file(older, tmp_path / "ram.safetensors")
     expected = load_tagger(model).logits(picture)
-    torch.testing.assert_close(load_tagger(tmp_path / "ram.safetensors").logits(picture), expected, rtol=0, atol=0)
+    found = load_tagger(tmp_path / "ram.safetensors").logits(picture)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)  # where the weights lie decides the last bit
 
 
 def test_published_sizes() -> None:
