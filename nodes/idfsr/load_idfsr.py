@@ -42,7 +42,7 @@ class HeadsUpLoadIDFSR(ComfyNode):
                 IDFSRModelSocket.Output(
                     "IDFSR_MODEL",
                     display_name="idfsr model",
-                    tooltip="For HeadsUp Restore Tiny Faces (IDFSR), HeadsUp Fit Identity and HeadsUp Warp Reference.",
+                    tooltip="For HeadsUp Restore Tiny Faces (IDFSR) and HeadsUp Warp Reference.",
                 ),
                 io.String.Output(
                     "INFO", display_name="info", tooltip="Name, licence, training data, size of its faces, recogniser."

@@ -43,7 +43,7 @@ class HeadsUpRestoreFacesIDFSR(ComfyNode):
             inputs=[
                 io.Image.Input("image", tooltip="The pictures at the size that you want: enlarge small ones first."),
                 FacesSocket.Input("faces", tooltip="With people: from HeadsUp Assign Identities."),
-                IdentitiesSocket.Input("identities", tooltip="The people, from Encode, Load or Fit Identity."),
+                IdentitiesSocket.Input("identities", tooltip="The people, from Encode or Load Identity."),
                 IDFSRModelSocket.Input("idfsr_model", tooltip="From HeadsUp Load IDFSR."),
                 option_input(OPTIONS["steps"], default=20),
                 option_input(OPTIONS["seed"], control_after_generate=True),
