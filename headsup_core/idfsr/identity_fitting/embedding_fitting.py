@@ -69,8 +69,8 @@ def fit_identity(
         photos = identity.crops[:MAX_PHOTOS].clone()
         if len(photos) < FEWEST_PHOTOS:
             raise InputError(
-                f"identity {identity.name!r} holds {len(photos)} photos, fitting takes {FEWEST_PHOTOS} to "
-                f"{MAX_PHOTOS}: one is held out, and tells whether the others gain anything"
+                f"identity {identity.name!r}: {len(photos)} of the {FEWEST_PHOTOS} to {MAX_PHOTOS} photos that fitting "
+                "takes: one is held out, and tells whether the others gain anything"
             )
         start = identity_vector(identity, model, analyzer, fitted=False).clone()
         task = IDFSRTask(model, photos, start, options, host.device)
