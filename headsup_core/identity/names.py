@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,8 @@ from ..errors import InputError
 MAX_LETTERS = 100
 """Longest name of a person."""
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+CONTROLS, CONTROLS_IN_LINES = re.compile(r"[\x00-\x1f\x7f-\x9f]"), re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Unicode's control characters, and those without tab and line break."""
 
 
 def checked_name(name: str) -> str:
@@ -34,12 +37,12 @@ def readable(text: str) -> str:
     That is bytes that are no UTF-8 and control characters: a file's name may hold those with which a terminal is told
     to do something.
     """
-    return "".join(UNREADABLE if unicodedata.category(letter) == "Cc" else letter for letter in _text(text))
+    return CONTROLS.sub(UNREADABLE, _text(text))
 
 
 def readable_lines(text: str) -> str:
     """`readable` for text of several lines, with tabs perhaps."""
-    return "".join(letter if letter in "\n\t" else readable(letter) for letter in _text(text))
+    return CONTROLS_IN_LINES.sub(UNREADABLE, _text(text))
 
 
 def _text(text: str) -> str:

@@ -26,8 +26,7 @@ def with_overrides(faces: Faces, text: str, names: Sequence[str], *, missing: bo
         InputError: an entry that is not index=name, a name that nobody has, an index or a name given twice, or an index
             that no picture has.
     """
-    chosen = _parse_overrides(text, names)
-    most = max((len(found) for found in faces), default=0)
+    chosen, most = _parse_overrides(text, names), _most_faces(faces)
     if not missing and (wrong := [index for index in chosen if index >= most]):
         has = f"no picture has more than {most} faces, counted from 0" if most else "there are no faces"
         raise InputError(f"override {wrong[0]}={chosen[wrong[0]] or 'nobody'}: {has}")
@@ -45,14 +44,18 @@ def with_overrides(faces: Faces, text: str, names: Sequence[str], *, missing: bo
 
 def unmet_overrides(faces: Faces, text: str, names: Sequence[str]) -> list[str]:
     """What to say of the entries of `text` whose face no picture has; arguments and errors as of `with_overrides`."""
-    most = max((len(found) for found in faces), default=0)
-    chosen = _parse_overrides(text, names)
+    chosen, most = _parse_overrides(text, names), _most_faces(faces)
     return [
         f"face {index} was to be {name or 'nobody'}, but {most} {'face was' if most == 1 else 'faces were'} found, "
         "counted from 0"
         for index, name in chosen.items()
         if index >= most
     ]
+
+
+def _most_faces(faces: Faces) -> int:
+    """Of one picture."""
+    return max((len(found) for found in faces), default=0)
 
 
 def _parse_overrides(text: str, names: Sequence[str]) -> dict[int, str]:

@@ -153,10 +153,11 @@ def find_model_file(model: str | Path, host: Host | None = None) -> Path:
     bundled = bundled_models()
     if str(model) in bundled:
         return bundled[str(model)]
+    names = ", ".join(bundled) or "none"
     if isinstance(model, Path) or host is None or os.path.isfile(model) or os.path.isabs(model):
         path = Path(model)
         if not os.path.exists(path):
-            raise ModelFileError(f"model {str(model)!r} {why_absent(path)}; bundled: {', '.join(bundled) or 'none'}")
+            raise ModelFileError(f"model {str(model)!r} {why_absent(path)}; bundled: {names}")
         return path
     try:
         return host.find_model("headsup", model)
@@ -164,7 +165,7 @@ def find_model_file(model: str | Path, host: Host | None = None) -> Path:
         try:
             return host.find_model(FACE_RESTORER_FOLDER, model)
         except ModelFileError:
-            raise ModelFileError(f"{error}; bundled: {', '.join(bundled) or 'none'}") from None
+            raise ModelFileError(f"{error}; bundled: {names}") from None
 
 
 def bundled_models() -> dict[str, Path]:
