@@ -54,7 +54,7 @@ def unmet_overrides(faces: Faces, text: str, names: Sequence[str]) -> list[str]:
 
 
 def _most_faces(faces: Faces) -> int:
-    """Of one picture."""
+    """How many faces the picture with the most has; 0 without pictures."""
     return max((len(found) for found in faces), default=0)
 
 
