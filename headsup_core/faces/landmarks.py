@@ -18,6 +18,8 @@ SIDE = 64
 """Pixels of the net's input."""
 EYES_PER_SIDE = 4.0
 """The input's side over the distance between the eyes."""
+FACE_BOX = (-1.10, -1.16, 1.10, 1.82)
+"""x0, y0, x1, y1 from the middle between the eyes in eye distances: the mean of YuNet's boxes on clean portraits."""
 WEIGHTS = Path(__file__).parent / "bundled" / "face-landmarks.safetensors"
 
 
@@ -140,3 +142,13 @@ def _window(image: torch.Tensor, matrix: torch.Tensor) -> tuple[torch.Tensor, to
 def _realign(matrix: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     """The matrix of a crop in which the landmarks found lie as `mean_landmarks`."""
     return composed(similarity(points, mean_landmarks()), matrix)
+
+
+def box_around(landmarks: torch.Tensor) -> tuple[float, float, float, float]:
+    """The upright box around `FACE_BOX`, turned and sized as the eyes of `landmarks` `[5,2]` are."""
+    eyes = torch.stack([landmarks[0], landmarks[1]])
+    matrix = similarity(torch.tensor([[-0.5, 0.0], [0.5, 0.0]]), eyes)
+    x0, y0, x1, y1 = FACE_BOX
+    corners = transform_points(matrix, torch.tensor([[x0, y0], [x1, y0], [x0, y1], [x1, y1]]))
+    low, high = corners.amin(0).tolist(), corners.amax(0).tolist()
+    return low[0], low[1], high[0], high[1]

@@ -17,7 +17,7 @@ NAMED = 20
 # What lies beside pictures and is none: nobody wonders why it was not restored.
 _BESIDE = frozenset({
     ".txt", ".json", ".jsonl", ".xmp", ".xml", ".html", ".htm", ".md", ".csv", ".yaml", ".yml", ".ini", ".db",
-    ".log", ".py", ".safetensors", ".caption", ".npz", ".npy", ".toml", ".tmp",
+    ".log", ".py", ".safetensors", ".caption", ".npz", ".npy", ".toml", ".tmp", ".tem",
 })  # fmt: skip
 
 

@@ -95,7 +95,9 @@ def read_record(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[
 
     try:
         return yaml.safe_load(path.read_text()) | dict(overrides or {})
-    except (OSError, yaml.YAMLError, TypeError) as error:
+    except OSError as error:
+        raise InputError(f"training configuration {path} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, TypeError) as error:
         raise InputError(f"training configuration {path} cannot be used: {error}") from error
 
 

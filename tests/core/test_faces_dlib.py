@@ -94,7 +94,7 @@ def test_finds_everybody_in_the_group_in_a_stable_order(analyzer: AnalyzerBase, 
     assert [face.box for face in largest[0]] == [face.box for face in group[0][:2]]
 
 
-@pytest.mark.parametrize("eyes", [8.0, 5.0])
+@pytest.mark.parametrize("eyes", [8.0, 5.0, 3.5])
 def test_finds_tiny_faces_by_default(analyzer: AnalyzerBase, astronaut: Faces, eyes: float) -> None:
     (known,) = astronaut[0]
     height, width = (round(side * eyes / known.eye_distance) for side in astronaut_photo().shape[-2:])
@@ -103,6 +103,21 @@ def test_finds_tiny_faces_by_default(analyzer: AnalyzerBase, astronaut: Faces, e
     assert found.count == 1
     away = found.scaled_to(*astronaut_photo().shape[-2:])[0][0].landmarks - known.landmarks
     assert float(away.norm(dim=1).mean()) < 0.15 * known.eye_distance
+
+
+def test_finds_faces_of_a_tiny_group_that_the_hog_alone_misses(
+    analyzer: AnalyzerBase, group: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = group_photo()
+    scale = 3.0 / min(face.eye_distance for face in group[0])
+    size = [round(side * scale) for side in photo.shape[-2:]]
+    tiny = F.interpolate(photo, size=size, mode="area")
+    found = analyzer.detect(tiny).scaled_to(*photo.shape[-2:])[0]
+    for one in found:
+        away = min(float((one.landmarks - face.landmarks).norm(dim=1).mean()) for face in group[0])
+        assert away < 0.3 * one.eye_distance
+    monkeypatch.setattr(dlib_backend, "TINY_PICTURE", 0)
+    assert analyzer.detect(tiny).count + 2 <= len(found)
 
 
 def test_finds_a_face_that_fills_the_picture(analyzer: AnalyzerBase) -> None:

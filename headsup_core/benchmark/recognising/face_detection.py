@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from tqdm import tqdm
 
 from ...faces.analyzer import DetectionOptions, FaceAnalyzer
@@ -25,6 +26,8 @@ CONDITIONS: dict[str, DetectionOptions] = {
     "x8": DetectionOptions(min_eye_distance=6),
 }
 """Degradations with the options that they are detected with; the faces of x8 have eyes 9 px apart."""
+TINY_EYES = (3.0, 3.5, 4.0)
+"""Pixels between the eyes to which the clean pictures are reduced (area), in 8 bits, as all that x16 leaves."""
 
 
 @dataclass
@@ -56,6 +59,7 @@ def detection_table(people: CleanFolder, without: Sequence[Path], analyzers: Seq
         for condition, options in CONDITIONS.items():
             tally = _tally(people, condition, options, analyzer)
             lines.append(_row(analyzer.name, condition, tally))
+        lines += [_row(analyzer.name, f"eyes {eyes:g} px apart", _tiny(people, eyes, analyzer)) for eyes in TINY_EYES]
     lines += ["", "| analyzer | pictures without a face | pictures with a find | finds | ms |", "|---" * 5 + "|"]
     for analyzer in analyzers:
         for folder in without:
@@ -85,6 +89,30 @@ def _tally(people: CleanFolder, condition: str, options: DetectionOptions, analy
             tally.against_clean.append(landmark_error(right.landmarks, clean[0].landmarks))
         if right is not None and annotated is not None:
             tally.against_hand.append(landmark_error(right.landmarks, annotated))
+    return tally
+
+
+def _tiny(people: CleanFolder, eyes: float, analyzer: FaceAnalyzer) -> Tally:
+    """What is found, with default options, of the faces of clean pictures that are reduced to an eye distance."""
+    tally = Tally()
+    for path in tqdm(people.files(), desc=f"{analyzer.name} {eyes:g} px", disable=None, leave=False):
+        truth = people.load(path).truth
+        clean = analyzer.detect(truth)[0]
+        if not clean:
+            continue
+        scale = eyes / clean[0].eye_distance
+        height, width = (max(1, round(side * scale)) for side in truth.shape[-2:])
+        picture = (F.interpolate(truth, size=(height, width), mode="area") * 255).round() / 255
+        started = time.perf_counter()
+        faces = analyzer.detect(picture)[0]
+        tally.seconds += time.perf_counter() - started
+        landmarks = (clean[0].landmarks + 0.5) * torch.tensor([width, height]) / torch.tensor(truth.shape[:-3:-1]) - 0.5
+        right = next((face for face in faces if same_place(face, landmarks)), None)
+        tally.pictures += 1
+        tally.found += right is not None
+        tally.others += len(faces) - (right is not None)
+        if right is not None:
+            tally.against_clean.append(landmark_error(right.landmarks, landmarks))
     return tally
 
 
