@@ -53,9 +53,12 @@ def _rehearsal(args: argparse.Namespace) -> int:
     from ...benchmark.measuring.training_rehearsal import rehearse
     from ..learning.train import overrides_of
 
+    overrides = overrides_of(args.set)
+    if "steps" in overrides:
+        raise InputError("--set steps=: a rehearsal is told by --steps how many to train")
     if args.steps < 1:
         raise InputError(f"--steps {args.steps}: must be at least 1")
-    done = rehearse(args.config, args.steps, make_host(args).device, overrides_of(args.set), quarter=args.quarter)
+    done = rehearse(args.config, args.steps, make_host(args).device, overrides, quarter=args.quarter)
     return finish(args.output, "rehearsal.md", done.table())
 
 
