@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from harness.graph import Graph
 from harness.page import ComfyPage
@@ -84,7 +86,7 @@ def test_message_stays_comes_back_and_goes(comfy_page: ComfyPage) -> None:
 
 
 @pytest.mark.usefixtures("wall")
-def test_why_a_node_failed_stands_on_it_until_the_next_run(comfy_page: ComfyPage) -> None:
+def test_why_a_node_failed_stands_on_it_until_the_next_run(comfy_page: ComfyPage, artifacts: Path) -> None:
     graph = Graph()
     photo = graph.add("LoadImage", image=WALL)
     graph.add("PreviewAny", source=graph.encode(photo[0])[2])
@@ -93,6 +95,12 @@ def test_why_a_node_failed_stands_on_it_until_the_next_run(comfy_page: ComfyPage
     comfy_page.run()
     (text,) = said(comfy_page, 1)
     assert text.startswith(NO_FACE)
+    comfy_page.screenshot(artifacts / "failure.png")
+    comfy_page.page.evaluate(NODES_2, True)
+    comfy_page.settle()
+    assert as_tall_as_its_text(comfy_page)
+    comfy_page.screenshot(artifacts / "failure-2.png")
+    comfy_page.page.evaluate(NODES_2, False)
 
     comfy_page.page.evaluate(
         "name => { window.app.graph.nodes.find(node => node.type === 'LoadImage').widgets[0].value = name }", NAME
