@@ -21,6 +21,7 @@ from headsup_core.bulk.data_sets.duplicates import doubles, fingerprint, thumbna
 from headsup_core.bulk.data_sets.near_neighbours import EXACT, near_pairs
 from headsup_core.bulk.data_sets.neighbour_costs import made_up_faces, neighbour_cost
 from headsup_core.bulk.data_sets.people_split import best_references, split_people
+from headsup_core.bulk.data_sets.photo_records import read_parts, write_part
 from headsup_core.bulk.data_sets.photo_stages import StageOptions
 from headsup_core.cli import main
 from headsup_core.errors import InputError
@@ -153,7 +154,8 @@ def test_a_killed_build_goes_on_where_it_was(photos: Path, tmp_path: Path) -> No
 
 
 def test_data_sets_merge_and_shards_are_read(photos: Path, tmp_path: Path) -> None:
-    """People are looked for over all of them; photos in shards are copied to where training can read them."""
+    """People are looked for over all of them; photos in shards are copied to where training can read them. Each set
+    has its own limits."""
     stream = io.BytesIO()
     _photo(BLUE, 9).save(stream, "PNG")
     with tarfile.open(tmp_path / "shard.tar", "w") as archive:
@@ -162,13 +164,38 @@ def test_data_sets_merge_and_shards_are_read(photos: Path, tmp_path: Path) -> No
         archive.addfile(entry, io.BytesIO(stream.getvalue()))
     (photos / "cut.png").unlink()
     assert _build(photos, tmp_path / "one") == 0
-    assert _build(tmp_path / "shard.tar", tmp_path / "two") == 0
+    assert _build(tmp_path / "shard.tar", tmp_path / "two", "--most-aspect", "1.7") == 0
     both = [str(tmp_path / "one"), str(tmp_path / "two")]
     assert main(["dataset", "merge", *both, "--output", str(tmp_path / "all"), *SCALE[:-1]]) == 0
     report = _report(tmp_path / "all")
     assert (report["kept"], report["people"], report["people_in_several_photos"]) == (6, 3, 3)
     index = read_table(tmp_path / "all" / "index.parquet")
     assert all(picture.file.is_file() for picture in index.pictures)
+
+
+def test_a_photo_of_two_data_sets_is_kept_if_one_keeps_it(photos: Path, tmp_path: Path) -> None:
+    (photos / "cut.png").unlink()
+    assert _build(photos, tmp_path / "strict", "--long-side", "100000") == 2  # none was kept
+    assert _build(photos, tmp_path / "kind") == 0
+    for order in (["strict", "kind"], ["kind", "strict"]):
+        folders = [str(tmp_path / name) for name in order]
+        output = tmp_path / f"all-{order[0]}"
+        assert main(["dataset", "merge", *folders, "--output", str(output), *SCALE[:-1]]) == 0
+        assert _report(output)["kept"] == _report(tmp_path / "kind")["kept"] > 0
+
+
+def test_faces_of_another_recogniser_are_not_merged(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (photos / "cut.png").unlink()
+    assert _build(photos, tmp_path / "one") == 0
+    records, options = read_parts(tmp_path / "one" / "parts")
+    (tmp_path / "two" / "parts").mkdir(parents=True)
+    write_part(tmp_path / "two" / "parts" / "a.parquet", records, options | {"embedder": "another"})
+    both = [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert main(["dataset", "merge", *both, "--output", str(tmp_path / "all"), *SCALE[:-1]]) == 2
+    assert "embedded by another" in capsys.readouterr().err
+    assert not (tmp_path / "all" / "index.parquet").exists()
 
 
 def test_quality_takes_a_score_by_name(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from .contact_sheet_files import write_sheets
 from .duplicates import doubles
 from .near_neighbours import near_pairs
 from .people_split import best_references, only, split_people
-from .photo_records import KEPT, STAGES, PhotoRecord, face_of, read_parts, write_part
+from .photo_records import EMBEDDER, KEPT, STAGES, PhotoRecord, face_of, read_parts, write_part
 
 log = logging.getLogger(__name__)
 
@@ -139,27 +139,37 @@ def finish(folder: Path, records: Sequence[PhotoRecord], embedder: str, pairs: P
 
 
 def merge(folders: Sequence[Path], output: Path, pairs: PairOptions) -> dict[str, Any]:
-    """One data set of several, made with the same options; people are looked for among all of them.
+    """One data set of several; people are looked for among all of them.
+
+    Each photo keeps what its own data set's limits made of it; one that several have looked at is kept if one keeps it.
 
     Raises:
-        InputError: a folder without parts, or made with other options.
+        InputError: a folder without parts, or faces embedded by another recogniser.
     """
     records: dict[str, PhotoRecord] = {}
-    options: dict[str, Any] | None = None
+    made_with: list[dict[str, Any]] = []
     for folder in folders:
-        own, made_with = read_parts(folder / PARTS, options)
+        own, options = read_parts(folder / PARTS)
         if not own:
             raise InputError(f"{folder} is no data set: it has no records in {PARTS}/")
-        options = made_with
+        made_with.append(options)
+        first, this = (str(each.get(EMBEDDER, "")) for each in (made_with[0], options))
+        if first != this:
+            raise InputError(
+                f"{folder} was embedded by {this}, {folders[0]} by {first}: these cannot be compared, build one anew "
+                "with the other's --analyzer"
+            )
         for record in own:
             fields = dict(vars(record))
             if record.file and not Path(record.file).is_absolute():
                 fields["file"] = str((folder / record.file).absolute())
-            records.setdefault(record.key, PhotoRecord(**fields))
+            if record.key not in records or records[record.key].stage != KEPT:
+                records[record.key] = PhotoRecord(**fields)
     merged = list(records.values())
     (output / PARTS).mkdir(parents=True, exist_ok=True)
-    write_part(output / PARTS / "merged.parquet", merged, options or {})
-    return finish(output, merged, str((options or {}).get("embedder", "")), pairs)
+    shared = {name: value for name, value in made_with[0].items() if all(each.get(name) == value for each in made_with)}
+    write_part(output / PARTS / "merged.parquet", merged, shared)
+    return finish(output, merged, str(shared.get(EMBEDDER, "")), pairs)
 
 
 def _index(folder: Path, kept: Sequence[PhotoRecord], embedder: str, options: PairOptions) -> FaceIndex:

@@ -20,6 +20,8 @@ STAGES = ("size", "aspect", "quality", "faces")
 """In the order in which photos meet them."""
 KEPT = "kept"
 OPTIONS = b"headsup_options"
+EMBEDDER = "embedder"
+"""Of the options: whose embeddings the records hold."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...bulk.bulk_run import FAILURES, run_bulk
 from ...bulk.data_sets.assembling import INDEX, PARTS, PairOptions, PartWriter, finish, merge
-from ...bulk.data_sets.photo_records import read_parts
+from ...bulk.data_sets.photo_records import EMBEDDER, read_parts
 from ...bulk.data_sets.photo_stages import PhotoWorker, StageOptions
 from ...bulk.destinations import Destination
 from ...bulk.engine import need_ray
@@ -45,7 +45,7 @@ def build_folder(args: argparse.Namespace) -> int:
         need_ray()
     check_folder(folder)
     embedder = make_analyzer(args, make_host(args)).embedder_id
-    made_with: dict[str, Any] = {**asdict(stages), "quality_file": str(args.quality_file or ""), "embedder": embedder}
+    made_with: dict[str, Any] = {**asdict(stages), "quality_file": str(args.quality_file or ""), EMBEDDER: embedder}
     records, _ = read_parts(folder / PARTS, made_with)
     known = {record.key for record in records}
     items = give_places(list_items([str(source) for source in args.folders], without=str(folder)), ".img")
