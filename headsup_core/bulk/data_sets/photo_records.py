@@ -21,7 +21,7 @@ STAGES = ("size", "aspect", "quality", "faces")
 KEPT = "kept"
 OPTIONS = b"headsup_options"
 EMBEDDER = "embedder"
-"""Of the options: whose embeddings the records hold."""
+"""Name of the option that says whose embeddings the records hold."""
 
 
 @dataclass(frozen=True)
