@@ -131,6 +131,28 @@ def test_photos_fall_where_they_should_and_people_are_found(photos: Path, tmp_pa
     assert len(others) == 4
 
 
+def test_training_finds_photos_that_were_given_by_a_relative_path(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _build(photos.name, Path("set")) == 2  # one cannot be read
+    monkeypatch.chdir("/")
+    files = [one.file for one in read_table(tmp_path / "set" / "index.parquet").pictures]
+    assert len(files) == 5
+    assert {file.parent for file in files} <= {photos, photos / "deep" / "er"}
+    assert all(file.is_file() for file in files)
+
+
+def test_without_a_test_part_none_of_an_earlier_share_is_left(photos: Path, tmp_path: Path) -> None:
+    (photos / "cut.png").unlink()
+    output = tmp_path / "set"
+    assert _build(photos, output, "--test-share", "0.9") == 0
+    assert read_table(output / "test.parquet").pictures
+    assert _build(photos, output, "--test-share", "0") == 0
+    assert not (output / "test.parquet").exists()
+    assert len(read_table(output / "train.parquet").pictures) == 5
+
+
 def test_a_killed_build_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
     """Killed in its second block: what the first held is not looked at again."""
     from headsup_core.bulk.engine import BLOCK

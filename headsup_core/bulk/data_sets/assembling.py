@@ -111,6 +111,8 @@ def finish(folder: Path, records: Sequence[PhotoRecord], embedder: str, pairs: P
     for name, part in ((INDEX, index), (TRAIN, train), (TEST, test)):
         if part.pictures:
             write_table(folder / name, part)
+        else:  # of an earlier run with another share
+            (folder / name).unlink(missing_ok=True)
     _write_json(folder / TEST_PAIRS, [
         {
             "picture": str(test.pictures[a].file), "face": face, "reference": str(test.pictures[b].file),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ...faces import DetectionOptions, Faces
 from ...faces.analyzer import AnalyzerBase
 from ...faces.face import Face
 from ...option_fields import check_options, option
-from ..addresses import is_url
+from ..addresses import is_url, local_path
 from ..destinations import Destination
 from ..items import Item
 from .duplicates import fingerprint, thumbnail
@@ -159,7 +160,7 @@ class PhotoWorker:
         record, data = worked
         file = ""
         if record.stage == KEPT:
-            file = item.address
+            file = os.path.abspath(local_path(item.address))  # training starts elsewhere
             if item.kind != "file" or is_url(item.address):
                 suffix = Path(item.member or item.address).suffix or ".img"
                 file = str(Path("photos") / Path(item.place).with_suffix(suffix))
