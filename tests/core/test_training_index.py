@@ -155,6 +155,10 @@ def test_upright_references_cover_the_whole_crop(index: Path) -> None:
 def test_wrong_use_is_one_line(index: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dataset", "build", str(photos), "--output", str(photos / "index.txt")]) == 2
     assert "a .json file for an index of all photos" in capsys.readouterr().err
+    assert main(["dataset", "build", str(photos), "--output", str(index), "--eye-distance", "80"]) == 2
+    assert "--eye-distance 80" in capsys.readouterr().err
+    assert main(["dataset", "build", str(photos), "--output", str(photos / "set"), "--min-eye-distance", "80"]) == 2
+    assert "--min-eye-distance 80" in capsys.readouterr().err
     (photos / "IMG_3.png").write_bytes(b"no picture")
     assert main(["dataset", "build", str(photos), "--output", str(index), "--scale", "cosine", "--quiet"]) == 2
     assert len(read_index(index).pictures) == 4

@@ -22,6 +22,7 @@ from ...bulk.engine import need_ray
 from ...bulk.sources import give_places, list_items
 from ...errors import InputError
 from ...faces.analyzer import AnalyzerBase
+from ...option_fields import declared_options
 from ..hosting import check_folder, make_host
 from ..identifying.analyzing import make_analyzer
 from ..in_bulk.bulk_arguments import add_engine_arguments, engine_of
@@ -29,9 +30,15 @@ from ..option_arguments import add_option_arguments, given_arguments
 
 log = logging.getLogger(__name__)
 
+OF_A_FOLDER = (
+    *declared_options(StageOptions), "quality_file", "test_share",
+    "engine", "ray_address", "workers", "cpus_per_worker", "gpus_per_worker",
+)  # fmt: skip
+"""Options of `dataset build` that only a folder as output uses."""
+
 
 def add_builder_arguments(parser: argparse.ArgumentParser) -> None:
-    """Those of `dataset build` that only a folder as output uses."""
+    """Those of `OF_A_FOLDER`."""
     add_option_arguments(parser, StageOptions)
     parser.add_argument("--quality-file", type=Path, metavar="FILE", help="of --quality, as NIQE's parameters (.npz)")
     parser.add_argument("--test-share", type=float, default=0.1, metavar="X", help="of the people (default 0.1)")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,15 @@ from ...faces.analyzer import AnalyzerBase, DetectionOptions
 from ...image_files import picture_files, read_picture
 from ..hosting import add_host_arguments, check_folder, make_host
 from ..identifying.analyzing import add_analyzer_arguments, detection_options, make_analyzer
-from .data_set_builder import add_builder_arguments, build_folder, merge_folders
+from .data_set_builder import OF_A_FOLDER, add_builder_arguments, build_folder, merge_folders
 
 if TYPE_CHECKING:
     from ...training.data.face_index import IndexedPicture
 
 log = logging.getLogger(__name__)
+
+OF_AN_INDEX = ("min_score", "min_eye_distance", "max_faces")
+"""Options of `dataset build` that only an index as output uses."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_builder_arguments(build)
     add_analyzer_arguments(build)
     add_host_arguments(build)
-    build.set_defaults(run_action=_build)
+    build.set_defaults(run_action=partial(_build, build))
     merge = actions.add_parser("merge", help="data sets -> one, with the people of all of them")
     merge.add_argument("folders", nargs="+", type=Path, metavar="DIR", help="folders that `dataset build` made")
     merge.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder of the new data set")
@@ -78,14 +83,16 @@ def _add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--partners", type=int, default=20, help="most pairs of one face (default 20)")
 
 
-def _build(args: argparse.Namespace) -> int:
+def _build(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     """Write the index; photos that cannot be read are named and left out. Status 2 when there were any."""
     from ...training.data.face_index import SUFFIX, FaceIndex, mine_pairs, write_index
 
     if args.output.suffix != SUFFIX:
         if args.output.suffix:
             raise InputError(f"--output {args.output}: give a folder, or a {SUFFIX} file for an index of all photos")
+        _refuse(parser, args, OF_AN_INDEX, f"an index (--output INDEX{SUFFIX}): a folder's faces have --eye-distance")
         return build_folder(args)
+    _refuse(parser, args, OF_A_FOLDER, "a data set: give a folder as --output")
     if args.partners < 1:
         raise InputError(f"--partners {args.partners}: must be at least 1")
     options = detection_options(args)
@@ -112,6 +119,13 @@ def _build(args: argparse.Namespace) -> int:
     for reason in failed:
         log.warning("left out: %s", reason)
     return 2 if failed else 0
+
+
+def _refuse(parser: argparse.ArgumentParser, args: argparse.Namespace, names: Sequence[str], of: str) -> None:
+    """Raises `InputError` when an option was given that does nothing here."""
+    for name in names:
+        if (value := getattr(args, name)) != parser.get_default(name):
+            raise InputError(f"--{name.replace('_', '-')} {value} is of {of}")
 
 
 def _index_picture(path: Path, analyzer: AnalyzerBase, options: DetectionOptions) -> IndexedPicture:
