@@ -86,19 +86,32 @@ class RunConfig:
 
 
 def read_record(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A YAML configuration as it stands; `overrides` replaces top-level fields.
+    """A YAML configuration as it stands; `overrides` replaces fields, `{"loss.l1": 0}` one field of a field.
 
     Raises:
-        InputError: the file is missing, or holds no mapping.
+        InputError: the file is missing, or holds no mapping, or an override names a field of what has none.
     """
     import yaml
 
     try:
-        return yaml.safe_load(path.read_text()) | dict(overrides or {})
+        record: dict[str, Any] = yaml.safe_load(path.read_text()) | {}
+        for name, value in (overrides or {}).items():
+            _replace(record, name, value)
+        return record
     except OSError as error:
         raise InputError(f"training configuration {path} cannot be read: {error.strerror or error}") from error
     except (yaml.YAMLError, TypeError) as error:
         raise InputError(f"training configuration {path} cannot be used: {error}") from error
+
+
+def _replace(record: dict[str, Any], name: str, value: Any) -> None:  # noqa: ANN401 - any YAML
+    *outer, last = name.split(".")
+    fields: Any = record
+    for part in outer:
+        fields = fields.setdefault(part, {})
+        if not isinstance(fields, dict):
+            raise InputError(f"{name}: {part} has no fields here, give it as a whole")
+    fields[last] = value
 
 
 def rooted(record: Mapping[str, Any], names: tuple[str, ...], root: Path) -> dict[str, str]:

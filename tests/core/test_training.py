@@ -340,6 +340,18 @@ def test_shipped_configuration_is_readable_and_small(name: str, most_bytes: floa
     assert replace(config, steps=1).steps == 1
 
 
+def test_one_field_of_a_field_is_replaced_and_the_others_stay() -> None:
+    path = CONFIGS / "headsup-sd21-stage1.yaml"
+    whole, changed = read_config(path), read_config(path, {"loss.distillation": 0.0, "distillation.guidance": 5.0})
+    assert whole.loss.distillation == 1.0
+    assert changed.loss == replace(whole.loss, distillation=0.0)
+    assert changed.distillation == replace(whole.distillation, guidance=5.0)
+    with raises_naming(InputError, "'distilation'"):
+        read_config(path, {"loss.distilation": 0.0})
+    with raises_naming(InputError, "sources"):
+        read_config(path, {"sources.ratio": 1.0})
+
+
 def test_periodic_texture_is_the_amplitude_of_a_fixed_pattern() -> None:
     noise = 0.1 * torch.randn(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
     ramp = torch.linspace(0, 1, 160).expand(1, 3, 160, 160) / 100

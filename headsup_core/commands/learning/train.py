@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with all that another run has learned: weights, averages, optimizer, critic, distillation's copy",
     )
     parser.add_argument("--export", type=Path, metavar="FILE", help="write the averaged model as .safetensors")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="override one field (YAML)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field (YAML): crop=512, loss.l2=0"
+    )
     parser.add_argument("--data", type=Path, help="folder that the paths of the configuration start from")
     parser.add_argument("--device")
 

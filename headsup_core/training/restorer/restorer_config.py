@@ -116,7 +116,7 @@ class RestorerConfig(RunConfig):
 
 
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None, data: Path | None = None) -> RestorerConfig:
-    """Read a YAML configuration; `overrides` replaces top-level fields, relative paths start from `data`.
+    """Read a YAML configuration; `overrides` as for `read_record`, relative paths start from `data`.
 
     Raises:
         InputError: the file is missing, not YAML, or names an unknown field.
