@@ -72,12 +72,7 @@ class Engine:
             yield from self._on_ray(items, make_worker, block)
 
     def _on_ray(self, items: Sequence[Item], make_worker: MakeWorker, block: Block) -> Iterator[Result]:
-        workers, cpus = self.workers or 1, self.cpus
-        if self.address is None:
-            cores = os.cpu_count() or 1
-            workers = self.workers or (cores if cpus is None else max(1, cores // cpus))
-            cpus = cpus or max(1, cores // workers)
-        cpus = cpus or 1
+        workers, cpus = (self.workers or 1, self.cpus or 1) if self.address is not None else self._here()
         with ray_started(self.address, workers * cpus) as ray:
             if self.address is not None:
                 workers = self._fitting(ray.cluster_resources(), cpus)
@@ -96,6 +91,22 @@ class Engine:
             for batch in data.iter_batches(batch_size=None, prefetch_batches=0):
                 for text in batch["result"]:
                     yield Result.from_json(json.loads(text))
+
+    def _here(self) -> tuple[int, int]:
+        """Workers of this machine, and the CPUs of each. Raises `InputError` when its GPUs are too few: Ray would wait
+        for more."""
+        cores = os.cpu_count() or 1
+        workers = self.workers or (cores if self.cpus is None else max(1, cores // self.cpus))
+        if self.gpus:
+            count = torch.cuda.device_count()
+            most, wanted = int(count / self.gpus), self.workers or 1
+            if most < wanted:
+                raise InputError(
+                    f"{wanted} worker{'s' * (wanted > 1)} of {self.gpus:g} GPUs want {wanted * self.gpus:g} GPUs, this "
+                    f"machine has {count}: ask for fewer --workers or --gpus-per-worker"
+                )
+            workers = min(workers, most)
+        return workers, self.cpus or max(1, cores // workers)
 
     def _fitting(self, resources: dict[str, float], cpus: int) -> int:
         """Workers that the cluster holds. Raises `InputError` when that is fewer than asked for."""

@@ -8,7 +8,7 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 import fsspec
 import pytest
@@ -334,6 +334,24 @@ def test_engines_are_checked() -> None:
         Engine("ray", workers=0)
     with pytest.raises(InputError, match="gpus"):
         Engine("ray", gpus=-1)
+
+
+def test_workers_are_as_many_as_this_machines_gpus_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def start(address: str | None, cpus: int) -> NoReturn:
+        started.append(cpus)
+        raise InputError("told enough")
+
+    monkeypatch.setattr("headsup_core.bulk.engine.ray_started", start)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    items, worker, block = [Item("a.png")], cast(Any, None), Block("", "")
+    with pytest.raises(InputError, match="told enough"):
+        list(Engine("ray", gpus=0.5, cpus=3).run(items, worker, block))
+    assert started == [6]  # two share the GPU, of three CPUs each; without the limit five would be of 15
+    with pytest.raises(InputError, match="2 GPUs, this machine has 1"):
+        list(Engine("ray", workers=2, gpus=1.0).run(items, worker, block))
 
 
 def test_a_sample_is_shown_in_the_report(toy_file: str, tmp_path: Path) -> None:

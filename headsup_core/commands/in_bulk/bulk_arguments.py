@@ -25,7 +25,9 @@ def add_engine_arguments(parser: argparse.ArgumentParser, *, plain: bool = True)
     )
     parser.add_argument("--ray-address", metavar="ADDRESS", help="of a running Ray, or auto (default: start one here)")
     parser.add_argument("--workers", type=int, metavar="N", help="with --engine ray (default: as many as fit)")
-    parser.add_argument("--cpus-per-worker", type=int, metavar="N", help="default: this machine's, shared out")
+    parser.add_argument(
+        "--cpus-per-worker", type=int, metavar="N", help="default: this machine's, shared out; 1 on a running Ray"
+    )
     parser.add_argument("--gpus-per-worker", type=float, default=0.0, metavar="X", help="default 0; 0.5: two share one")
     if plain:
         parser.add_argument(
