@@ -86,6 +86,16 @@ def test_the_same_person_is_found_in_other_photos(index: Path, photos: Path) -> 
     assert first.embedding.norm().item() == pytest.approx(1, abs=1e-3)
 
 
+def test_photos_of_folders_below_are_in_the_index_once(index: Path, photos: Path) -> None:
+    (photos / "00000").mkdir()
+    (photos / "IMG_3.png").rename(photos / "00000" / "IMG_3.png")
+    given = [str(photos), str(photos / "00000"), str(photos / "IMG_1.png")]
+    assert main(["dataset", "build", *given, "--output", str(index), "--scale", "cosine", "--quiet"]) == 0
+    files = [one.file for one in read_index(index).pictures]
+    assert sorted(file.name for file in files) == [f"IMG_{number}.png" for number in range(1, 6)]
+    assert all(file.is_file() for file in files)
+
+
 def test_thresholds_are_calibrated_or_raw() -> None:
     def picture(degrees: float) -> IndexedPicture:
         angle = torch.deg2rad(torch.tensor(degrees))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ...bulk.addresses import path_or_url
 from ...errors import HeadsUpError, InputError
 from ...faces.analyzer import AnalyzerBase, DetectionOptions
-from ...image_files import picture_files, read_picture
+from ...image_files import pictures_in, read_picture
 from ..hosting import add_host_arguments, check_folder, make_host
 from ..identifying.analyzing import add_analyzer_arguments, detection_options, make_analyzer
 from .data_set_builder import OF_A_FOLDER, add_builder_arguments, build_folder, merge_folders
@@ -96,7 +96,7 @@ def _build(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.partners < 1:
         raise InputError(f"--partners {args.partners}: must be at least 1")
     options = detection_options(args)
-    files = picture_files([Path(folder) for folder in args.folders])
+    files = list(dict.fromkeys(file for given in args.folders for file in _photos_of(Path(given))))
     check_folder(args.output.parent)
     analyzer = make_analyzer(args, make_host(args))
     found: list[IndexedPicture] = []
@@ -126,6 +126,11 @@ def _refuse(parser: argparse.ArgumentParser, args: argparse.Namespace, names: Se
     for name in names:
         if (value := getattr(args, name)) != parser.get_default(name):
             raise InputError(f"--{name.replace('_', '-')} {value} is of {of}")
+
+
+def _photos_of(given: Path) -> list[Path]:
+    """Those of a folder and of the folders in it, as a data set has them; a photo itself."""
+    return pictures_in(given, recursive=True) if given.is_dir() else [given]
 
 
 def _index_picture(path: Path, analyzer: AnalyzerBase, options: DetectionOptions) -> IndexedPicture:
