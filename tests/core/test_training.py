@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -210,6 +211,16 @@ def test_learning_rate_warms_up_and_decays(toy_record: ModelRecord) -> None:
     assert rates[:2] == [0.1, 0.2]
     assert set(rates[9:81]) == {1.0}
     assert rates[-1] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("library", ["lpips", "piq"])
+def test_a_missing_library_is_named_before_the_first_step(
+    library: str, toy_record: ModelRecord, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    config = RestorerConfig(toy_record, (), {}, str(backbone), loss=LossWeights(ssim=0.1))
+    with raises_naming(InputError, f"pip install {library}"):
+        Trainer(RestorerSubject, config, tmp_path / "run", torch.device("cpu"))
 
 
 def test_resumed_run_equals_an_unbroken_one(toy_record: ModelRecord, folder: Path, backbone: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ...errors import InputError, ModelFileError
+from ...libraries import need
 
 LpipsNet = Literal["squeeze", "vgg", "alex"]
 BACKBONES = dict(zip(get_args(LpipsNet), ("squeezenet1_1", "vgg16", "alexnet"), strict=True))
@@ -25,10 +26,9 @@ def load_lpips(backbone: Path, net: LpipsNet = "squeeze") -> nn.Module:
 
     Raises:
         ModelFileError: the file is missing or holds other layers.
-        InputError: unknown `net`.
+        InputError: unknown `net`, or lpips is not installed.
     """
-    import lpips
-
+    lpips = need("lpips", purpose="LPIPS")
     if net not in BACKBONES:
         raise InputError(f"LPIPS net {net!r} is unknown: choose one of {', '.join(BACKBONES)}")
     if not backbone.is_file():

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...errors import InputError
+from ...libraries import need
 from ...models.bases.base import Base
 from ...models.one_step import OneStepModel
 from ..losses.companions import Companion, Restoration
@@ -80,8 +81,12 @@ class Objective:
         self._config, self._weights, self._processes = config, config.loss, processes
         device, weights = processes.device, config.loss
         self._lpips = load_lpips(Path(config.lpips_backbone), config.lpips_net).to(device)
+        if weights.ssim:
+            need("piq", purpose="loss.ssim")  # now, and not at the first step
         if weights.identity and not config.recognisers:
-            raise InputError(f"loss.identity is {weights.identity:g}, but no recogniser is named")
+            raise InputError(
+                f"loss.identity is {weights.identity:g}, but no recogniser is named: name its file, or set it to 0"
+            )
         self._recognisers = [load_recogniser(Path(file)).to(device) for file in config.recognisers]
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
