@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 from ..errors import InputError
 from ..faces.face import NOBODY
@@ -40,6 +41,11 @@ def with_overrides(faces: Faces, text: str, names: Sequence[str], *, missing: bo
             for found in faces
         ),
     )
+
+
+def check_overrides(text: str, names: Sequence[str]) -> None:
+    """Raise `InputError` for what is wrong with `text` whatever faces there are; arguments as of `with_overrides`."""
+    _parse_overrides(text, names)
 
 
 def unmet_overrides(faces: Faces, text: str, names: Sequence[str]) -> list[str]:
@@ -87,4 +93,15 @@ def _entries(text: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
                 break
         else:
             name = entry.partition("=")[2].strip()
-            raise InputError(f"override {entry!r}: nobody is called {name!r}; known: {', '.join(names) or 'nobody'}")
+            meant = _meant(name, names)
+            known_names = f"did you mean {meant}? Known: " if meant else "known: "
+            raise InputError(
+                f"override {entry!r}: nobody is called {name!r}; {known_names}{', '.join(names) or 'nobody'}"
+            )
+
+
+def _meant(name: str, names: Sequence[str]) -> str | None:
+    """Of the people the one whose name is written almost so, in whatever case."""
+    folded = {known.casefold(): known for known in reversed(names)}
+    close = get_close_matches(name.casefold(), folded, n=1)
+    return folded[close[0]] if close else None

@@ -187,7 +187,6 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         if session.tracker is not None:
             session.tracker.learn(people.faces)
         shown = people.faces.scaled_to(*before.shape[-2:])
-        report.faces += people.lines()
     painting = Painting.of(people, session, (before.shape[-2], before.shape[-1]), notes)
     gatekeeper = gatekeeper_of(people, session)
     with session.host.progress(STAGES * chosen.calls) as progress:
@@ -209,6 +208,8 @@ def restore_pictures(image: torch.Tensor, session: Session, faces: Faces | None 
         report.gate = score_lines(shown)
         report.identity_scores = score_records(shown)
         report.sent_back = score_lines(shown, sent_back=True)
+    if people is not None and shown is not None:
+        report.faces += people.lines(shown)
     _complete(report, chosen, tilings, model)
     report.seconds = time.perf_counter() - started
     return RestoreResult(output, before.clamp(0, 1), report, shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from harness.records import with_record
 from headsup_core.cli import main
 from headsup_core.errors import InputError
 from headsup_core.identity import save_identity
+from headsup_core.identity.equal_quality.photo_score import ASSUMED, WEIGHTS, Weights
 from headsup_core.image_files import write_picture
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
@@ -86,6 +88,62 @@ def test_whose_a_face_is_can_be_said(
     assert len(said["sent_back"]) == 1
     assert "face 3 was to be Grace, but 1 face was found, counted from 0" in said["notes"]
     assert "--person without --reference or --identity" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("0=Anna", "nobody is called 'Anna'; known: Grace, Joan"),
+        ("0=joan", "nobody is called 'joan'; did you mean Joan? Known: Grace, Joan"),
+        ("Joan", "write index=name"),
+    ],
+)
+def test_a_wrong_person_is_said_once_before_any_picture_is_looked_at(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], told: str, said: str
+) -> None:
+    people = [str(photo(tmp_path / f"{name}.png", BLUE)) for name in ("Grace", "Joan")]
+    second = photo(tmp_path / "second.png", RED)
+
+    assert main(["upscale", str(second), *command[1:], "--reference", *people, "--person", told]) == 2
+
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1
+    assert "--person: override" in output.err
+    assert said in output.err
+    assert not output.out, "no picture failed, none was begun"
+
+
+def test_a_face_that_could_be_two_people_has_the_number_that_person_takes(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast("dict[str, Weights]", WEIGHTS), "colour", ASSUMED)
+    twins = ["--reference", *(str(photo(tmp_path / f"{name}.png", RED)) for name in ("Ada", "Zoe"))]
+
+    assert main([*command, *twins]) == 0
+    torn = json.loads(capsys.readouterr().out)
+    (note,) = (note for note in torn["notes"] if "could be" in note)
+    number = note.split()[1]
+    assert main([*command, *twins, "--person", f"{number}=Zoe"]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert torn["faces"][0].startswith(f"face {number}: too close to tell")
+    assert told["faces"][0].startswith(f"face {number}: Zoe")
+
+
+def test_a_face_whose_photo_the_gate_refuses_is_not_called_conditioned(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = ["--reference", str(photo(tmp_path / "Grace.png", GREEN))]
+
+    assert main([*command, *people]) == 0
+    refused = json.loads(capsys.readouterr().out)
+    assert main([*command, *people, "--identity-gate", "report"]) == 0
+    reported = json.loads(capsys.readouterr().out)
+
+    assert "restored without the reference" in refused["gate"][0]
+    assert refused["faces"][0].endswith(", not conditioned")
+    assert "restored with the reference" in reported["gate"][0]
+    assert reported["faces"][0].endswith(", conditioned by reference")
 
 
 def test_scores_are_in_the_json(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from ...errors import InputError
 from ...faces import Faces
 from ...faces.analyzer import AnalyzerBase
 from ...host import Host, PlainHost
-from ...identity.overrides import unmet_overrides, with_overrides
+from ...identity.overrides import check_overrides, unmet_overrides, with_overrides
 from ...idfsr.known_faces import faces_of_aligned, find_any_model
 from ...image_files import Manner, Picture, write_picture
 from ...imaging.resizing import resize
@@ -144,6 +144,7 @@ def prepare(args: argparse.Namespace) -> Prepared:
         model = with_people(model, args, analyzer)
         if args.aligned and len(model.identities) > 1:
             raise InputError(f"--aligned with {len(model.identities)} people: a face is one person's, name one")
+        _check_people_told(args, [identity.name for identity in model.identities])
     elif args.faces and not args.aligned and options.sizing == "pad" and options.strength > 0:
         analyzer = make_analyzer(args, host) if cuts or others else analyzer_if_there(args, host)
     if args.aligned and model.painter is not None and options.scale is None and options.long_edge is None:
@@ -154,6 +155,14 @@ def prepare(args: argparse.Namespace) -> Prepared:
     tagger = load_asked_tagger(args.tagger, args.dape, host) if args.tagger is not None and reads else None
     settings = Settings.of(args, options, _model_files(args, host), sidecars=args.sidecars and reads)
     return Prepared(sessions, settings, host, analyzer, tagger, args)
+
+
+def _check_people_told(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Say what is wrong with `--person` once, before any picture is looked at."""
+    try:
+        check_overrides("\n".join(args.person), names)
+    except InputError as error:
+        raise InputError(f"--person: {error}") from error
 
 
 def _model_files(args: argparse.Namespace, host: Host) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from ...identity.assignment import Assignment, assign, default_threshold
 from ..headsup_model import HeadsUpModel
 from ..session import Session
 from .conditions import KnownFace, known_face
+from .identity_score import scores_of
 
 FOR_PEOPLE = DetectionOptions()
 """Which faces are looked for when there are people: the smaller a face, the more it needs a reference."""
@@ -47,20 +48,25 @@ class People:
             for index, one in self.told[picture].items()
         }
 
-    def lines(self) -> list[str]:
-        """A line for each face."""
+    def lines(self, restored: Faces) -> list[str]:
+        """A line for each face.
+
+        Args:
+            restored: the same faces after the identity gate, when that looked at them.
+        """
         several = len(self.faces) > 1
         return [
-            f"{f'picture {index + 1}, ' * several}{one}{self._how(index, one)}"
+            f"{f'picture {index + 1}, ' * several}{one}{self._how(index, one, restored[index][one.face])}"
             for index, decided in enumerate(self.assignments)
             for one in decided
         ]
 
-    def _how(self, picture: int, one: Assignment) -> str:
+    def _how(self, picture: int, one: Assignment, restored: Face) -> str:
         if one.identity is None:
             return ""
-        known = self.told[picture].get(one.face)
-        if known is None or not self.injects:
+        known, scores = self.told[picture].get(one.face), scores_of(restored)
+        sent_back = scores is not None and scores.outcome == "uninjected"
+        if known is None or not self.injects or sent_back:
             return ", not conditioned"
         return f", conditioned by reference{known.choice.reason and f' ({known.choice.reason})'}"
 
@@ -98,7 +104,7 @@ def recognise(
     for number, face in torn:
         where = f"picture {number}, " if len(decided) > 1 else ""
         notes.append(
-            f"{where}face {face.face + 1} could be {' or '.join(face.torn)}, their photos are about as like it: "
+            f"{where}face {face.face} could be {' or '.join(face.torn)}, their photos are about as like it: "
             "none was used; assign the face by hand"
         )
     if not one_step.takes_reference:
