@@ -67,6 +67,8 @@ class _Parser(argparse.ArgumentParser):
         if self._subparsers is None:  # else the options are those of a subcommand
             for text in takewhile(lambda text: text != "--", args or ()):
                 flag = text.partition("=")[0]
+                if flag.startswith("-") and flag[:2] != "--" and flag not in known and os.path.lexists(text):
+                    self.error(f"{text} begins with a dash, as options do: write ./{text}")
                 if flag.startswith("--") and " " not in text and not any(each.startswith(flag) for each in known):
                     close = get_close_matches(flag.lower(), known, n=1)
                     self.error(f"there is no option {flag}" + "".join(f", did you mean {each}?" for each in close))

@@ -123,6 +123,39 @@ def test_options_may_be_shortened_and_values_begin_with_dashes(
     assert [path.name for path in output.iterdir()] == ["--a.png"]
 
 
+def test_a_picture_whose_name_begins_with_a_dash_is_said_to_look_like_an_option(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _save(tmp_path / "-rf.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as raised:
+        main(["upscale", "-rf.png", "--output", "out", "--model", model])
+    assert raised.value.code == 2
+    assert "write ./-rf.png" in capsys.readouterr().err
+    assert main(["upscale", "./-rf.png", "--output", "out", "--model", model, "--quiet", "--no-faces"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "deep", "clear"),
+    [
+        ([], "--bits 16 keeps", ""),
+        (["--format", "jpeg"], "--bits 16 --format png keeps", "transparency"),
+        (["--bits", "16", "--format", "tiff"], "", ""),
+    ],
+)
+def test_what_a_result_cannot_hold_is_said(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], deep: str, clear: str
+) -> None:
+    scan, oval = tmp_path / "scan.png", _save(tmp_path / "oval.png", mode="RGBA")
+    Image.new("I;16", (12, 9), 4097).save(scan)
+    command = ["upscale", str(scan), str(oval), "--output", str(tmp_path / "out"), "--model", model, "--no-faces"]
+    assert main([*command, "--json", "--quiet", *arguments]) == 0
+    said = [" ".join(json.loads(line)["notes"]) for line in capsys.readouterr().out.splitlines()]
+    for words, asked in (("16 bits per channel", deep), ("no transparency", clear)):
+        assert [words in each for each in said] == [bool(asked) and index == (words[0] == "n") for index in range(2)]
+    assert deep in said[0]
+
+
 @pytest.mark.parametrize("name", ["result.png", "new/Ada.safetensors", "in/a.png"])
 def test_an_output_that_names_a_file_makes_no_folder_of_that_name(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -156,6 +189,17 @@ def test_a_name_of_a_file_directs_no_terminal(
     assert "red\ufffd[31m\ufffd]0;title\ufffd.png" in shown
     assert "none\ufffd[2J.png" in shown
     assert not {"\x1b", "\a"} & set(shown)
+
+
+def test_a_result_whose_name_has_two_lines_is_named_in_one(
+    model: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = _save(tmp_path / "two\nlines.png")
+    with caplog.at_level("INFO"):
+        command = ["upscale", str(picture), "--output", str(tmp_path / "out"), "--model", model, "--no-faces"]
+        assert main([*command, "--quiet"]) == 0
+    assert "two\ufffdlines.png\n" in caplog.text
+    assert "two\nlines" not in caplog.text
 
 
 @pytest.mark.parametrize("option", ["--model", "--adapter"])

@@ -16,6 +16,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ...errors import HeadsUpError, InputError
 from ...host import PlainHost
+from ...identity.names import readable
 from ...image_files import pictures_in
 from ...restoring.restore_report import RestoreReport
 from ...whole_files import remove_leftovers
@@ -92,7 +93,7 @@ class LogLines:
     """A few lines for each restored picture in the log; what failed is said once, at the end."""
 
     def done(self, job: Job, report: RestoreReport) -> None:
-        log.info("%s\n%s", job.target, report.text())
+        log.info("%s\n%s", readable(str(job.target)), report.text())
 
     def kept(self, job: Job) -> None:
         pass

@@ -34,7 +34,7 @@ from ..option_arguments import given_arguments
 from .batch import Restored
 from .records import Settings
 from .restoring import candidate_files, load_asked_model, load_candidates
-from .result_files import manner_of
+from .result_files import lost_in_writing, manner_of
 from .tag import load_asked_tagger
 
 
@@ -110,7 +110,7 @@ class Prepared:
         alpha = None if picture.alpha is None else resize(picture.alpha, *result.report.output_size)
         if picture.frames > 1:
             result.report.notes.append(f"the file has {picture.frames} frames: the first was restored")
-        result.report.notes.extend([*picture.notes, *unmet])
+        result.report.notes.extend([*picture.notes, *lost_in_writing(picture, args), *unmet])
         return RestoredPicture(result.report, result.image, alpha, manner_of(picture, args, texts))
 
 
