@@ -130,6 +130,26 @@ def test_a_face_that_could_be_two_people_has_the_number_that_person_takes(
     assert told["faces"][0].startswith(f"face {number}: Zoe")
 
 
+def test_a_guess_at_a_tiny_face_is_called_one_until_it_is_said_whose_it_is(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = ["--reference", *(str(photo(tmp_path / f"{name}.png", of)) for name, of in (("Ada", RED), ("Joan", BLUE)))]
+
+    def notes(*arguments: str) -> str:
+        assert main([*command, *people, *arguments]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["faces"][0].startswith("face 0: Ada")
+        return " ".join(record["notes"])
+
+    large = notes()
+    tiny = ColourAnalyzer([face_at(24, 24, 7)])
+    monkeypatch.setattr("headsup_core.commands.upscaling.prepared.make_analyzer", lambda *_: tiny)
+
+    assert "guessed" not in large
+    assert "face 0: whose it is was guessed" in notes()
+    assert "guessed" not in notes("--person", "0=Ada")
+
+
 def test_a_face_whose_photo_the_gate_refuses_is_not_called_conditioned(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,9 @@ AHEAD = 1.3
 """So many times the odds of the next person's photo those of a guessed person's have to be."""
 EYES, NOISE, EXPLAINED = (4.0, 64.0), (0.0, 0.1), (-0.15, 0.05)
 """In which something was measured; beyond, the ends count, so that no evidence decides alone."""
+TELLING_EYES = 8.0
+"""Pixels between the eyes below which a guess is often wrong: of strangers to three people half or more are taken for
+one of them (docs/identity.md)."""
 UNIT_EYES, UNIT_NOISE, UNIT_EXPLAINED = 16.0, 0.05, 0.1
 
 

@@ -11,6 +11,7 @@ from ...faces import NOBODY, DetectionOptions, FaceAnalyzer, Faces, analyzer_of,
 from ...faces.face import Face
 from ...host import Host
 from ...identity.assignment import Assignment, assign, default_threshold
+from ...identity.equal_quality.photo_score import TELLING_EYES
 from ..headsup_model import HeadsUpModel
 from ..session import Session
 from .conditions import KnownFace, known_face
@@ -18,6 +19,8 @@ from .identity_score import scores_of
 
 FOR_PEOPLE = DetectionOptions()
 """Which faces are looked for when there are people: the smaller a face, the more it needs a reference."""
+MOST_NAMED = 8
+"""Faces that a note names one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +110,7 @@ def recognise(
             f"{where}face {face.face} could be {' or '.join(face.torn)}, their photos are about as like it: "
             "none was used; assign the face by hand"
         )
+    notes.extend(_bold_guesses(named))
     if not one_step.takes_reference:
         notes.append(f"{one_step.card.name} takes no reference: people were recognised, but not injected")
     pictures = image.split(1)
@@ -131,6 +135,23 @@ def _told(
         else:
             told[index] = known
     return told
+
+
+def _bold_guesses(named: Faces) -> list[str]:
+    """What to say of the faces that are too small for it to be sure whose they are, and nobody said so."""
+    bold = [
+        f"picture {number}, face {index}" if len(named) > 1 else f"face {index}"
+        for number, found in enumerate(named, 1)
+        for index, face in enumerate(found)
+        if face.guessed and face.identity and face.eye_distance < TELLING_EYES
+    ]
+    if not bold:
+        return []
+    which = ", ".join(bold[:MOST_NAMED]) + f" and {len(bold) - MOST_NAMED} more" * (len(bold) > MOST_NAMED)
+    return [
+        f"{which}: whose it is was guessed, which is often wrong where the eyes are less than {TELLING_EYES:g} px "
+        "apart, as here: look whether it is right, and assign the face by hand"
+    ]
 
 
 def _only_strangers(named: Faces) -> bool:
