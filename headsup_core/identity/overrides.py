@@ -101,7 +101,7 @@ def _entries(text: str, names: Sequence[str]) -> Iterator[tuple[int, str]]:
 
 
 def _meant(name: str, names: Sequence[str]) -> str | None:
-    """Of the people the one whose name is written almost so, in whatever case."""
+    """The one of the people whose name is written almost so, in whatever case."""
     folded = {known.casefold(): known for known in reversed(names)}
     close = get_close_matches(name.casefold(), folded, n=1)
     return folded[close[0]] if close else None
