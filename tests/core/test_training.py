@@ -213,6 +213,19 @@ def test_learning_rate_warms_up_and_decays(toy_record: ModelRecord) -> None:
     assert rates[-1] == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("degradations", {"realersgan": 1.0}, ("'realersgan'", "realesrgan")),
+        ("degradations", {"x8": 0.5, "x16": 0.5}, ("crop 200", 16)),
+        ("sources", [{"folder": ".", "ratio": 1.0, "references": "other_photos"}], ("'other_photos'", "other_photo")),
+    ],
+)
+def test_what_samples_cannot_be_made_of_is_refused_at_once(name: str, value: object, named: tuple[str | int]) -> None:
+    with raises_naming(InputError, *named):
+        read_config(CONFIGS / "headsup-tiny.yaml", {"crop": 200, name: value})
+
+
 @pytest.mark.parametrize("library", ["lpips", "piq"])
 def test_a_missing_library_is_named_before_the_first_step(
     library: str, toy_record: ModelRecord, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,7 @@ from ...models.file_formats.weights_files import read_weights, write_safetensors
 from ...training.data.landmark_annotations import FindLandmarks
 from ...training.data.photos import list_photos
 from ...training.data.pixels import as_image
-from ...training.data.portraits import References
+from ...training.data.portraits import References, check_references
 from ...whole_files import whole_file
 
 FORMAT = 2
@@ -47,6 +47,9 @@ class FaceSource:
     longest_side: int = 512
     hold_out: int = 0
     references: References = "augmented_copy"
+
+    def __post_init__(self) -> None:
+        check_references(self.references)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...errors import InputError
 from ...models.record import ModelCard, ModelRecord
+from ..data.degradation import DEGRADATIONS
 from ..losses.distillation import DistillationConfig
 from ..losses.perceptual import LpipsNet
 from ..run_config import RunConfig, read_record, rooted, rooted_sources
@@ -97,6 +99,18 @@ class RestorerConfig(RunConfig):
     gradient_checkpointing: bool = False
     loss: LossWeights = field(default_factory=LossWeights)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.degradations:
+            if name not in DEGRADATIONS:
+                raise InputError(f"degradations {name!r} is unknown: choose of {', '.join(DEGRADATIONS)}")
+            scale = DEGRADATIONS[name].scale
+            for side in ("crop", "sample_side"):
+                if getattr(self, side) % scale:
+                    raise InputError(
+                        f"{side} {getattr(self, side)}: must be a multiple of {scale}, by which {name} reduces"
+                    )
 
     @classmethod
     def fields_of(cls, record: Mapping[str, Any], data: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ...models.record import ReferencePlacement
 from ..data.degradation import degrade, enlarge
 from ..data.landmark_annotations import FindEveryone, FindLandmarks, lies_inside, placed_landmarks
 from ..data.photos import Photos, Place
-from ..data.portraits import Reference, References, greyed, make_reference, no_reference
+from ..data.portraits import Reference, References, check_references, greyed, make_reference, no_reference
 from ..schedule import normalised
 from ..subject import Batch
 
@@ -56,6 +56,9 @@ class SourceConfig:
     references: References = "none"
     whole_face: float = 0.5
     in_memory: bool = True
+
+    def __post_init__(self) -> None:
+        check_references(self.references)
 
 
 @dataclass(frozen=True, eq=False)
