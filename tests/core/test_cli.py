@@ -123,6 +123,18 @@ def test_options_may_be_shortened_and_values_begin_with_dashes(
     assert [path.name for path in output.iterdir()] == ["--a.png"]
 
 
+def test_results_of_an_earlier_run_among_the_pictures_are_said(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = _save(tmp_path / "in" / "a.png").parent
+    command = ["upscale", str(folder), "--recursive", "--model", model, "--no-faces", "--quiet", "--json"]
+    assert main([*command, "--output", str(folder / "restored")]) == 0
+    assert main([*command, "--output", str(tmp_path / "elsewhere")]) == 0
+    said = {record["input"]: record["notes"] for record in map(json.loads, capsys.readouterr().out.splitlines()[1:])}
+    assert said[str(folder / "a.png")] == []
+    assert "a result of an earlier run" in " ".join(said[str(folder / "restored" / "a.png")])
+
+
 def test_a_picture_whose_name_begins_with_a_dash_is_said_to_look_like_an_option(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

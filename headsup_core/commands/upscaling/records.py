@@ -101,6 +101,14 @@ def is_own_result(target: Path, source: Path) -> bool:
         return False
 
 
+def is_a_result(path: Path) -> bool:
+    """Whether a picture is a result of whatever picture."""
+    try:
+        return "picture" in json.loads(picture_text(path, KEY) or "{}")
+    except (OSError, ValueError, TypeError, InputError):
+        return False
+
+
 def _place(path: Path) -> str:
     return hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:16]
 

@@ -24,6 +24,7 @@ from ..option_arguments import add_option_arguments
 from .batch import Job, JsonLines, LogLines, Restored, Watcher, plan_jobs, run_batch
 from .html_report import HtmlReport, check_report_file
 from .prepared import Prepared, check_arguments, prepare
+from .records import is_a_result
 from .restoring import add_candidates_argument, add_model_arguments
 from .result_files import add_file_arguments, checked_suffix
 
@@ -126,4 +127,7 @@ def _restore_file(job: Job, texts: dict[str, str], prepared: Prepared, page: Htm
     faces = prepared.faces(picture)
     if page is not None and faces is not None:
         page.faces_are(job.source, faces)
-    return prepared.restore(picture, faces, texts, prepared.settings.text_of(job.source)).to_file()
+    restored = prepared.restore(picture, faces, texts, prepared.settings.text_of(job.source))
+    if is_a_result(job.source):
+        restored.report.notes.append("the picture is a result of an earlier run: what was restored is restored again")
+    return restored.to_file()
