@@ -15,7 +15,7 @@ from headsup_core.faces.analyzer import AnalyzerBase, DetectionOptions, Licence
 from headsup_core.faces.face import Face
 from headsup_core.faces.reference import face_location
 from headsup_core.identity.equal_quality.face_quality import Quality
-from headsup_core.identity.equal_quality.photo_score import GUESSED, TOLD, Evidence, photo_score
+from headsup_core.identity.equal_quality.photo_score import GUESSED, TOLD, Evidence, least_score, photo_score
 from headsup_core.identity.similarity import ASSUMED, calibration_of
 from headsup_core.restoring.people.composing import FEATHER, region
 from headsup_core.restoring.people.gate import Candidates, GateMode, Known, gate, scored_after
@@ -147,6 +147,22 @@ def test_guessed_needs_evidence_for_told_only_none_against() -> None:
     assert (told_score.outcome, guessed_score.outcome) == ("injected", "uninjected")
 
 
+def test_a_guess_needs_more_the_smaller_the_face_is() -> None:
+    needed = [least_score(True, eyes) for eyes in (20.0, 8.0, 7.9, 5.0, 4.9)]
+    assert needed == sorted(needed)
+    assert needed[0] == needed[1] == GUESSED < needed[2] == needed[3] < needed[4] < 1
+    assert least_score(False, 3.0) == least_score(False, 20.0) == TOLD
+
+
+def test_the_reason_says_that_the_face_is_small() -> None:
+    small = replace(face_at(80, 80, 4 * 4.0), identity="Ada", guessed=True)  # 4 px in the input
+
+    _, (score,) = judged(shot(75), shot(75), shot(20), (small,))
+
+    assert score.outcome == "uninjected"
+    assert "eyes are 4 px apart" in score.reason
+
+
 @pytest.mark.parametrize("embedder", ["angle", "dlib_resnet_v1"])
 def test_score_rises_with_each_evidence(embedder: str) -> None:
     quality = Quality(12.0, 0.02)
@@ -164,10 +180,10 @@ def test_result_that_does_not_explain_the_input_speaks_against_the_photo() -> No
     """The same likeness; the injected picture has its stripes the other way round, which a guess does not survive."""
     faces = (replace(LEFT, guessed=True),)
     columns = torch.arange(WIDTH) // 24 % 2
-    stripes = shot(70) + 0.1 * torch.stack([torch.zeros(WIDTH), columns, columns])[:, None]
+    stripes = shot(66) + 0.1 * torch.stack([torch.zeros(WIDTH), columns, columns])[:, None]
 
     _, (same,) = judged(stripes, stripes, stripes, faces)
-    _, (other,) = judged(stripes, stripes, shot(70) + 0.1 - (stripes - shot(70)), faces)
+    _, (other,) = judged(stripes, stripes, shot(66) + 0.1 - (stripes - shot(66)), faces)
 
     assert same.evidence is not None
     assert other.evidence is not None

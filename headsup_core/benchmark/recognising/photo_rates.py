@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ...errors import InputError
-from ...identity.equal_quality.photo_score import GUESSED, TOLD, Evidence, Weights, photo_score, too_close
+from ...identity.equal_quality.photo_score import TOLD, Evidence, Weights, least_score, photo_score, too_close
 from ...libraries import need
 from .photo_evidence import PHOTOS, PhotoOf, PhotoRecord
 
@@ -98,14 +98,13 @@ def _used(record: PhotoRecord, score: Score, least: float) -> bool:
 
 def _taken(photos: Mapping[PhotoOf, PhotoRecord], score: Score) -> PhotoOf | None:
     """Whose photo is taken when all are offered, one face: that of the best score, if it is enough and well ahead."""
-    scores: dict[PhotoOf, float] = {
-        photo: score(one.evidence) for photo, one in photos.items() if one.evidence is not None
-    }
+    known = {photo: one.evidence for photo, one in photos.items() if one.evidence is not None}
+    scores: dict[PhotoOf, float] = {photo: score(evidence) for photo, evidence in known.items()}
     if not scores:
         return None
     found: PhotoOf = max(scores, key=lambda photo: scores[photo])
-    best = scores.pop(found)
-    return found if best >= GUESSED and not any(too_close(best, rival) for rival in scores.values()) else None
+    best, least = scores.pop(found), least_score(True, known[found].quality.eyes)
+    return found if best >= least and not any(too_close(best, rival) for rival in scores.values()) else None
 
 
 def _percent(found: Sequence[bool]) -> str:

@@ -16,9 +16,10 @@ AHEAD = 1.3
 """So many times the odds of the next person's photo those of a guessed person's have to be."""
 EYES, NOISE, EXPLAINED = (4.0, 64.0), (0.0, 0.1), (-0.15, 0.05)
 """In which something was measured; beyond, the ends count, so that no evidence decides alone."""
-TELLING_EYES = 8.0
-"""Pixels between the eyes below which a guess is often wrong: of strangers to three people half or more are taken for
-one of them (docs/identity.md)."""
+TELLING_EYES, TINY_EYES = 8.0, 5.0
+"""Pixels between the eyes below which a guess is often wrong, and mostly a guess (docs/identity.md)."""
+GUESSED_SMALL, GUESSED_TINY = 0.6, 0.8
+"""Least scores of guesses there: with `GUESSED` half of all strangers to three people are taken for one of them."""
 UNIT_EYES, UNIT_NOISE, UNIT_EXPLAINED = 16.0, 0.05, 0.1
 
 
@@ -88,6 +89,8 @@ def too_close(score: float, next_score: float) -> bool:
     return score * (1 - next_score) < AHEAD * next_score * (1 - score)
 
 
-def least_score(guessed: bool) -> float:
-    """From which score on a photo is used."""
-    return GUESSED if guessed else TOLD
+def least_score(guessed: bool, eyes: float) -> float:
+    """From which score on a photo is used for a face with `eyes` pixels of the input between the eyes."""
+    if not guessed:
+        return TOLD
+    return GUESSED_TINY if eyes < TINY_EYES else GUESSED_SMALL if eyes < TELLING_EYES else GUESSED

@@ -11,7 +11,7 @@ from ...faces.analyzer import FaceAnalyzer
 from ...faces.face import Face
 from ...identity.equal_quality.face_quality import structure_match
 from ...identity.equal_quality.fair_comparison import FairComparison, embedding_at
-from ...identity.equal_quality.photo_score import Evidence, least_score, photo_score
+from ...identity.equal_quality.photo_score import TELLING_EYES, Evidence, least_score, photo_score
 from ...identity.similarity import compare
 from ..options import GateMode
 from .composing import composed
@@ -107,7 +107,7 @@ def _judged(
         )
     evidence = measured(face, candidates, candidates.injected, known.photo, analyzer)
     sure = photo_score(evidence, analyzer.embedder_id)
-    least = least_score(face.guessed)
+    least = least_score(face.guessed, evidence.quality.eyes)
     score = IdentityScore(
         before=_similarity(enlarged, known.vector, analyzer),
         uninjected=_similarity(embedding_at(candidates.plain, face, analyzer), known.vector, analyzer),
@@ -119,7 +119,8 @@ def _judged(
     )
     if sure >= least:
         return score
-    unnamed = " for a face that nobody named" * face.guessed
+    small = f" and whose eyes are {evidence.quality.eyes:.0f} px apart" if evidence.quality.eyes < TELLING_EYES else ""
+    unnamed = f" for a face that nobody named{small}" if face.guessed else ""
     reason = f"the photo seems to be of somebody else: score {sure:.2f}, at least {least:g} is needed{unnamed}"
     if mode == "report":
         return replace(score, reason=f"the gate, set to report, changed nothing: {reason}")
