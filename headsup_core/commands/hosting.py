@@ -89,3 +89,11 @@ def check_folder(folder: Path, option: str = "--output") -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"output folder {folder} cannot be written ({reason}): choose another {option}") from error
+
+
+def check_model_file(path: Path, option: str = "--output") -> None:
+    """Make the folder of a model file that is to be written. Raises `InputError` when it cannot be, and for another
+    suffix, before work is spent."""
+    if path.suffix != ".safetensors":
+        raise InputError(f"{option} {path}: a model file ends in .safetensors")
+    check_folder(path.parent, option)

@@ -11,7 +11,7 @@ import torch
 import yaml
 from harness.lines import Judge, LineConfig, LineSubject
 from harness.refusals import raises_naming
-from harness.training import killed_after_a_checkpoint
+from harness.training import CONFIGS, killed_after_a_checkpoint
 
 from headsup_core.cli import main
 from headsup_core.errors import InputError
@@ -115,6 +115,11 @@ def test_what_cannot_be_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path.write_text(yaml.safe_dump({"trains": "poets"}))
     assert main(["train", "--config", str(path), "--run", str(tmp_path / "run")]) == 2
     assert "choose one of restorer, idfsr, face-landmarks" in capsys.readouterr().err
+    known = ["train", "--config", str(CONFIGS / "headsup-tiny.yaml"), "--run", str(tmp_path / "run")]
+    for export, said in (("/proc/a/b.safetensors", "cannot be written"), ("b.pt", "ends in .safetensors")):
+        assert main([*known, "--export", export]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()  # before anything is trained
 
 
 def test_a_run_ends_with_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ def test_the_command_has_a_flag_for_it(both: Path, tmp_path: Path, capsys: pytes
 
 
 def test_the_command_writes_the_same_model(ends: tuple[Path, Path], both: Path, tmp_path: Path) -> None:
-    output = tmp_path / "joined.safetensors"
+    output = tmp_path / "a new folder" / "joined.safetensors"
     assert main(["join", *map(str, ends), "--default", "0.25", "--output", str(output)]) == 0
     assert hu.load_model(output).one_step.record.detail == 0.25
     made, known = load_file(output), load_file(both)
@@ -161,7 +161,11 @@ def test_the_command_writes_the_same_model(ends: tuple[Path, Path], both: Path, 
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [(["--default", "1.5", "--output", "a.safetensors"], "detail 1.5"), (["--output", "a.pt"], ".safetensors")],
+    [
+        (["--default", "1.5", "--output", "a.safetensors"], "detail 1.5"),
+        (["--output", "a.pt"], ".safetensors"),
+        (["--output", "/proc/a/b.safetensors"], "cannot be written"),
+    ],
 )
 def test_wrong_use_of_the_command_is_one_line_and_writes_nothing(
     ends: tuple[Path, Path],

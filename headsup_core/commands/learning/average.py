@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...models.file_formats.averaging import average_files
+from ..hosting import check_model_file
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,7 @@ def run(args: argparse.Namespace) -> int:
         weights = [float(part) for part in args.weights.split(",")] if args.weights else [1.0] * len(args.files)
     except ValueError as error:
         raise InputError(f"--weights {args.weights!r}: give numbers, for instance 0.2,0.8") from error
-    if args.output.suffix != ".safetensors":
-        raise InputError(f"--output {args.output}: a model file ends in .safetensors")
+    check_model_file(args.output)
     average_files(args.files, weights, args.output)
     log.info("wrote %s", args.output)
     return 0

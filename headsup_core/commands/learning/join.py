@@ -6,8 +6,8 @@ import argparse
 import logging
 from pathlib import Path
 
-from ...errors import InputError
 from ...models.file_formats.two_ends import join_ends
+from ..hosting import check_model_file
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.output.suffix != ".safetensors":
-        raise InputError(f"--output {args.output}: a model file ends in .safetensors")
+    check_model_file(args.output)
     join_ends(args.faithful, args.crisp, args.default, args.output)
     log.info("wrote %s", args.output)
     return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import InputError
 from ...host import pick_device
+from ..hosting import check_model_file
 
 if TYPE_CHECKING:
     from ...training.run_config import RunConfig
@@ -45,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{args.config} trains {trains!r}: choose one of {', '.join(kinds)}")
     make_config, make_subject = kinds[trains]
     config = make_config.from_record(record, args.data or Path())
+    if args.export:
+        check_model_file(args.export, "--export")
     trainer = Trainer(make_subject, config, args.folder, pick_device(args.device), args.earlier)
     trainer.train()
     if args.export:
