@@ -98,7 +98,9 @@ def _used(record: PhotoRecord, score: Score, least: float) -> bool:
 
 def _taken(photos: Mapping[PhotoOf, PhotoRecord], score: Score) -> PhotoOf | None:
     """Whose photo is taken when all are offered, one face: that of the best score, if it is enough and well ahead."""
-    known = {photo: one.evidence for photo, one in photos.items() if one.evidence is not None}
+    known: dict[PhotoOf, Evidence] = {
+        photo: one.evidence for photo, one in photos.items() if one.evidence is not None
+    }
     scores: dict[PhotoOf, float] = {photo: score(evidence) for photo, evidence in known.items()}
     if not scores:
         return None
