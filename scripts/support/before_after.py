@@ -15,6 +15,7 @@ from headsup_core.training.data.degradation import degrade
 
 from .console import say
 from .paths import ROOT, relative
+from .thumbnails import in_levels
 
 OUTPUT = ROOT / "docs" / "images" / "before_after.jpg"
 FACTOR, DEGRADATION, SEED = 8, "x8", 3
@@ -47,5 +48,4 @@ def before_after(portrait: Path, photo: Path) -> Image.Image:
     alone = hu.restore(small, model, scale=FACTOR, faces=faces, analyzer=analyzer)
     told = hu.restore(small, model, scale=FACTOR, faces=faces, people=[person], analyzer=analyzer)
     given = F.interpolate(small, scale_factor=FACTOR, mode="nearest")
-    whole = torch.cat([given, alone.image, told.image, truth], dim=-1)[0]
-    return Image.fromarray((whole.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+    return in_levels(torch.cat([given, alone.image, told.image, truth], dim=-1))

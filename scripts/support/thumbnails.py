@@ -142,9 +142,13 @@ def column(rows: list[Image.Image]) -> Image.Image:
     return sheet
 
 
+def in_levels(image: torch.Tensor) -> Image.Image:
+    """`[1,3,H,W]` in 0..1 in 8 bits."""
+    return Image.fromarray((image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+
+
 def resized(image: torch.Tensor, height: int) -> Image.Image:
-    levels = (image[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    whole = Image.fromarray(levels)
+    whole = in_levels(image)
     return whole.resize((round(whole.width * height / whole.height), height), Image.Resampling.LANCZOS)
 
 

@@ -45,6 +45,14 @@ class Tally:
     against_clean: list[float] = field(default_factory=list[float])
     against_hand: list[float] = field(default_factory=list[float])
 
+    def count(self, faces: Sequence[Face], truth: torch.Tensor | None) -> Face | None:
+        """Count a picture in which `faces` were found and one is at the landmarks `truth` `[5,2]`, and return that."""
+        right = None if truth is None else next((face for face in faces if same_place(face, truth)), None)
+        self.pictures += 1
+        self.found += right is not None
+        self.others += len(faces) - (right is not None)
+        return right
+
 
 def detection_table(people: CleanFolder, without: Sequence[Path], analyzers: Sequence[FaceAnalyzer]) -> str:
     """Markdown.
@@ -81,10 +89,7 @@ def _tally(people: CleanFolder, condition: str, options: DetectionOptions, analy
         clean = faces if condition == "clean" else analyzer.detect(case.truth)[0]
         annotated = _annotation(path, height)
         truth = annotated if annotated is not None else (clean[0].landmarks if clean else None)
-        right = None if truth is None else next((face for face in faces if same_place(face, truth)), None)
-        tally.pictures += 1
-        tally.found += right is not None
-        tally.others += len(faces) - (right is not None)
+        right = tally.count(faces, truth)
         if right is not None and clean and condition != "clean":
             tally.against_clean.append(landmark_error(right.landmarks, clean[0].landmarks))
         if right is not None and annotated is not None:
@@ -106,11 +111,8 @@ def _tiny(people: CleanFolder, eyes: float, analyzer: FaceAnalyzer) -> Tally:
         started = time.perf_counter()
         faces = analyzer.detect(picture)[0]
         tally.seconds += time.perf_counter() - started
-        landmarks = (clean[0].landmarks + 0.5) * torch.tensor([width, height]) / torch.tensor(truth.shape[:-3:-1]) - 0.5
-        right = next((face for face in faces if same_place(face, landmarks)), None)
-        tally.pictures += 1
-        tally.found += right is not None
-        tally.others += len(faces) - (right is not None)
+        landmarks = clean[0].scaled(width / truth.shape[-1], height / truth.shape[-2]).landmarks
+        right = tally.count(faces, landmarks)
         if right is not None:
             tally.against_clean.append(landmark_error(right.landmarks, landmarks))
     return tally

@@ -245,4 +245,3 @@ def _confirmed(picture: torch.Tensor, candidates: Sequence[Candidate], hog_score
     landmarks, logits = find_landmarks(picture, candidates)
     scores = torch.sigmoid(logits + HOG_WEIGHT * (torch.tensor(hog_scores) - HOG_EVEN))
     return [Face(box_around(points), points, score) for points, score in zip(landmarks, scores.tolist(), strict=True)]
-
