@@ -22,7 +22,7 @@ class LossWeights:
     """The loss is the sum of these weights times their terms, y being the restored crop and x the true one.
 
     |y - x|; |y - x|^2 (`loss_terms.squared_error`); LPIPS(y, x); 1 - SSIM(y, x); `loss_terms.colour_error(y, x)`;
-    |D(E(x)) - x| of the codec; `loss_terms.periodic_texture(y - x)`; on aligned faces `loss_terms.face_fidelity` with
+    |D(E(x)) - x| of the codec; `loss_terms.periodic_texture(y - x)`; `loss_terms.texture_distance` of LPIPS' features; on aligned faces `loss_terms.face_fidelity` with
     its `face_lpips`, `loss_terms.identity_loss` and the adversarial loss of `face_critic.FaceCritic`; the adversarial
     loss of `feature_critic.FeatureCritic` on crops and faces; `distillation.Distillation`.
 
@@ -37,6 +37,7 @@ class LossWeights:
     colour: float = 0.0
     codec: float = 0.25
     periodic: float = 8.0
+    texture: float = 0.0
     face: float = 0.0
     face_lpips: float = 0.8
     identity: float = 0.0
