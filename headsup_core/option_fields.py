@@ -6,6 +6,7 @@ line, records and documentation read them with `declared_options`, so nothing ab
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -38,6 +39,7 @@ class OptionField:
         unset: what None means, to stand after a colon ("chosen by the free memory"); "" when None is not allowed.
         multiline: the text may have several lines.
         advanced: few people need it; interfaces may fold it away.
+        literally: messages write the name as it is, which is how a file has it.
     """
 
     name: str
@@ -53,6 +55,7 @@ class OptionField:
     unset: str = ""
     multiline: bool = False
     advanced: bool = False
+    literally: bool = False
 
     def check(self, value: Any) -> Any:  # noqa: ANN401 - of any of the kinds
         """The value as the option takes it.
@@ -67,7 +70,8 @@ class OptionField:
         if not isinstance(value, self.kind) or (self.kind is int and isinstance(value, bool)):
             raise InputError(f"{self.label} is {value!r}: must be {_KIND_WORDS[self.kind]}")
         if self.choices and value not in self.choices:
-            raise InputError(f"{self.label} {value!r} is unknown: choose one of {', '.join(self.choices)}")
+            named = ", ".join(choice or '""' for choice in self.choices)
+            raise InputError(f"{self.label} {value!r} is unknown: choose one of {named}")
         if isinstance(value, int | float) and self.kind is not bool:
             self._check_range(value)
         return value
@@ -81,7 +85,7 @@ class OptionField:
     @property
     def label(self) -> str:
         """The name as people read it: `tile batch`."""
-        return self.name.replace("_", " ")
+        return self.name if self.literally else self.name.replace("_", " ")
 
     @property
     def range_text(self) -> str:
@@ -157,6 +161,36 @@ def check_options(options: object) -> None:
     """
     for name, field in declared_options(type(options)).items():
         object.__setattr__(options, name, field.check(getattr(options, name)))
+
+
+def within(default: Any, minimum: float, maximum: float | None = None) -> Any:  # noqa: ANN401 - as `option`
+    """A dataclass field of a number with an inclusive range for `check_fields`, and without a help text."""
+    return option(default, "", minimum=minimum, maximum=maximum)
+
+
+def check_fields(record: object, of: str = "") -> None:
+    """Check every field of a dataclass that an option could be, as `check_options` checks those that are one.
+
+    Args:
+        of: what holds the field, for the message: "loss" says "loss.l1 is 'x': must be a number".
+
+    Raises:
+        InputError: as `OptionField.check`.
+    """
+    for name, field in _plain_fields(type(record)).items():
+        named = dataclasses.replace(field, name=f"{of}.{name}" if of else name, literally=True)
+        object.__setattr__(record, name, named.check(getattr(record, name)))
+
+
+@functools.cache
+def _plain_fields(record: type) -> Mapping[str, OptionField]:
+    """The fields of the kinds that `option` names, whether they are options or not."""
+    hints, found = get_type_hints(record), dict(declared_options(record))
+    for each in dataclasses.fields(record):
+        with contextlib.suppress(TypeError):  # another kind
+            kind, choices, optional = _kind_of(hints[each.name])
+            found.setdefault(each.name, OptionField(each.name, kind, None, "", choices=choices, optional=optional))
+    return MappingProxyType(found)
 
 
 def _kind_of(annotation: Any) -> tuple[type, tuple[str, ...], bool]:  # noqa: ANN401 - any type expression

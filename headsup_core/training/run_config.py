@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..errors import InputError
+from ..option_fields import check_fields, within
 from .processes import Precision
 from .schedule import Fall
 
@@ -39,31 +42,25 @@ class RunConfig:
         InputError: a number that cannot be.
     """
 
-    batch: int = 6
-    accumulate: int = 1
-    steps: int = 4000
-    warmup_steps: int = 100
-    decay_steps: int = 1000
+    batch: int = within(6, 1)
+    accumulate: int = within(1, 1)
+    steps: int = within(4000, 1)
+    warmup_steps: int = within(100, 0)
+    decay_steps: int = within(1000, 0)
     fall: Fall = "linear"
-    minutes: float = 0.0
-    learning_rate: float = 4e-4
-    weight_decay: float = 1e-4
-    ema: float = 0.998
-    grad_clip: float = 1.0
+    minutes: float = within(0.0, 0)
+    learning_rate: float = within(4e-4, 0)
+    weight_decay: float = within(1e-4, 0)
+    ema: float = within(0.998, 0, 1)
+    grad_clip: float = within(1.0, 0)
     seed: int = 0
-    workers: int = 1
-    checkpoint_every: int = 200
-    sample_every: int = 400
+    workers: int = within(1, 0)
+    checkpoint_every: int = within(200, 1)
+    sample_every: int = within(400, 1)
     precision: Precision = ""
 
     def __post_init__(self) -> None:
-        for name in ("batch", "accumulate", "steps", "checkpoint_every", "sample_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.minutes < 0:
-            raise InputError(f"minutes {self.minutes:g}: must be at least 0")
-        if self.fall not in ("linear", "cosine"):
-            raise InputError(f"fall {self.fall!r}: must be linear or cosine")
+        check_fields(self)
 
     @classmethod
     def from_record(cls: type[Config], record: Mapping[str, Any], data: Path) -> Config:
@@ -75,7 +72,9 @@ class RunConfig:
         """
         try:
             return cls(**cls.fields_of(record, data))
-        except (TypeError, KeyError, ValueError) as error:
+        except KeyError as error:
+            raise InputError(f"training configuration cannot be used: {error} is missing") from error
+        except (TypeError, ValueError) as error:
             raise InputError(f"training configuration cannot be used: {error}") from error
 
     @classmethod
@@ -94,14 +93,25 @@ def read_record(path: Path, overrides: Mapping[str, Any] | None = None) -> dict[
     import yaml
 
     try:
-        record: dict[str, Any] = yaml.safe_load(path.read_text()) | {}
+        record: dict[str, Any] = parse_yaml(path.read_text(encoding="utf-8")) | {}
         for name, value in (overrides or {}).items():
             _replace(record, name, value)
         return record
     except OSError as error:
         raise InputError(f"training configuration {path} cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, ValueError) as error:  # ValueError: not UTF-8, or a date that is none
         raise InputError(f"training configuration {path} cannot be used: {error}") from error
+
+
+def parse_yaml(text: str) -> Any:  # noqa: ANN401 - any YAML
+    """YAML as 1.2 reads numbers: `5e-5` is one, which YAML 1.1 takes for a text. Raises `yaml.YAMLError`."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """With resolvers of its own, so that the library's stay as they are."""
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+\Z"), list("-+0123456789"))
+    return yaml.load(text, Loader)  # noqa: S506 - a safe loader
 
 
 def _replace(record: dict[str, Any], name: str, value: Any) -> None:  # noqa: ANN401 - any YAML
@@ -116,10 +126,39 @@ def _replace(record: dict[str, Any], name: str, value: Any) -> None:  # noqa: AN
 
 def rooted(record: Mapping[str, Any], names: tuple[str, ...], root: Path) -> dict[str, str]:
     """Those of the named fields that are set, as paths that start from `root`."""
-    return {name: str(root / record[name]) for name in names if record.get(name)}
+    return {name: str(root / text_of(record, name)) for name in names if record.get(name)}
+
+
+def text_of(record: Mapping[str, Any], name: str) -> str:
+    """A field that is a text. Raises `InputError` for anything else."""
+    if not isinstance(record[name], str):
+        raise InputError(f"{name} is {record[name]!r}: must be a text")
+    return record[name]
+
+
+def mapping_of(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A field that is a mapping, {} where it is not given. Raises `InputError` for anything else."""
+    value = record.get(name, {})
+    if not isinstance(value, dict):
+        raise InputError(f"{name} is {value!r}: must be a mapping")
+    return cast(dict[str, Any], value)
+
+
+def check_shares(shares: Mapping[str, Any], name: str, known: Collection[str]) -> None:
+    """Check a mapping of names to shares. Raises `InputError` for unknown names, and for shares that are none."""
+    if not isinstance(shares, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - YAML gives anything
+        raise InputError(f"{name} is {shares!r}: must be a mapping of names to shares")
+    for each, share in shares.items():
+        if each not in known:
+            raise InputError(f"{name} {each!r} is unknown: choose of {', '.join(known)}")
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < math.inf:
+            raise InputError(f"{name}.{each} is {share!r}: must be a number from 0 on")
 
 
 def rooted_sources(record: Mapping[str, Any], root: Path) -> list[dict[str, Any]]:
     """A YAML record's `sources`, their folders starting from `root`."""
-    sources: list[dict[str, Any]] = [dict(source) for source in record["sources"]]
+    listed: Any = record["sources"]
+    if not isinstance(listed, list) or not all(isinstance(source, dict) and "folder" in source for source in listed):
+        raise InputError(f"sources is {listed!r}: must be a list of mappings, each with its folder")
+    sources: list[dict[str, Any]] = listed
     return [source | {"folder": str(root / source["folder"])} for source in sources]

@@ -22,11 +22,12 @@ from headsup_core.training.data import degradation
 from headsup_core.training.data.blur_kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.data.degradation import DEGRADATIONS, BlindFace, OldScan, SecondOrder, degrade, jpeg
 from headsup_core.training.data.people_by_name import person_of, split_by_person
-from headsup_core.training.losses.loss_terms import periodic_texture
+from headsup_core.training.losses.loss_terms import periodic_texture, texture_distance
 from headsup_core.training.losses.perceptual import load_lpips, squeeze_lpips
 from headsup_core.training.restorer.restorer_config import LossWeights, RestorerConfig, read_config
 from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
 from headsup_core.training.restorer.restorer_subject import RestorerSubject
+from headsup_core.training.run_config import parse_yaml
 from headsup_core.training.run_folder import RunFolder
 from headsup_core.training.schedule import learning_rate
 from headsup_core.training.trainer import Trainer
@@ -226,6 +227,37 @@ def test_what_samples_cannot_be_made_of_is_refused_at_once(name: str, value: obj
         read_config(CONFIGS / "headsup-tiny.yaml", {"crop": 200, name: value})
 
 
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("learning_rate: fast", ("learning_rate", "'fast'", "a number")),
+        ("learning_rate: -1e-4", ("learning_rate", "at least 0")),
+        ("batch: 2.5", ("batch", "2.5", "a whole number")),
+        ("ema: 2", ("ema", "from 0 to 1")),
+        ("crop: 0", ("crop", "at least 32")),
+        ("precision: fp8", ("precision", "'fp8'", '""', "bf16")),
+        ("gradient_checkpointing: maybe", ("gradient_checkpointing", "true or false")),
+        ("loss.l1: x", ("loss.l1", "'x'")),
+        ("loss: 5", ("loss", "a mapping")),
+        ("degradations: 3", ("degradations", "a mapping")),
+        ("degradations: {realesrgan: x}", ("degradations.realesrgan", "'x'")),
+        ("sources: 3", ("sources", "a list")),
+        ("sources: [{folder: a, ratio: much}]", ("source", "ratio", "'much'")),
+        ("teacher: 5", ("teacher", "a text")),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_name(setting: str, named: tuple[str]) -> None:
+    with raises_naming(InputError, *named):
+        read_config(CONFIGS / "headsup-tiny.yaml", parse_yaml(setting))
+
+
+def test_a_small_number_may_be_written_without_a_point() -> None:
+    config = read_config(CONFIGS / "headsup-tiny.yaml", parse_yaml("{learning_rate: 5e-5, loss.l1: 1}"))
+    assert config.learning_rate == 5e-5
+    assert config.loss.l1 == 1.0
+    assert isinstance(config.loss.l1, float)
+
+
 @pytest.mark.parametrize("library", ["lpips", "piq"])
 def test_a_missing_library_is_named_before_the_first_step(
     library: str, toy_record: ModelRecord, backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -374,6 +406,22 @@ def test_one_field_of_a_field_is_replaced_and_the_others_stay() -> None:
         read_config(path, {"loss.distilation": 0.0})
     with raises_naming(InputError, "sources"):
         read_config(path, {"sources.ratio": 1.0})
+
+
+def test_texture_is_compared_by_amount_and_kind_and_not_by_place() -> None:
+    generator = torch.Generator().manual_seed(0)
+    grain = torch.randn(1, 4, 64, 64, generator=generator)
+    other = torch.randn(1, 4, 64, 64, generator=generator)
+
+    def distance(made: torch.Tensor, floor: float = 0.0) -> float:
+        return texture_distance(made, grain, 16, floor).item()
+
+    assert distance(grain + 3.0) == pytest.approx(0, abs=1e-5)  # the colour is no texture
+    assert distance(torch.zeros_like(grain)) == pytest.approx(1, abs=1e-5)
+    assert distance(grain * 2**0.5) == pytest.approx(1, abs=1e-5)
+    assert distance(other) < 0.3 < distance(other * 0.5)
+    assert distance(other[:, :1].expand_as(other)) > 0.8  # alike in all channels: another kind
+    assert distance(torch.zeros_like(grain), floor=1e3) < 0.01
 
 
 def test_periodic_texture_is_the_amplitude_of_a_fixed_pattern() -> None:

@@ -60,10 +60,18 @@ def overrides_of(settings: Sequence[str]) -> dict[str, Any]:
     """What `--set FIELD=VALUE` says, values as YAML. Raises `InputError` for one of another form."""
     import yaml
 
+    from ...training.run_config import parse_yaml
+
     pairs = [setting.partition("=") for setting in settings]
     if wrong := [name for name, equals, _ in pairs if not equals]:
         raise InputError(f"--set {wrong[0]}: expected FIELD=VALUE")
-    return {name: yaml.safe_load(value) for name, _, value in pairs}
+    values: dict[str, Any] = {}
+    for name, _, value in pairs:
+        try:
+            values[name] = parse_yaml(value)
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
+            raise InputError(f"--set {name}={value} is not YAML: {' '.join(str(error).split())}") from error
+    return values
 
 
 def kinds_of_training() -> dict[str, tuple[type[RunConfig], type[Any]]]:

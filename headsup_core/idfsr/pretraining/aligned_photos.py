@@ -19,10 +19,11 @@ from ...faces.analyzer import FaceAnalyzer, Pixels, to_bytes
 from ...faces.face import Face
 from ...faces.faces import Faces
 from ...models.file_formats.weights_files import read_weights, write_safetensors
+from ...option_fields import check_fields, within
 from ...training.data.landmark_annotations import FindLandmarks
 from ...training.data.photos import list_photos
 from ...training.data.pixels import as_image
-from ...training.data.portraits import References, check_references
+from ...training.data.portraits import References
 from ...whole_files import whole_file
 
 FORMAT = 2
@@ -44,12 +45,12 @@ class FaceSource:
 
     folder: str
     ratio: float
-    longest_side: int = 512
-    hold_out: int = 0
+    longest_side: int = within(512, 1)
+    hold_out: int = within(0, 0)
     references: References = "augmented_copy"
 
     def __post_init__(self) -> None:
-        check_references(self.references)
+        check_fields(self, f"source {self.folder}")
 
 
 @dataclass(frozen=True, eq=False)

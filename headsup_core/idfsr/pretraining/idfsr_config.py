@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InputError
-from ...training.run_config import RunConfig, rooted, rooted_sources
+from ...option_fields import within
+from ...training.run_config import RunConfig, check_shares, rooted, rooted_sources
 from ..left_out import CONDITIONS
 from ..network.idfsr_architecture import IDFSRArchitecture
 from .aligned_photos import FaceSource
@@ -44,26 +45,22 @@ class IDFSRConfig(RunConfig):
     embedding_from: EmbeddingFrom = "truth"
     init: str = ""
     teacher: str = ""
-    jitter: float = 0.02
-    lpips: float = 0.0
-    identity: float = 0.0
+    jitter: float = within(0.02, 0)
+    lpips: float = within(0.0, 0)
+    identity: float = within(0.0, 0)
     lpips_backbone: str = ""
     recogniser: str = ""
     gradient_checkpointing: bool = False
-    batch: int = 16
-    learning_rate: float = 5e-4
-    ema: float = 0.999
-    workers: int = 0
-    sample_every: int = 500
+    batch: int = within(16, 1)
+    learning_rate: float = within(5e-4, 0)
+    ema: float = within(0.999, 0, 1)
+    workers: int = within(0, 0)
+    sample_every: int = within(500, 1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if unknown := sorted(set(self.low) - set(LOW)):
-            raise InputError(f"low {unknown[0]!r} is unknown: choose of {', '.join(LOW)}")
-        if unknown := sorted(set(self.left_out) - set(CONDITIONS)):
-            raise InputError(f"left_out {unknown[0]!r} is unknown: choose of {', '.join(CONDITIONS)}")
-        if self.embedding_from not in ("truth", "reference"):
-            raise InputError(f"embedding_from {self.embedding_from!r}: must be truth or reference")
+        check_shares(self.low, "low", LOW)
+        check_shares(self.left_out, "left_out", CONDITIONS)
         for name, file in (("lpips", "lpips_backbone"), ("identity", "recogniser")):
             if getattr(self, name) and not getattr(self, file):
                 raise InputError(f"{name} {getattr(self, name)}: this loss needs a file, {file}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ...errors import InputError
 from ...faces.alignment import align_matrix, crop, template
 from ...faces.analyzer import Pixels, to_bytes
 from ...faces.face import Face
@@ -20,13 +19,6 @@ from .degradation import resize_as
 from .pixels import as_image
 
 References = Literal["none", "other_photo", "other_photo_or_none", "augmented_copy"]
-
-
-def check_references(references: str) -> None:
-    """Raises `InputError` for a word that is none of `References`."""
-    if references not in get_args(References):
-        raise InputError(f"references {references!r}: choose of {', '.join(get_args(References))}")
-
 
 REFERENCE_EYES = 126.0
 """Eye distance in pixels of aligned faces of 512 px; references of small photos are kept at half of it."""

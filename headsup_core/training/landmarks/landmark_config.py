@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...option_fields import within
 from ..run_config import RunConfig, rooted
 from ..schedule import Fall
 
@@ -27,16 +28,16 @@ class LandmarkConfig(RunConfig):
     faces: Sequence[str]
     others: Sequence[str]
     teacher: str
-    hold_out: int = 5
-    batch: int = 64
-    decay_steps: int = 4000
+    hold_out: int = within(5, 0)
+    batch: int = within(64, 1)
+    decay_steps: int = within(4000, 0)
     fall: Fall = "cosine"
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    ema: float = 0.0
-    grad_clip: float = math.inf
-    workers: int = 0
-    sample_every: int = 1000
+    learning_rate: float = within(2e-3, 0)
+    weight_decay: float = within(1e-2, 0)
+    ema: float = within(0.0, 0, 1)
+    grad_clip: float = within(math.inf, 0)
+    workers: int = within(0, 0)
+    sample_every: int = within(1000, 1)
 
     @classmethod
     def fields_of(cls, record: Mapping[str, Any], data: Path) -> dict[str, Any]:

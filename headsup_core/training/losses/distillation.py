@@ -16,6 +16,7 @@ from torch import nn
 from ...models.bases.base import Base
 from ...models.lora.branches import Adapter, attached
 from ...models.prediction import alphas_bar
+from ...option_fields import check_fields, within
 from ..fresh_adapters import DEFAULT_ALPHA, UNET_LAYERS, fresh_adapter
 from .companions import Companion, Restoration
 
@@ -42,11 +43,14 @@ class DistillationConfig:
     """
 
     guidance: float = 7.5
-    low: int = 20
-    high: int = 980
+    low: int = within(20, 0)
+    high: int = within(980, 1)
     negative: str = OSEDIFF_NEGATIVE
-    learning_rate: float = 5e-5
-    rank: int = 4
+    learning_rate: float = within(5e-5, 0)
+    rank: int = within(4, 1)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "distillation")
 
 
 def add_noise(

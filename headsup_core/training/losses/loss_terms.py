@@ -127,7 +127,7 @@ def texture_distance(made: torch.Tensor, true: torch.Tensor, window: int, floor:
 
     Args:
         window: side of the patches in places of the features; what is left over at the right and below is not seen.
-        floor: added to the truth's size a channel, in squared units of the features: texture far below it hardly counts.
+        floor: added to the truth's size a channel, in squared units of the features: fainter texture hardly counts.
     """
     covariance, wanted = _covariances(made, window), _covariances(true, window).detach()
     size = wanted.abs().sum((-2, -1))

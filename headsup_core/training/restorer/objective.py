@@ -20,7 +20,14 @@ from ..losses.differentiable_recognisers import aligned_faces, aligned_landmarks
 from ..losses.distillation import Distillation
 from ..losses.face_critic import FaceCritic
 from ..losses.feature_critic import FeatureCritic
-from ..losses.loss_terms import colour_error, face_fidelity, identity_loss, periodic_texture, squared_error, texture_distance
+from ..losses.loss_terms import (
+    colour_error,
+    face_fidelity,
+    identity_loss,
+    periodic_texture,
+    squared_error,
+    texture_distance,
+)
 from ..losses.perceptual import load_lpips
 from ..processes import Processes
 from ..subject import Batch, Losses
@@ -91,9 +98,10 @@ class Objective:
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
             self.companions["adversarial"] = FaceCritic(config.critic_width, config.critic_learning_rate, device)
+        for name in ("texture", "features"):
+            if getattr(weights, name) and config.lpips_net != "squeeze":
+                raise InputError(f"loss.{name} needs lpips_net squeeze, not {config.lpips_net}")
         if weights.features:
-            if config.lpips_net != "squeeze":
-                raise InputError(f"loss.features needs lpips_net squeeze, not {config.lpips_net}")
             self.companions["features"] = FeatureCritic(self._lpips, config.feature_learning_rate, device)
         if weights.distillation:
             if base is None or config.adapter is None:
@@ -209,7 +217,7 @@ class Objective:
         return self._plain_lpips(restored[..., dy:, dx:], good[..., dy:, dx:])
 
     def _texture(self, restored: torch.Tensor, good: torch.Tensor, step: int) -> torch.Tensor:
-        """`texture_distance` of the first two slices of LPIPS' squeezenet, in patches of 32 pixels, at the same phase."""
+        """`texture_distance` of the first two slices of LPIPS' squeezenet, in patches of 32 pixels, as shifted."""
         dy, dx = self._phase(step)
         net: Any = self._lpips
         with self._processes.autocast():

@@ -9,10 +9,11 @@ from typing import Any
 
 from ...errors import InputError
 from ...models.record import ModelCard, ModelRecord
+from ...option_fields import check_fields, within
 from ..data.degradation import DEGRADATIONS
 from ..losses.distillation import DistillationConfig
 from ..losses.perceptual import LpipsNet
-from ..run_config import RunConfig, read_record, rooted, rooted_sources
+from ..run_config import RunConfig, check_shares, mapping_of, read_record, rooted, rooted_sources
 from .restorer_networks import AdapterConfig
 from .restorer_samples import SourceConfig
 
@@ -22,28 +23,32 @@ class LossWeights:
     """The loss is the sum of these weights times their terms, y being the restored crop and x the true one.
 
     |y - x|; |y - x|^2 (`loss_terms.squared_error`); LPIPS(y, x); 1 - SSIM(y, x); `loss_terms.colour_error(y, x)`;
-    |D(E(x)) - x| of the codec; `loss_terms.periodic_texture(y - x)`; `loss_terms.texture_distance` of LPIPS' features; on aligned faces `loss_terms.face_fidelity` with
-    its `face_lpips`, `loss_terms.identity_loss` and the adversarial loss of `face_critic.FaceCritic`; the adversarial
-    loss of `feature_critic.FeatureCritic` on crops and faces; `distillation.Distillation`.
+    |D(E(x)) - x| of the codec; `loss_terms.periodic_texture(y - x)`; `loss_terms.texture_distance` of LPIPS' features;
+    on aligned faces `loss_terms.face_fidelity` with its `face_lpips`, `loss_terms.identity_loss` and the adversarial
+    loss of `face_critic.FaceCritic`; the adversarial loss of `feature_critic.FeatureCritic` on crops and faces;
+    `distillation.Distillation`.
 
     HeadsUp and OSEDiff print l2 1, lpips 2, distillation 1, face 1, face_lpips 0.8, identity 4; HeadsUp does not print
     its adversarial weight.
     """
 
-    l1: float = 1.0
-    l2: float = 0.0
-    lpips: float = 0.15
-    ssim: float = 0.0
-    colour: float = 0.0
-    codec: float = 0.25
-    periodic: float = 8.0
-    texture: float = 0.0
-    face: float = 0.0
-    face_lpips: float = 0.8
-    identity: float = 0.0
-    adversarial: float = 0.0
-    features: float = 0.0
-    distillation: float = 0.0
+    l1: float = within(1.0, 0)
+    l2: float = within(0.0, 0)
+    lpips: float = within(0.15, 0)
+    ssim: float = within(0.0, 0)
+    colour: float = within(0.0, 0)
+    codec: float = within(0.25, 0)
+    periodic: float = within(8.0, 0)
+    texture: float = within(0.0, 0)
+    face: float = within(0.0, 0)
+    face_lpips: float = within(0.8, 0)
+    identity: float = within(0.0, 0)
+    adversarial: float = within(0.0, 0)
+    features: float = within(0.0, 0)
+    distillation: float = within(0.0, 0)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "loss")
 
 
 @dataclass(frozen=True)
@@ -88,24 +93,23 @@ class RestorerConfig(RunConfig):
     dape: str = ""
     recognisers: tuple[str, ...] = ()
     lpips_net: LpipsNet = "squeeze"
-    reference_drop: float = 0.2
-    crop: int = 192
-    codec_steps: int = 400
-    lpips_from: int = 800
-    sample_side: int = 256
-    face_side: int = 128
-    critic_width: int = 64
-    critic_learning_rate: float = 1e-4
-    feature_learning_rate: float = 4e-4
+    reference_drop: float = within(0.2, 0, 1)
+    crop: int = within(192, 32)
+    codec_steps: int = within(400, 0)
+    lpips_from: int = within(800, 0)
+    sample_side: int = within(256, 32)
+    face_side: int = within(128, 32)
+    critic_width: int = within(64, 1)
+    critic_learning_rate: float = within(1e-4, 0)
+    feature_learning_rate: float = within(4e-4, 0)
     gradient_checkpointing: bool = False
     loss: LossWeights = field(default_factory=LossWeights)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_shares(self.degradations, "degradations", DEGRADATIONS)
         for name in self.degradations:
-            if name not in DEGRADATIONS:
-                raise InputError(f"degradations {name!r} is unknown: choose of {', '.join(DEGRADATIONS)}")
             scale = DEGRADATIONS[name].scale
             for side in ("crop", "sample_side"):
                 if getattr(self, side) % scale:
@@ -125,8 +129,8 @@ class RestorerConfig(RunConfig):
         if "recognisers" in record:
             raise ValueError("recognisers: write recogniser, for one file as for a list")
         fields["recognisers"] = _files(fields.pop("recogniser", ""), data)
-        fields["loss"] = LossWeights(**record.get("loss", {}))
-        fields["distillation"] = DistillationConfig(**record.get("distillation", {}))
+        fields["loss"] = LossWeights(**mapping_of(record, "loss"))
+        fields["distillation"] = DistillationConfig(**mapping_of(record, "distillation"))
         return fields
 
 

@@ -15,10 +15,11 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from ...models.record import ReferencePlacement
+from ...option_fields import check_fields, within
 from ..data.degradation import degrade, enlarge
 from ..data.landmark_annotations import FindEveryone, FindLandmarks, lies_inside, placed_landmarks
 from ..data.photos import Photos, Place
-from ..data.portraits import Reference, References, check_references, greyed, make_reference, no_reference
+from ..data.portraits import Reference, References, greyed, make_reference, no_reference
 from ..schedule import normalised
 from ..subject import Batch
 
@@ -49,16 +50,16 @@ class SourceConfig:
 
     folder: str
     ratio: float
-    longest_side: int = 1024
+    longest_side: int = within(1024, 1)
     zoom: Sequence[float] = (0.5, 1.0)
-    centre: float = 0.0
-    hold_out: int = 0
+    centre: float = within(0.0, 0)
+    hold_out: int = within(0, 0)
     references: References = "none"
-    whole_face: float = 0.5
+    whole_face: float = within(0.5, 0, 1)
     in_memory: bool = True
 
     def __post_init__(self) -> None:
-        check_references(self.references)
+        check_fields(self, f"source {self.folder}")
 
 
 @dataclass(frozen=True, eq=False)
