@@ -23,7 +23,7 @@ from headsup_core.benchmark.metrics.all_metrics import Metrics
 from headsup_core.benchmark.metrics.metric import luma
 from headsup_core.benchmark.reporting.intervals import interval
 from headsup_core.cli import main
-from headsup_core.errors import InputError
+from headsup_core.errors import InputError, ModelFileError
 from headsup_core.host import PlainHost
 from headsup_core.models.file_formats.headsup_file import save_headsup
 from headsup_core.models.one_step import OneStepModel
@@ -93,6 +93,19 @@ def test_cases_are_the_same_in_every_selection(tmp_path: Path) -> None:
     assert (pair.bad.shape[-1], pair.truth.shape[-1]) == (16, 70)
 
 
+def test_pictures_of_one_name_stay_two(tmp_path: Path) -> None:
+    for name in ("a.png", "a.webp", "b.png"):
+        _save(tmp_path / name, _noise(70, 0))
+    assert list(_load(CleanFolder(tmp_path, "x8", 64))) == ["a.png", "a.webp", "b"]
+
+
+def test_folders_in_a_folder_are_not_read_and_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _save(tmp_path / "a.png", _noise(70, 0))
+    _save(tmp_path / "deeper" / "b.png", _noise(70, 1))
+    assert list(_load(CleanFolder(tmp_path, "x8", 64))) == ["a"]
+    assert [record.message for record in caplog.records if "deeper" in record.message]
+
+
 def test_peers() -> None:
     image = _noise(12, 0)
     for system in (Bicubic(), Lanczos()):
@@ -101,6 +114,8 @@ def test_peers() -> None:
     assert torch.allclose(Lanczos().upscale(flat, 40, 56), flat.mean(), atol=1 / 255)
     with raises_naming(InputError, "colour"):
         make_systems(["headsup-tiny:colour=lab"], PlainHost("cpu"))
+    with raises_naming(ModelFileError, "'bicubc'", "bicubic", "realesrgan-x4plus"):
+        make_systems(["bicubc"], PlainHost("cpu"))
 
 
 def test_real_esrgan_runs_with_its_real_weights() -> None:

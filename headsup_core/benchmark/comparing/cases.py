@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -160,7 +161,7 @@ class CleanFolder(DegradedPictures):
     @cached_property
     def _people(self) -> dict[str, list[Path]]:
         """All pictures of whoever is looked at."""
-        files = list_pictures(self.place)
+        files = self._pictures
         if self.hold_out:
             files = split_by_person(files, self.hold_out)[1]
         people: dict[str, list[Path]] = {}
@@ -186,7 +187,16 @@ class CleanFolder(DegradedPictures):
         return person_of(path)
 
     def name_of(self, path: Path) -> str:
-        return path.stem
+        return path.name if self._stems[path.stem] > 1 else path.stem
+
+    @cached_property
+    def _stems(self) -> Counter[str]:
+        """How many pictures have each name without its suffix."""
+        return Counter(path.stem for path in self._pictures)
+
+    @cached_property
+    def _pictures(self) -> list[Path]:
+        return list_pictures(self.place)
 
     def photo(self, path: Path) -> torch.Tensor:
         """The reference photo `[1,3,H,W]` of that file. Raises `InputError` when it cannot be read."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from ...errors import InputError
+from ...errors import InputError, ModelFileError
 from ...faces.analyzer import FaceAnalyzer
 from ...host import Host
 from ...models.loading import find_base, find_model_file
@@ -122,13 +122,22 @@ def make_systems(names: Sequence[str], host: Host, analyzer: FaceAnalyzer | None
         name = SystemName.parse(text)
         options, key = name.options(), (name.source, tuple(sorted(name.loading.items())))
         if key not in loaded:
-            loaded[key] = name.load(host)
+            loaded[key] = _loaded(name, host)
         file = find_model_file(name.source, host)
         model = loaded[key]
         if name.strength is not None:
             model = replace(model, identity_strength=name.strength)
         systems.append(Restorer(name.label, model, host, file, options, name.told, analyzer))
     return systems
+
+
+def _loaded(name: SystemName, host: Host) -> HeadsUpModel:
+    try:
+        return name.load(host)
+    except ModelFileError as error:
+        if Path(name.source).suffix:
+            raise
+        raise ModelFileError(f"{error}; of the benchmark's own: {', '.join(PEERS)}") from error
 
 
 def without_reference(name: str) -> str:
