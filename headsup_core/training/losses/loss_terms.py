@@ -10,6 +10,8 @@ from einops import rearrange
 
 Embed = Callable[[torch.Tensor], torch.Tensor]
 Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+SMALLEST = 1e-3
+"""An amplitude that nobody sees, a quarter of an 8-bit level: below it a fixed pattern hardly costs anything."""
 
 
 def squared_error(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -90,7 +92,7 @@ def _surprise(cosine: torch.Tensor) -> torch.Tensor:
 def periodic_texture(error: torch.Tensor, period: int) -> torch.Tensor:
     """How much of `error` `[B,C,H,W]` repeats every `period` pixels: the fine grid that block decoders leave.
 
-    The amplitude (root mean square) of what the blocks of w x w neighbours have in common, each less its own mean, beyond
+    The amplitude (root mean square) of what blocks of w x w neighbours have in common, each less its own mean, beyond
     what chance leaves of blocks that have nothing in common: m^2 - s^2 / w^2 for the mean m and the variance s^2 of a
     place of the block, averaged over places and windows, for w = 3 and 7. Without that correction all fine texture
     would cost something, and skin and hair would lack just the frequencies about the period. The small window sees
@@ -108,10 +110,6 @@ def periodic_texture(error: torch.Tensor, period: int) -> torch.Tensor:
         common = (square - variance / count).flatten(1).mean(1)
         losses.append((common.clamp_min(0) + SMALLEST**2).sqrt().mean() - SMALLEST)
     return torch.stack(losses).mean()
-
-
-SMALLEST = 1e-3
-"""An amplitude that nobody sees, a quarter of an 8-bit level: below it the slope of the root falls to zero."""
 
 
 def _blocks(picture: torch.Tensor, period: int) -> tuple[int, int]:
