@@ -25,6 +25,7 @@ from ..losses.loss_terms import (
     face_fidelity,
     identity_loss,
     periodic_texture,
+    spectrum_distance,
     squared_error,
     texture_distance,
 )
@@ -163,6 +164,8 @@ class Objective:
             losses["lpips"] = weights.lpips * self._shifted_lpips(picture, good, step)
         if weights.texture:
             losses["texture"] = weights.texture * self._texture(picture, good, step)
+        if weights.spectrum:
+            losses["spectrum"] = weights.spectrum * spectrum_distance(picture, good)
         if weights.ssim:
             losses["ssim"] = weights.ssim * (1 - similarity_of_structure(picture, good))
         return losses

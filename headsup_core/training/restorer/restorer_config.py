@@ -40,6 +40,7 @@ class LossWeights:
     codec: float = within(0.25, 0)
     periodic: float = within(8.0, 0)
     texture: float = within(0.0, 0)
+    spectrum: float = within(0.0, 0)
     face: float = within(0.0, 0)
     face_lpips: float = within(0.8, 0)
     identity: float = within(0.0, 0)
