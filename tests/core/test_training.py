@@ -22,7 +22,7 @@ from headsup_core.training.data import degradation
 from headsup_core.training.data.blur_kernels import random_blur_kernel, sinc_kernel
 from headsup_core.training.data.degradation import DEGRADATIONS, BlindFace, OldScan, SecondOrder, degrade, jpeg
 from headsup_core.training.data.people_by_name import person_of, split_by_person
-from headsup_core.training.losses.loss_terms import periodic_texture, texture_distance
+from headsup_core.training.losses.loss_terms import periodic_texture, spectrum_distance
 from headsup_core.training.losses.perceptual import load_lpips, squeeze_lpips
 from headsup_core.training.restorer.restorer_config import LossWeights, RestorerConfig, read_config
 from headsup_core.training.restorer.restorer_samples import CropSource, RestorationDataset, SourceConfig
@@ -408,22 +408,6 @@ def test_one_field_of_a_field_is_replaced_and_the_others_stay() -> None:
         read_config(path, {"sources.ratio": 1.0})
 
 
-def test_texture_is_compared_by_amount_and_kind_and_not_by_place() -> None:
-    generator = torch.Generator().manual_seed(0)
-    grain = torch.randn(1, 4, 64, 64, generator=generator)
-    other = torch.randn(1, 4, 64, 64, generator=generator)
-
-    def distance(made: torch.Tensor, floor: float = 0.0) -> float:
-        return texture_distance(made, grain, 16, floor).item()
-
-    assert distance(grain + 3.0) == pytest.approx(0, abs=1e-5)  # the colour is no texture
-    assert distance(torch.zeros_like(grain)) == pytest.approx(1, abs=1e-5)
-    assert distance(grain * 2**0.5) == pytest.approx(1, abs=1e-5)
-    assert distance(other) < 0.3 < distance(other * 0.5)
-    assert distance(other[:, :1].expand_as(other)) > 0.8  # alike in all channels: another kind
-    assert distance(torch.zeros_like(grain), floor=1e3) < 0.01
-
-
 def test_periodic_texture_is_the_amplitude_of_a_fixed_pattern() -> None:
     noise = 0.1 * torch.randn(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
     ramp = torch.linspace(0, 1, 160).expand(1, 3, 160, 160) / 100
@@ -437,3 +421,16 @@ def test_periodic_texture_is_the_amplitude_of_a_fixed_pattern() -> None:
     # what has no pattern costs nothing, whatever there is of it, and hides none
     assert periodic_texture(noise, 4).item() < 2e-4
     assert periodic_texture(noise + board, 4).item() == pytest.approx(amplitude, rel=0.15)
+
+
+def test_a_spectrum_is_compared_by_power_and_not_by_place() -> None:
+    generator = torch.Generator().manual_seed(0)
+    grain, other = (0.5 + 0.1 * torch.randn(1, 3, 160, 160, generator=generator) for _ in range(2))
+    chance = spectrum_distance(other, grain).item()
+    assert spectrum_distance(grain + 0.1, grain).item() == pytest.approx(0, abs=1e-3)  # the light is no texture
+    assert spectrum_distance(0.5 + (grain - 0.5) / 2, grain).item() == pytest.approx(2 * np.log(2), rel=0.05)
+    assert 0 < chance < 0.7
+    soft = torch.nn.functional.avg_pool2d(other, 3, 1, 1)
+    hatched = other.clone()
+    hatched[..., ::4] += 0.2
+    assert min(spectrum_distance(made, grain).item() for made in (soft, hatched)) > chance * 1.1

@@ -304,7 +304,7 @@ def reference_config(
         warmup_steps=1,
         workers=0,
         sample_every=9,
-        loss=LossWeights(ssim=0.1, texture=0.1, identity=1.0),
+        loss=LossWeights(ssim=0.1, spectrum=0.1, identity=1.0),
     )
 
 
@@ -323,4 +323,4 @@ def test_training_reaches_the_reference_channels(toy_record: ModelRecord, folder
     assert (moved[channels:] > 0).all()  # the reference's and the mask's
     with (folder.parent / "run" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert all(row["identity"] and float(row["ssim"]) > 0 and float(row["texture"]) > 0 for row in rows)
+    assert all(row["identity"] and float(row["ssim"]) > 0 and float(row["spectrum"]) > 0 for row in rows)

@@ -8,10 +8,14 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
+from ...imaging.tints.chroma import luma_of
+
 Embed = Callable[[torch.Tensor], torch.Tensor]
 Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SMALLEST = 1e-3
 """An amplitude that nobody sees, a quarter of an 8-bit level: below it a fixed pattern hardly costs anything."""
+NOISE_POWER = 0.002
+"""Of noise of one 8-bit level in a window of 32 pixels: less power than that counts little."""
 
 
 def squared_error(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -128,33 +132,6 @@ def colour_error(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return (error[:, ::2] - error[:, 1:2]).abs().mean()
 
 
-def texture_distance(made: torch.Tensor, true: torch.Tensor, window: int, floor: float) -> torch.Tensor:
-    """How far the texture of features `[B,C,H,W]` is from the true features', patch by patch, scalar from 0 on.
-
-    The texture matching loss of EnhanceNet (arXiv 1612.07919, eq. 4), which compares second moments of a patch's
-    features, so that hair and skin need the truth's amount and kind of texture and not its place. Here the moments are
-    covariances, since the mean of early layers is the patch's colour, and their absolute difference is divided by the
-    truth's size, so that the texture of skin counts as much as an edge does: 1 for a patch without any texture.
-
-    Args:
-        window: side of the patches in places of the features; what is left over at the right and below is not seen.
-        floor: added to the truth's size a channel, in squared units of the features: fainter texture hardly counts.
-    """
-    covariance, wanted = _covariances(made, window), _covariances(true, window).detach()
-    size = wanted.abs().sum((-2, -1))
-    return ((covariance - wanted).abs().sum((-2, -1)) / (size + floor * wanted.shape[-1])).mean()
-
-
-def _covariances(features: torch.Tensor, window: int) -> torch.Tensor:
-    """Of each patch, `[B,patches,C,C]`."""
-    height, width = (side // window * window for side in features.shape[-2:])
-    patches = rearrange(
-        features[..., :height, :width], "b c (y i) (x j) -> b (y x) c (i j)", i=window, j=window
-    )
-    centred = patches - patches.mean(dim=-1, keepdim=True)
-    return centred @ centred.transpose(-2, -1) / window**2
-
-
 def spectrum_distance(restored: torch.Tensor, truth: torch.Tensor, side: int = 32) -> torch.Tensor:
     """How far the local power spectrum of pictures `[B,3,H,W]` in 0..1 is from the true one's, scalar from 0 on.
 
@@ -167,20 +144,10 @@ def spectrum_distance(restored: torch.Tensor, truth: torch.Tensor, side: int = 3
     return (powers[0] - powers[1]).abs().mean()
 
 
-NOISE_POWER = 0.002
-"""Of noise of one 8-bit level in a window of 32 pixels: less power than that counts little."""
-
-
 def _local_power(picture: torch.Tensor, side: int) -> torch.Tensor:
     """`[B,side*(side/2+1),h,w]`."""
-    luma = _luma(picture.float())
-    windows = luma.unfold(1, side, side // 2).unfold(2, side, side // 2)
+    windows = luma_of(picture.float())[:, 0].unfold(1, side, side // 2).unfold(2, side, side // 2)
     hann = torch.hann_window(side, device=picture.device)
     centred = (windows - windows.mean(dim=(-2, -1), keepdim=True)) * hann[:, None] * hann
     power = torch.fft.rfft2(centred).abs().square()
     return F.avg_pool2d(rearrange(power, "b h w u v -> b (u v) h w"), 3, stride=2)
-
-
-def _luma(picture: torch.Tensor) -> torch.Tensor:
-    red, green, blue = picture.unbind(1)
-    return 0.299 * red + 0.587 * green + 0.114 * blue

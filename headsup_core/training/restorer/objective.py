@@ -27,7 +27,6 @@ from ..losses.loss_terms import (
     periodic_texture,
     spectrum_distance,
     squared_error,
-    texture_distance,
 )
 from ..losses.perceptual import load_lpips
 from ..processes import Processes
@@ -99,10 +98,9 @@ class Objective:
         self.companions: dict[str, Companion] = {}
         if weights.adversarial:
             self.companions["adversarial"] = FaceCritic(config.critic_width, config.critic_learning_rate, device)
-        for name in ("texture", "features"):
-            if getattr(weights, name) and config.lpips_net != "squeeze":
-                raise InputError(f"loss.{name} needs lpips_net squeeze, not {config.lpips_net}")
         if weights.features:
+            if config.lpips_net != "squeeze":
+                raise InputError(f"loss.features needs lpips_net squeeze, not {config.lpips_net}")
             self.companions["features"] = FeatureCritic(self._lpips, config.feature_learning_rate, device)
         if weights.distillation:
             if base is None or config.adapter is None:
@@ -162,8 +160,6 @@ class Objective:
             losses["colour"] = weights.colour * colour_error(picture, good)
         if weights.lpips and step >= self._config.lpips_from:
             losses["lpips"] = weights.lpips * self._shifted_lpips(picture, good, step)
-        if weights.texture:
-            losses["texture"] = weights.texture * self._texture(picture, good, step)
         if weights.spectrum:
             losses["spectrum"] = weights.spectrum * spectrum_distance(picture, good)
         if weights.ssim:
@@ -216,28 +212,9 @@ class Objective:
 
     def _shifted_lpips(self, restored: torch.Tensor, good: torch.Tensor, step: int) -> torch.Tensor:
         """LPIPS at a random phase of its strided grid, so that no fixed checkerboard can please it."""
-        dy, dx = self._phase(step)
-        return self._plain_lpips(restored[..., dy:, dx:], good[..., dy:, dx:])
-
-    def _texture(self, restored: torch.Tensor, good: torch.Tensor, step: int) -> torch.Tensor:
-        """`texture_distance` of the first two slices of LPIPS' squeezenet, in patches of 32 pixels, as shifted."""
-        dy, dx = self._phase(step)
-        net: Any = self._lpips
-        with self._processes.autocast():
-            made, true = (net.scaling_layer(one[..., dy:, dx:] * 2 - 1) for one in (restored, good))
-            distances: list[torch.Tensor] = []
-            for part, window, floor in ((net.net.slice1, 16, 0.03), (net.net.slice2, 8, 3.0)):
-                made = part(made)
-                with torch.no_grad():
-                    true = part(true)
-                distances.append(texture_distance(made.float(), true.float(), window, floor))
-        return torch.stack(distances).mean()
-
-    def _phase(self, step: int) -> tuple[int, int]:
-        """By how many pixels the crops are cut above and on the left before LPIPS' network sees them."""
         chooser = torch.Generator().manual_seed(self._config.seed * 1_000_003 + step)
         dy, dx = torch.randint(0, 16, (2,), generator=chooser).tolist()
-        return dy, dx
+        return self._plain_lpips(restored[..., dy:, dx:], good[..., dy:, dx:])
 
 
 def restore(model: OneStepModel, batch: Batch, prompts: torch.Tensor | None = None) -> Restoration:

@@ -23,7 +23,7 @@ class LossWeights:
     """The loss is the sum of these weights times their terms, y being the restored crop and x the true one.
 
     |y - x|; |y - x|^2 (`loss_terms.squared_error`); LPIPS(y, x); 1 - SSIM(y, x); `loss_terms.colour_error(y, x)`;
-    |D(E(x)) - x| of the codec; `loss_terms.periodic_texture(y - x)`; `loss_terms.texture_distance` of LPIPS' features;
+    |D(E(x)) - x| of the codec; `loss_terms.periodic_texture(y - x)`; `loss_terms.spectrum_distance(y, x)`;
     on aligned faces `loss_terms.face_fidelity` with its `face_lpips`, `loss_terms.identity_loss` and the adversarial
     loss of `face_critic.FaceCritic`; the adversarial loss of `feature_critic.FeatureCritic` on crops and faces;
     `distillation.Distillation`.
@@ -39,7 +39,6 @@ class LossWeights:
     colour: float = within(0.0, 0)
     codec: float = within(0.25, 0)
     periodic: float = within(8.0, 0)
-    texture: float = within(0.0, 0)
     spectrum: float = within(0.0, 0)
     face: float = within(0.0, 0)
     face_lpips: float = within(0.8, 0)
