@@ -103,8 +103,7 @@ def periodic_texture(error: torch.Tensor, period: int) -> torch.Tensor:
     patterns that follow an edge, the large one faint patterns over a flat area. About 0 for an error without a pattern
     of that period, scalar. H and W are multiples of `period`, at least 7 times as large.
     """
-    batch, channels = error.shape[:2]
-    blocks = F.pixel_unshuffle(error, period).reshape(batch, channels, period**2, *_blocks(error, period))
+    blocks = F.pixel_unshuffle(error, period).unflatten(1, (error.shape[1], period**2))
     places = (blocks - blocks.mean(dim=2, keepdim=True)).flatten(1, 2)
     losses: list[torch.Tensor] = []
     for window in (3, 7):
@@ -114,10 +113,6 @@ def periodic_texture(error: torch.Tensor, period: int) -> torch.Tensor:
         common = (square - variance / count).flatten(1).mean(1)
         losses.append((common.clamp_min(0) + SMALLEST**2).sqrt().mean() - SMALLEST)
     return torch.stack(losses).mean()
-
-
-def _blocks(picture: torch.Tensor, period: int) -> tuple[int, int]:
-    return picture.shape[-2] // period, picture.shape[-1] // period
 
 
 def colour_error(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
