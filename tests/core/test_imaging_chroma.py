@@ -131,6 +131,22 @@ def test_a_tint_keeps_its_hue(tint: Tint, side: int, quality: int | None) -> Non
         assert shown.float().mean() > 0.6 * coloured.float().mean()  # and is no greyer than it was
 
 
+@pytest.mark.parametrize("quality", [90, 60])
+def test_a_colour_portrait_before_white_is_no_tint(quality: int) -> None:
+    """Only skin is coloured, so that colour depends on brightness as far as noise lets one see; a print of the same
+    inks, whose white has a colour, is a tint still."""
+    mean = portrait(128).mean(2)
+    noise = np.random.default_rng(0).normal(0, 5, (128, 128, 3))
+
+    def shown(white: tuple[int, int, int]) -> torch.Tensor:
+        inks = np.array([[18, 16, 16], [180, 128, 108], white])
+        colours = np.stack([np.interp(mean, [20, 110, 230], ink) for ink in inks.T], axis=2)
+        return tensor(jpeg(rounded(np.clip(colours + noise, 0, 255)), quality))
+
+    assert toning_of(shown((245, 246, 247))) is None
+    assert toning_of(shown((255, 225, 200))) is not None
+
+
 @pytest.mark.parametrize("quality", [90, 75, 50])
 @pytest.mark.parametrize("white", [(255, 220, 170), (120, 170, 255)], ids=["brown", "cyanotype"])
 def test_a_tiny_jpeg_keeps_the_hue_of_its_tint(white: tuple[int, int, int], quality: int) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from .tint_curves import LUMA, WINDOW, Levels, tint_curve
+from .tint_curves import LUMA, WINDOW, Levels, is_bent, tint_curve
 
 GREY = 0.75 / 255
 """Channels that differ by less are equal: what 8 bits cannot tell apart."""
@@ -166,7 +166,7 @@ def _tint(picture: torch.Tensor) -> Toning | None:
 def _followed(picture: torch.Tensor) -> Toning | None:
     """The tint, where it or the mean of neighbouring levels explains the picture: single levels would follow any."""
     levels = _levels(picture)
-    if levels is None:
+    if levels is None or is_bent(levels):
         return None
     tint = Toning(*tint_curve(levels))
     around = Toning(levels.luma.float(), levels.around(WINDOW).float())

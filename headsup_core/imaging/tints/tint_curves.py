@@ -35,6 +35,13 @@ STEPS = 512
 """Levels of the result."""
 TURN = 6 / 57.3
 """Radians by which the hue of a JPEG's tint turns at most from dark to bright, or it has not one hue."""
+TWO_INKS, STRONG = 3 / 255, 16 / 255
+"""How far the smoothed colours of levels lie from a tint of two inks on average, at most, where noise moved the pixels,
+white is white and the strongest colour so strong. Measured at x4 and x8 on portraits before white, of which only skin
+is coloured, and which would be taken for a tint where noise hides what lips and cheeks have of their own: 17 of 18 lie
+by 3.5 to 14 of 255 from it. What tints have a white, gamma by channel, are weaker (4 to 14)."""
+BRIGHTEST, WHITE = 0.1, 1 / 3
+"""White is white where this share of the pixels, the brightest, has so little of the largest colour of any level."""
 ONE_HUE = 0.97
 """Least share of the pixels that must lie within noise of a tint of one hue."""
 
@@ -64,6 +71,23 @@ def tint_curve(levels: Levels) -> tuple[torch.Tensor, torch.Tensor]:
     brightness leave nothing; both in fp32."""
     curve = _curve(levels)
     return curve.luma.float(), curve.offsets.float()
+
+
+def is_bent(levels: Levels) -> bool:
+    """Whether noisy levels are far from every tint of two inks, and their brightest without colour: what is bent so
+    is a colour picture, and no tint, whose paper has a colour."""
+    if levels.spread <= EXACT:
+        return False
+    near = levels.around(WINDOW)
+    apart, colour = _reach(near - _inks(levels, constant=True).at(levels.luma)), _reach(near)
+    bright = levels.weights.flip(0).cumsum(0).flip(0) <= BRIGHTEST
+    bright[-1] = True
+    white, most = float((colour * levels.weights)[bright].sum() / levels.weights[bright].sum()), float(colour.max())
+    return float((apart * levels.weights).sum()) > TWO_INKS and most > STRONG and white < WHITE * most
+
+
+def _reach(offsets: torch.Tensor) -> torch.Tensor:
+    return offsets.amax(0) - offsets.amin(0)
 
 
 def _curve(levels: Levels) -> _Inks:
