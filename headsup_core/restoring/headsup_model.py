@@ -15,7 +15,7 @@ from ..models.one_step import OneStepModel
 from ..models.record import ModelCard
 from .people.face_painter import FacePainter
 
-IDENTITY_STRENGTH = 0.7
+IDENTITY_STRENGTH = 0.65
 """How much of a person's reference counts by default. Measured (docs/identity.md): the mean of a face restored with and
 one without is nearer to the truth than either, and keeps nearly all that the photo gives in likeness."""
 

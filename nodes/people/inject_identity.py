@@ -58,7 +58,7 @@ class HeadsUpInjectIdentity(ComfyNode):
                     max=1.0,
                     step=0.05,
                     round=0.001,
-                    tooltip="How much of the person goes into the face, 0 to 1, default 0.7: a little of what is seen "
+                    tooltip="How much of the person goes into the face, 0 to 1, default 0.65: a little of what is seen "
                     "without the photo makes the face truer. 1: all of it. 0 is exactly the result without this node.",
                 ),
                 match_threshold_input("match_threshold"),

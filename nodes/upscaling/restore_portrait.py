@@ -79,8 +79,8 @@ class HeadsUpRestorePortrait(ComfyNode):
                     max=1.0,
                     step=0.05,
                     round=0.001,
-                    tooltip="How much of the person on the photos goes into the face, 0 to 1, default 0.7: a little of "
-                    "what is seen without them makes the face truer. 1: all of it. 0: restored as without photos.",
+                    tooltip="How much of the person on the photos goes into the face, 0 to 1, default 0.65: a little "
+                    "of what is seen without them makes the face truer. 1: all of it. 0: restored as without photos.",
                 ),
                 *_photo_inputs(),
                 HeadsUpModelSocket.Input(
