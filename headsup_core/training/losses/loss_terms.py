@@ -15,7 +15,7 @@ Distance = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SMALLEST = 1e-3
 """An amplitude that nobody sees, a quarter of an 8-bit level: below it a fixed pattern hardly costs anything."""
 NOISE_POWER = 0.002
-"""Of noise of one 8-bit level in a window of 32 pixels: less power than that counts little."""
+"""The power of noise of one 8-bit level in a window of 32 pixels: less than that counts little."""
 
 
 def squared_error(restored: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
