@@ -38,7 +38,7 @@ TURN = 6 / 57.3
 TWO_INKS, STRONG = 3 / 255, 16 / 255
 """How far the smoothed colours of levels lie from a tint of two inks on average, at most, where noise moved the pixels,
 white is white and the strongest colour so strong. Measured at x4 and x8 on portraits before white, of which only skin
-is coloured, and which would be taken for a tint where noise hides what lips and cheeks have of their own: 17 of 18 lie
+is coloured, and which would be taken for a tint where noise hides what lips and cheeks have of their own: 20 of 21 lie
 by 3.5 to 14 of 255 from it. What tints have a white, gamma by channel, are weaker (4 to 14)."""
 BRIGHTEST, WHITE = 0.1, 1 / 3
 """White is white where this share of the pixels, the brightest, has so little of the largest colour of any level."""
